@@ -12,7 +12,7 @@
 
 static const char *log_role = "";
 static enum log_level log_level = LOG_LEVEL_INFO;
-static log_sink_fn *log_sink = log_sink_stderr;
+static void (*log_sink)(enum log_level level, const char *role, const char *line, void *argument) = log_sink_stderr;
 static void *log_sink_argument;
 
 void
@@ -23,7 +23,7 @@ log_init(const char *role, enum log_level level)
 }
 
 void
-log_set_sink(log_sink_fn *sink, void *argument)
+log_set_sink(void (*sink)(enum log_level level, const char *role, const char *line, void *argument), void *argument)
 {
 	log_sink = sink;
 	log_sink_argument = argument;

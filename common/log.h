@@ -22,12 +22,13 @@ enum log_level {
 	LOG_LEVEL_DEBUG,	/* what a developer wants to know; only with -v */
 };
 
-/* A sink takes one line without its line feed. */
-typedef void log_sink_fn(enum log_level level, const char *role, const char *line, void *argument);
-
 /* `role` must live as long as the process; lines above `level` are not even formatted. */
 void log_init(const char *role, enum log_level level);
-void log_set_sink(log_sink_fn *sink, void *argument);
+
+/* A sink takes one line without its line feed, and must not block. */
+void log_set_sink(void (*sink)(enum log_level level, const char *role, const char *line, void *argument),
+    void *argument);
+
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 

@@ -1,0 +1,112 @@
+/*
+ * dialect: how the packets of clients travel on the link (doc/link.md; doc/design.md "The link").
+ *
+ * A dialect is one file with two halves. The link half is used by the master and looks at the address of a packet and
+ * nothing else: whose is it, what kind is it, what is its bounce. The worker half knows what a client may send, what is
+ * sent up for it, and what an arriving packet means to it. Nothing else in the program knows which dialect is in use.
+ *
+ * Both halves are pure: bytes and a small struct in, bytes and an outcome out; no descriptor, no clock, no log.
+ *
+ * Words: `id` is the name that c2sd gave the client ([0-9a-z.-], at most 64 characters), `name` the name of this socket
+ * manager on the link ("foo-sockets"), `address` what the session manager wants to read as `sto` for a session.
+ */
+#ifndef C2SD_DIALECT_DIALECT_H
+#define C2SD_DIALECT_DIALECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buffer.h"
+#include "dialect/element.h"
+
+/* ---- link half ---- */
+
+enum packet_kind {
+	PACKET_DATA,		/* for the client */
+	PACKET_LOGIN,		/* a positive answer that may give the client an address: `address` */
+	PACKET_DISCONNECT,	/* a 510; whether it ends the client: dialect_ends_session */
+	PACKET_OWN,		/* addressed to the socket manager itself, not to one of its clients */
+	PACKET_LOST,		/* nobody's: no address that can be read */
+};
+
+struct packet {
+	enum packet_kind kind;
+	struct range id;	/* of the client it is for; absent for PACKET_OWN and PACKET_LOST */
+	struct range name;	/* which socket manager it names */
+	struct range address;	/* whose packet it is: where a bounce goes, and the new address of a login */
+	struct range from;	/* who is said to have written it; absent where nobody is */
+	bool bare;		/* PACKET_DISCONNECT without an original packet in it */
+	bool disconnect;	/* it holds a 510, whatever its kind: never to be bounced again */
+};
+
+/*
+ * Does this PACKET_DISCONNECT end the session with that address (before login: that host)? Yes, only when it comes from
+ * that very address, and nobody or the session itself is said to have written it: a 510 is what its sender may say.
+ */
+bool dialect_ends_session(const struct packet *packet, const char *address);
+
+/* ---- worker half ---- */
+
+/* What a dialect keeps for a client: small, plain, and written into one frame when a client moves. */
+struct dialect_client {
+	char *host;		/* before login: `to` of the client's header */
+	char *login_id;		/* id of the login that was sent up and is not answered; NULL: none */
+	char *address;		/* of the session; NULL: not logged in */
+};
+
+void dialect_client_deinit(struct dialect_client *client);
+
+/* What the worker knows and the dialect needs to know; lives as long as the call. */
+struct dialect_context {
+	const char *id;			/* the client's id */
+	const char *name;		/* the socket manager's name: the client's address on the link is ID@NAME */
+	const char *stream_id;		/* that the client was told in our header */
+	bool digest;			/* the session manager knows passwords, so that digests work */
+	bool registration;		/* jabber:iq:register is offered */
+};
+
+enum dialect_outcome {
+	DIALECT_SEND,		/* from the client: `up` goes to the link */
+	DIALECT_ANSWER,		/* from the client: `down` goes back to it, nothing goes up */
+	DIALECT_NOT_AUTHORIZED,	/* from the client: it may not send this before it has logged in */
+	DIALECT_IGNORE,		/* from the client: nothing to be done */
+
+	DIALECT_DELIVER,	/* from the link: `down` goes to the client and settles the packet */
+	DIALECT_LOGGED_IN,	/* from the link: likewise; the client has a session now, client->address */
+	DIALECT_LOGIN_REFUSED,	/* from the link: `down` goes to the client; the login it asked for failed */
+	DIALECT_END,		/* from the link: the session manager has ended the session */
+	DIALECT_UNREADABLE,	/* from the link: not what this dialect can deliver */
+};
+
+struct dialect {
+	const char *name;	/* as in the configuration: "sfrom" */
+
+	/* Our header on the link. */
+	void (*link_header)(struct buffer *out, const char *name);
+	/* What packet is this? `bytes` is one complete element. */
+	void (*link_read)(struct packet *packet_r, const void *bytes, size_t length);
+	/* The 510 that carries the packet back to where it came from. */
+	void (*link_bounce)(struct buffer *out, const void *bytes, size_t length);
+	/* The 510 without a packet: the session of client `id` is gone. */
+	void (*link_end)(struct buffer *out, const char *id, const char *name, const char *address);
+
+	/* Append the children of <stream:features/> for a client that has not logged in. */
+	void (*client_features)(struct buffer *down, const struct dialect_context *context);
+	/*
+	 * A canonical element came from the client; `name_end` as in struct stream_event. Appends to `up` or `down`.
+	 * An outcome, or -ENOMEM.
+	 */
+	int (*client_element)(struct dialect_client *client, const struct dialect_context *context,
+	    const char *bytes, size_t length, size_t name_end, struct buffer *up, struct buffer *down)
+	    __attribute__((warn_unused_result));
+	/* A packet for this client came from the link. Appends to `down`. An outcome, or -ENOMEM. */
+	int (*client_packet)(struct dialect_client *client, const struct dialect_context *context,
+	    const char *bytes, size_t length, struct buffer *down) __attribute__((warn_unused_result));
+};
+
+extern const struct dialect dialect_sfrom;
+
+/* The dialect of that name, or NULL. */
+const struct dialect *dialect_find(const char *name);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * condition: the stream errors of RFC 6120 4.9.3 that c2sd itself sends.
+ *
+ * They are also the positive returns of everything that judges what a client sends: 0 is well, a positive value is what
+ * the client did wrong, a negative errno is that we are broken.
+ */
+#ifndef C2SD_WORKER_CONDITION_H
+#define C2SD_WORKER_CONDITION_H
+
+enum stream_condition {
+	CONDITION_NONE = 0,
+	CONDITION_BAD_FORMAT,			/* text between elements */
+	CONDITION_BAD_NAMESPACE_PREFIX,		/* a prefix that is not declared */
+	CONDITION_CONFLICT,
+	CONDITION_CONNECTION_TIMEOUT,
+	CONDITION_HOST_UNKNOWN,
+	CONDITION_IMPROPER_ADDRESSING,
+	CONDITION_INTERNAL_SERVER_ERROR,
+	CONDITION_INVALID_NAMESPACE,
+	CONDITION_INVALID_XML,
+	CONDITION_NOT_AUTHORIZED,
+	CONDITION_NOT_WELL_FORMED,
+	CONDITION_POLICY_VIOLATION,
+	CONDITION_RESOURCE_CONSTRAINT,
+	CONDITION_RESTRICTED_XML,
+	CONDITION_SYSTEM_SHUTDOWN,
+	CONDITION_UNDEFINED_CONDITION,
+	CONDITION_UNSUPPORTED_ENCODING,
+	CONDITION_UNSUPPORTED_STANZA_TYPE,
+	CONDITION_UNSUPPORTED_VERSION,
+	CONDITION_COUNT,
+};
+
+/* The element's name in urn:ietf:params:xml:ns:xmpp-streams, for instance "not-well-formed". */
+const char *condition_name(enum stream_condition condition);
+
+#endif
