@@ -23,17 +23,25 @@
 
 enum packet_kind {
 	PACKET_DATA,		/* for the client */
-	PACKET_LOGIN,		/* a positive answer that may give the client an address: `address` */
-	PACKET_DISCONNECT,	/* a 510; whether it ends the client: dialect_ends_session */
-	PACKET_OWN,		/* addressed to the socket manager itself, not to one of its clients */
-	PACKET_LOST,		/* nobody's: no address that can be read */
+	PACKET_LOGIN,		/* looks like a positive answer to a login (in session any iq result may): `address` */
+	PACKET_DISCONNECT,	/* a 510 for the client; whether it ends it: dialect_ends_session */
+	PACKET_OWN,		/* addressed to `name` itself, not to one of its clients */
+	PACKET_LOST,		/* nobody's: no address that can be read; it cannot be bounced either */
 };
 
 struct packet {
 	enum packet_kind kind;
-	struct range id;	/* of the client it is for; absent for PACKET_OWN and PACKET_LOST */
+	/*
+	 * Whom it is for; absent for PACKET_OWN and PACKET_LOST. Where the packet names more than an id of ours can be
+	 * (sfrom: a resource behind it) this is the whole of it, with its @: not found by any look-up, and bounced.
+	 */
+	struct range id;
 	struct range name;	/* which socket manager it names */
-	struct range address;	/* whose packet it is: where a bounce goes, and the new address of a login */
+	/*
+	 * Whose packet it is: where a bounce goes, and the new address of a login. Absent where the session manager did not
+	 * say: such a packet can be delivered but never be bounced (link_bounce appends nothing).
+	 */
+	struct range address;
 	struct range from;	/* who is said to have written it; absent where nobody is */
 	bool bare;		/* PACKET_DISCONNECT without an original packet in it */
 	bool disconnect;	/* it holds a 510, whatever its kind: never to be bounced again */
@@ -41,19 +49,24 @@ struct packet {
 
 /*
  * Does this PACKET_DISCONNECT end the session with that address (before login: that host)? Yes, only when it comes from
- * that very address, and nobody or the session itself is said to have written it: a 510 is what its sender may say.
+ * that very address, and nobody or the session itself (with or without its resource) is said to have written it: a 510
+ * is what its sender may say. `address` is plain text, the ranges of `packet` are as on the wire.
  */
 bool dialect_ends_session(const struct packet *packet, const char *address);
 
 /* ---- worker half ---- */
 
-/* What a dialect keeps for a client: small, plain, and written into one frame when a client moves. */
+/*
+ * What a dialect keeps for a client: small, plain, and written into one frame when a client moves. All are strings of
+ * malloc, without entities; `host` is set by the owner, the others by the dialect.
+ */
 struct dialect_client {
 	char *host;		/* before login: `to` of the client's header */
 	char *login_id;		/* id of the login that was sent up and is not answered; NULL: none */
 	char *address;		/* of the session; NULL: not logged in */
 };
 
+/* Frees what it keeps; may be called twice. */
 void dialect_client_deinit(struct dialect_client *client);
 
 /* What the worker knows and the dialect needs to know; lives as long as the call. */
@@ -83,9 +96,12 @@ struct dialect {
 
 	/* Our header on the link. */
 	void (*link_header)(struct buffer *out, const char *name);
-	/* What packet is this? `bytes` is one complete element. */
+	/*
+	 * What packet is this? `bytes` is one SPLITTER_ELEMENT; the ranges point into it and are as on the wire, not
+	 * decoded.
+	 */
 	void (*link_read)(struct packet *packet_r, const void *bytes, size_t length);
-	/* The 510 that carries the packet back to where it came from. */
+	/* The 510 that carries the packet back to where it came from; nothing when it does not say where that is. */
 	void (*link_bounce)(struct buffer *out, const void *bytes, size_t length);
 	/* The 510 without a packet: the session of client `id` is gone. */
 	void (*link_end)(struct buffer *out, const char *id, const char *name, const char *address);
@@ -94,7 +110,7 @@ struct dialect {
 	void (*client_features)(struct buffer *down, const struct dialect_context *context);
 	/*
 	 * A canonical element came from the client; `name_end` as in struct stream_event. Appends to `up` or `down`.
-	 * An outcome, or -ENOMEM.
+	 * An outcome; -ENOMEM; -EINVAL when the bytes are not one complete element.
 	 */
 	int (*client_element)(struct dialect_client *client, const struct dialect_context *context,
 	    const char *bytes, size_t length, size_t name_end, struct buffer *up, struct buffer *down)

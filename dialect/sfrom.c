@@ -1,0 +1,398 @@
+/*
+ * The dialect of jabberd in the year 2000: sto and sfrom on every packet, 510 for what is gone (README.SM.txt, the
+ * founding document; doc/link.md, "sfrom").
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dialect/dialect.h"
+#include "dialect/edit.h"
+#include "dialect/element.h"
+#include "dialect/login.h"
+
+/* For a login without an id: its answer is known by the id. The client sees it in the answer. */
+#define LOGIN_ID "c2sd-login"
+
+static const char *const stamps[] = { "sto", "sfrom", NULL };
+
+static void
+sfrom_link_header(struct buffer *out, const char *name)
+{
+	/* No session manager of this dialect looks at the root; none was ever sent a name in it. */
+	(void)name;
+	buffer_append_string(out,
+	    "<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>");
+}
+
+/* Is there a 510 among the children? `alone_r`: and nothing else. */
+static bool
+holds_disconnect(const struct element *element, bool *alone_r)
+{
+	static const char error[] = "<error";
+	struct element child = { 0 };
+	unsigned count = 0;
+	bool found = false;
+
+	*alone_r = false;
+	/* Nearly every packet is done with here, at the speed of memmem. */
+	if (memmem(element->content.at, element->content.length, error, sizeof(error) - 1) == NULL)
+		return false;
+	while (element_next_child(element, &child)) {
+		count++;
+		if (range_equals(child.name, "error") && element_attribute_is(&child, "code", "510"))
+			found = true;
+	}
+	*alone_r = count == 1;
+	return found;
+}
+
+static bool
+has_attribute(const struct element *element, const char *name)
+{
+	struct range value;
+
+	return element_attribute(element, name, &value);
+}
+
+static enum packet_kind
+kind_of(const struct element *element, const struct packet *packet)
+{
+	struct address address;
+
+	if (packet->disconnect && element_attribute_is(element, "type", "error"))
+		return PACKET_DISCONNECT;
+	if (!packet->disconnect && range_equals(element->name, "iq") &&
+	    element_attribute_is(element, "type", "result") &&
+	    address_read(&address, packet->address) && address.user.at != NULL)
+		return PACKET_LOGIN;
+	return PACKET_DATA;
+}
+
+static void
+read_packet(struct packet *packet_r, const struct element *element)
+{
+	struct address address;
+	struct range sto;
+	bool alone;
+
+	*packet_r = (struct packet){ .kind = PACKET_LOST };
+	packet_r->disconnect = holds_disconnect(element, &alone);
+	element_attribute(element, "from", &packet_r->from);
+	if (element_attribute(element, "sfrom", &packet_r->address) && packet_r->address.length == 0)
+		packet_r->address = (struct range){ 0 };
+	if (!element_attribute(element, "sto", &sto) || !address_read(&address, sto))
+		return;
+	packet_r->name = address.host;
+	if (address.user.at == NULL) {
+		packet_r->kind = PACKET_OWN;
+		return;
+	}
+	/* We give nobody a resource: with one it is as a whole no id of ours, and goes back like any id that is gone. */
+	packet_r->id = address.resource.at == NULL ? address.user : sto;
+	packet_r->kind = kind_of(element, packet_r);
+	packet_r->bare = packet_r->kind == PACKET_DISCONNECT && alone && packet_r->from.at == NULL &&
+	    !has_attribute(element, "to") && !has_attribute(element, "id");
+}
+
+static void
+sfrom_link_read(struct packet *packet_r, const void *bytes, size_t length)
+{
+	struct element element;
+
+	*packet_r = (struct packet){ .kind = PACKET_LOST };
+	if (element_read_complete(&element, bytes, length))
+		read_packet(packet_r, &element);
+}
+
+static void
+append_disconnected(struct buffer *out, struct range old_type)
+{
+	buffer_append_string(out, "<error code='510'");
+	edit_put_attribute_raw(out, "type", old_type);
+	buffer_append_string(out, ">Disconnected</error>");
+}
+
+static void
+append_end_tag(struct buffer *out, struct range name)
+{
+	buffer_append_string(out, "</");
+	buffer_append(out, name.at, name.length);
+	buffer_append_string(out, ">");
+}
+
+static void
+sfrom_link_bounce(struct buffer *out, const void *bytes, size_t length)
+{
+	static const char *const replaced[] = { "sto", "sfrom", "type", NULL };
+	struct range sto, sfrom, type;
+	struct element element;
+	struct edit edit;
+
+	if (!element_read_complete(&element, bytes, length) || !element_attribute(&element, "sfrom", &sfrom) ||
+	    sfrom.length == 0)
+		return;
+	element_attribute(&element, "sto", &sto);
+	element_attribute(&element, "type", &type);
+	edit = edit_begin(out, &element);
+	edit_copy(&edit, range_end(element.name));
+	edit_put_attribute_raw(out, "sto", sfrom);
+	edit_put_attribute_raw(out, "sfrom", sto);
+	edit_put_attribute(out, "type", "error");
+	edit_cut_attributes(&edit, &element, replaced);
+	if (element_is_empty_tag(&element)) {
+		edit_copy(&edit, edit.end - strlen("/>"));
+		buffer_append_string(out, ">");
+		append_disconnected(out, type);
+		append_end_tag(out, element.name);
+	} else {
+		edit_copy(&edit, range_end(element.content));
+		append_disconnected(out, type);
+		edit_finish(&edit);
+	}
+}
+
+static void
+append_own_address(struct buffer *out, const char *id, const char *name)
+{
+	buffer_append_string(out, " sfrom='");
+	buffer_append_escaped(out, id, strlen(id));
+	buffer_append_string(out, "@");
+	buffer_append_escaped(out, name, strlen(name));
+	buffer_append_string(out, "'");
+}
+
+static void
+sfrom_link_end(struct buffer *out, const char *id, const char *name, const char *address)
+{
+	buffer_append_string(out, "<message");
+	edit_put_attribute(out, "sto", address);
+	append_own_address(out, id, name);
+	edit_put_attribute(out, "type", "error");
+	buffer_append_string(out, ">");
+	append_disconnected(out, (struct range){ 0 });
+	append_end_tag(out, (struct range){ "message", strlen("message") });
+}
+
+static void
+sfrom_client_features(struct buffer *down, const struct dialect_context *context)
+{
+	if (context->registration)
+		buffer_append_string(down, "<register xmlns='http://jabber.org/features/iq-register'/>");
+	buffer_append_string(down, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+}
+
+/* Would some reader take this for the number 510? As atoi does: space, sign, digits, an overflow of 32 bits. */
+static bool
+reads_as_510(struct range value)
+{
+	bool negative = false, begun = false;
+	uint32_t number = 0;
+	char bytes[4];
+
+	while (range_next_decoded(&value, bytes) > 0) {
+		if (bytes[0] >= '0' && bytes[0] <= '9') {
+			number = number * 10 + (uint32_t)(bytes[0] - '0');
+			begun = true;
+		} else if (!begun && (bytes[0] == '-' || bytes[0] == '+')) {
+			negative = bytes[0] == '-';
+			begun = true;
+		} else if (begun || strchr(" \t\n\v\f\r", bytes[0]) == NULL) {
+			break;
+		}
+	}
+	return (negative ? 0 - number : number) == 510;
+}
+
+/* A 510 is what its sender may say, and a client may not (doc/design.md 3). */
+static void
+cut_510(struct edit *edit, const struct element *error)
+{
+	struct attribute attribute = { 0 };
+
+	while (element_next_attribute(error, &attribute))
+		if (range_equals(attribute.name, "code") && reads_as_510(attribute.value))
+			edit_cut(edit, attribute.whole);
+}
+
+/* The session manager hashes with the sid that stands here: it is ours to say which stream this is. */
+static void
+set_sid(struct edit *edit, const struct element *query, const char *stream_id)
+{
+	static const char *const sid[] = { "sid", NULL };
+	struct element child = { 0 };
+
+	while (element_next_child(query, &child)) {
+		if (!range_equals(child.name, "digest"))
+			continue;
+		edit_copy(edit, range_end(child.name));
+		edit_put_attribute(edit->out, "sid", stream_id);
+		edit_cut_attributes(edit, &child, sid);
+	}
+}
+
+static void
+edit_children(struct edit *edit, const struct element *element, const struct login *login, const char *stream_id)
+{
+	struct element child = { 0 };
+
+	while (element_next_child(element, &child)) {
+		if (range_equals(child.name, "error"))
+			cut_510(edit, &child);
+		else if (login != NULL && child.whole.at == login->query.whole.at)
+			set_sid(edit, &child, stream_id);
+	}
+}
+
+/* Append the client's element as it goes up. `login`: it is one, and gets an id if it has none. */
+static int
+send_up(const struct dialect_context *context, const struct element *element, size_t name_end, const char *sto,
+    const struct login *login, struct buffer *up)
+{
+	static const char *const stamps_and_id[] = { "sto", "sfrom", "id", NULL };
+	bool invented = login != NULL && login->id.at == NULL;
+	struct edit edit = edit_begin(up, element);
+	const struct range content = element->content;
+
+	edit_copy(&edit, element->whole.at + name_end);
+	edit_put_attribute(up, "sto", sto);
+	append_own_address(up, context->id, context->name);
+	if (invented)
+		edit_put_attribute(up, "id", LOGIN_ID);
+	edit_cut_attributes(&edit, element, invented ? stamps_and_id : stamps);
+	if (login != NULL || memmem(content.at, content.length, "<error", strlen("<error")) != NULL)
+		edit_children(&edit, element, login, context->stream_id);
+	edit_finish(&edit);
+	return up->failed ? -ENOMEM : DIALECT_SEND;
+}
+
+static int
+refuse(const struct login *login, enum login_error error, struct buffer *down)
+{
+	login_answer_error(login, error, down);
+	return down->failed ? -ENOMEM : DIALECT_ANSWER;
+}
+
+static int
+log_in(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    size_t name_end, const struct login *login, struct buffer *up, struct buffer *down)
+{
+	int result = login_is_acceptable(login);
+
+	if (result < 0)
+		return result;
+	if (result == 0)
+		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
+	/* A positive answer is the session: two under way could become two sessions. */
+	if (client->login_id != NULL)
+		return refuse(login, LOGIN_ERROR_UNEXPECTED, down);
+	client->login_id = login->id.at == NULL ? strdup(LOGIN_ID) : range_strdup_decoded(login->id);
+	if (client->login_id == NULL)
+		return -ENOMEM;
+	return send_up(context, element, name_end, client->host, login, up);
+}
+
+static int
+element_before_login(struct dialect_client *client, const struct dialect_context *context,
+    const struct element *element, size_t name_end, struct buffer *up, struct buffer *down)
+{
+	struct login login;
+
+	/* Without a host there is nobody to ask. */
+	if (client->host == NULL || client->host[0] == '\0')
+		return DIALECT_NOT_AUTHORIZED;
+	login_read(&login, element);
+	switch (login.request) {
+	case LOGIN_AUTH_GET:
+		/* To this session manager a get is an attempt to log in. */
+		login_answer_get(&login, context->digest, down);
+		return down->failed ? -ENOMEM : DIALECT_ANSWER;
+	case LOGIN_AUTH_SET:
+		return log_in(client, context, element, name_end, &login, up, down);
+	case LOGIN_REGISTER:
+		if (!context->registration)
+			return refuse(&login, LOGIN_ERROR_NOT_ALLOWED, down);
+		return send_up(context, element, name_end, client->host, NULL, up);
+	case LOGIN_NONE:
+	default:
+		return DIALECT_NOT_AUTHORIZED;
+	}
+}
+
+static int
+sfrom_client_element(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
+    size_t length, size_t name_end, struct buffer *up, struct buffer *down)
+{
+	struct element element;
+
+	if (!element_read_complete(&element, bytes, length))
+		return -EINVAL;
+	if (client->address != NULL)
+		return send_up(context, &element, name_end, client->address, NULL, up);
+	return element_before_login(client, context, &element, name_end, up, down);
+}
+
+/*
+ * Is it the answer to the login? What answers a registration that was given the same id is not: it comes from the host,
+ * or still holds its query. To take it for the answer would let a second login go up while the first may succeed.
+ */
+static int
+settle_login(struct dialect_client *client, const struct element *element, const struct packet *packet)
+{
+	struct element query;
+	struct range id;
+
+	if (client->login_id == NULL || client->address != NULL || !range_equals(element->name, "iq") ||
+	    !element_attribute(element, "id", &id) || !range_decodes_to(id, client->login_id))
+		return DIALECT_DELIVER;
+	if (packet->kind == PACKET_LOGIN) {
+		client->address = range_strdup_decoded(packet->address);
+		if (client->address == NULL)
+			return -ENOMEM;
+	} else if (!element_attribute_is(element, "type", "error") ||
+	    element_find_child(element, "query", LOGIN_NS_REGISTER, &query)) {
+		return DIALECT_DELIVER;
+	}
+	free(client->login_id);
+	client->login_id = NULL;
+	return packet->kind == PACKET_LOGIN ? DIALECT_LOGGED_IN : DIALECT_LOGIN_REFUSED;
+}
+
+static int
+sfrom_client_packet(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
+    size_t length, struct buffer *down)
+{
+	const char *address = client->address != NULL ? client->address : client->host;
+	struct element element;
+	struct packet packet;
+	struct edit edit;
+	int outcome;
+
+	(void)context;
+	if (!element_read_complete(&element, bytes, length))
+		return DIALECT_UNREADABLE;
+	read_packet(&packet, &element);
+	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
+		return DIALECT_UNREADABLE;
+	if (address != NULL && dialect_ends_session(&packet, address))
+		return DIALECT_END;
+	outcome = settle_login(client, &element, &packet);
+	if (outcome < 0)
+		return outcome;
+	edit = edit_begin(down, &element);
+	edit_cut_attributes(&edit, &element, stamps);
+	edit_finish(&edit);
+	return down->failed ? -ENOMEM : outcome;
+}
+
+const struct dialect dialect_sfrom = {
+	.name = "sfrom",
+	.link_header = sfrom_link_header,
+	.link_read = sfrom_link_read,
+	.link_bounce = sfrom_link_bounce,
+	.link_end = sfrom_link_end,
+	.client_features = sfrom_client_features,
+	.client_element = sfrom_client_element,
+	.client_packet = sfrom_client_packet,
+};
