@@ -1,0 +1,70 @@
+/*
+ * driver: what the small programs around other people's client libraries have in common.
+ *
+ * A driver is started as `client_NAME HOST PORT USER@SERVER PASSWORD RESOURCE`, logs in at once by jabber:iq:auth over
+ * plain TCP and then obeys lines on standard input:
+ *
+ *	presence			available, to everybody
+ *	presence TYPE TO		TYPE is subscribe, subscribed, unsubscribe, unsubscribed, unavailable
+ *	message TO TEXT			a chat message
+ *	quit				close the stream; the end of the input means the same
+ *
+ * and writes one line for each thing that happens:
+ *
+ *	online JID
+ *	message FROM TEXT		delayed FROM TEXT where it carries a delay stamp
+ *	presence FROM TYPE		TYPE is `available` where there is none
+ *	closed REASON			the last line; REASON is `quit` when we asked for it
+ *
+ * Nothing here knows a library or XMPP.
+ */
+#ifndef C2SD_TESTS_SYSTEM_CLIENTS_DRIVER_H
+#define C2SD_TESTS_SYSTEM_CLIENTS_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct driver_arguments {
+	const char *host;
+	unsigned short port;
+	const char *user;	/* in front of the @ */
+	const char *server;	/* behind it */
+	const char *jid;	/* both */
+	const char *full_jid;	/* with the resource */
+	const char *password;
+	const char *resource;
+};
+
+enum driver_verb {
+	DRIVER_NOTHING,		/* no complete line yet */
+	DRIVER_PRESENCE,
+	DRIVER_MESSAGE,
+	DRIVER_QUIT,
+	DRIVER_UNKNOWN,
+};
+
+/* Valid until the next call of driver_next. */
+struct driver_command {
+	enum driver_verb verb;
+	const char *type;	/* of a presence; NULL: available, to everybody */
+	const char *to;
+	const char *text;
+};
+
+/* Fill in the arguments, or say on standard error what was wrong and exit with 2. Lives as long as the process. */
+void driver_start(struct driver_arguments *arguments_r, int argc, char **argv);
+
+/* Read what standard input has without blocking (call it when it is readable, or now and then). */
+void driver_feed(void);
+
+/* Fetch the next command out of what was read; returns its verb. */
+enum driver_verb driver_next(struct driver_command *command_r);
+
+void driver_online(const char *jid);
+void driver_message(const char *from, const char *text, bool delayed);
+void driver_presence(const char *from, const char *type);
+
+/* Only the first call writes. */
+void driver_closed(const char *reason);
+
+#endif

@@ -1,0 +1,654 @@
+"""The real daemon, clients made of sockets and a session manager that says what the test tells it to.
+
+Nothing here sleeps to synchronise: everything waits on a socket, a pipe, a process or a condition, with a time limit
+that is only ever reached when a test fails. Paths of the programs come from C2SD_BUILD (the build folder).
+"""
+import atexit
+import ctypes
+import hashlib
+import json
+import os
+import pwd
+import re
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from xml.sax.saxutils import escape, quoteattr
+
+from xmlstream import STREAM_ERRORS, STREAMS, XmlStream
+
+TIMEOUT = float(os.environ.get('C2SD_TEST_TIMEOUT', '20'))
+SOURCE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ.get('C2SD_BUILD', os.path.join(SOURCE, '..', '..', 'build'))
+PR_SET_PDEATHSIG = 1
+
+
+def program(path):
+    return os.path.join(os.path.abspath(BUILD), path)
+
+
+def skip_file(why):
+    """Leave the whole test program in the way that meson calls a skip."""
+    print('skipped:', why)
+    sys.exit(77)
+
+
+def _exit_on_signal(number, _frame):
+    sys.exit(128 + number)
+
+
+# atexit runs only on an orderly exit; meson ends a test that takes too long with SIGTERM.
+signal.signal(signal.SIGTERM, _exit_on_signal)
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Deadline:
+    """How much of the time limit is left."""
+
+    def __init__(self, seconds=None):
+        self.end = time.monotonic() + (TIMEOUT if seconds is None else seconds)
+
+    def left(self):
+        return max(0.0, self.end - time.monotonic())
+
+
+# ---- processes ----
+
+def process_status(pid):
+    """/proc/PID/status as a dict, or None when the process is gone."""
+    try:
+        with open('/proc/%d/status' % pid) as file:
+            return dict(line.rstrip('\n').split(':', 1) for line in file)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def process_children(pid):
+    """Pids of the living children of a process, oldest first."""
+    found = []
+    for entry in os.listdir('/proc'):
+        if not entry.isdigit():
+            continue
+        status = process_status(int(entry))
+        if status and int(status['PPid']) == pid and not status['State'].strip().startswith('Z'):
+            found.append(int(entry))
+    return sorted(found)
+
+
+def process_name(pid):
+    """The name of the program file that runs (at most 15 characters), whatever the process calls itself."""
+    with open('/proc/%d/comm' % pid) as file:
+        return file.read().rstrip('\n')
+
+
+def process_title(pid):
+    with open('/proc/%d/cmdline' % pid, 'rb') as file:
+        return file.read().replace(b'\0', b' ').decode().strip()
+
+
+def wait_gone(pids, seconds=None):
+    """Wait until all these processes have ended; returns those that have not."""
+    deadline = Deadline(seconds)
+    left = []
+    for pid in pids:
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if not poll.poll(deadline.left() * 1000):
+            left.append(pid)
+        os.close(fd)
+    return left
+
+
+class Output(threading.Thread):
+    """Reads a pipe line by line, into memory and into a file, and lets tests wait for lines."""
+
+    def __init__(self, pipe, path=None):
+        super().__init__(daemon=True)
+        self.lines = []
+        self.ended = False
+        self._taken = 0
+        self._pipe = pipe
+        self._file = open(path, 'ab', buffering=0) if path else None
+        self._changed = threading.Condition()
+        self.start()
+
+    def run(self):
+        for line in self._pipe:
+            if self._file:
+                self._file.write(line)
+            with self._changed:
+                self.lines.append(line.decode('utf-8', 'replace').rstrip('\n'))
+                self._changed.notify_all()
+        with self._changed:
+            self.ended = True
+            self._changed.notify_all()
+
+    def mark(self):
+        with self._changed:
+            return len(self.lines)
+
+    def wait(self, pattern, since=0, seconds=None, count=1):
+        """Wait until `count` lines from number `since` on match; returns them."""
+        def found():
+            return [line for line in self.lines[since:] if re.search(pattern, line)]
+
+        with self._changed:
+            self._changed.wait_for(lambda: len(found()) >= count or self.ended, Deadline(seconds).left())
+            lines = found()
+        if len(lines) < count:
+            raise AssertionError('no line like %r; there were:\n%s' % (pattern, '\n'.join(self.lines[since:][-40:])))
+        return lines
+
+    def next(self, pattern, seconds=None):
+        """Wait for the next line that matches, behind the one that was returned last."""
+        def search():
+            for number in range(self._taken, len(self.lines)):
+                if re.search(pattern, self.lines[number]):
+                    return number
+            return None
+
+        with self._changed:
+            self._changed.wait_for(lambda: search() is not None or self.ended, Deadline(seconds).left())
+            number = search()
+            if number is None:
+                raise AssertionError('no line like %r; there were: %r' % (pattern, self.lines[self._taken:]))
+            self._taken = number + 1
+            return self.lines[number]
+
+
+# ---- the daemon ----
+
+def free_port(address='127.0.0.1'):
+    with socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET) as s:
+        s.bind((address, 0))
+        return s.getsockname()[1]
+
+
+class Daemon:
+    """c2sd in the foreground in a folder of its own.
+
+    link: None for the embedded session manager, else a dict of attributes for <link type="connect">.
+    limits: dict of attributes for <limits>. extra: more XML. arguments: more command line.
+    """
+
+    def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True, listen=('127.0.0.1',),
+                 log='debug', user=None, extra='', arguments=()):
+        self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
+        self.hosts = hosts
+        self.workers = workers
+        self.link = link
+        self.limits = limits or {}
+        self.registration = registration
+        self.log_level = log
+        self.extra = extra
+        self.arguments = list(arguments)
+        self.user = user or (('nobody', 'nogroup') if os.getuid() == 0 else None)
+        self.listeners = [(address, free_port(address)) for address in listen]
+        self.port = self.listeners[0][1]
+        self.socket_path = os.path.join(self.folder, 'control')
+        self.database = os.path.join(self.folder, 'accounts.db')
+        self.process = None
+        self.log = None
+        self._known = set()
+        atexit.register(self.cleanup)
+        if self.user:
+            entry = pwd.getpwnam(self.user[0])
+            os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+
+    def configuration(self):
+        def element(name, **attributes):
+            text = ''.join(' %s=%s' % (key.replace('_', '-'), quoteattr(str(value)))
+                           for key, value in attributes.items() if value is not None)
+            return '  <%s%s/>\n' % (name, text)
+
+        text = '<c2sd>\n'
+        for address, port in self.listeners:
+            text += element('listen', address=address, port=port)
+        for host in self.hosts:
+            text += '  <host>%s</host>\n' % escape(host)
+        if self.user:
+            text += element('user', name=self.user[0], group=self.user[1])
+        text += element('workers', count=self.workers, program=program('worker/c2sd-worker'))
+        if self.link is None:
+            text += element('link', name='c2s.localhost', type='embedded')
+            text += element('sessiond', program=program('sessiond/c2sd-sessiond'), database=self.database,
+                            registration='yes' if self.registration else 'no')
+        else:
+            text += element('link', type='connect', **self.link)
+        text += element('control', socket=self.socket_path)
+        if self.limits:
+            text += element('limits', **self.limits)
+        text += element('log', level=self.log_level)
+        return text + self.extra + '</c2sd>\n'
+
+    def start(self, ready=True):
+        path = os.path.join(self.folder, 'c2sd.xml')
+        with open(path, 'w') as file:
+            file.write(self.configuration())
+        os.chmod(path, 0o644)
+        self.process = subprocess.Popen([program('master/c2sd'), '-f', '-c', path] + self.arguments,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        preexec_fn=_die_with_parent)
+        self.log = Output(self.process.stderr, os.path.join(self.folder, 'log'))
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        """Until the link is up and the workers are there. The control socket itself appears some time after the start."""
+        deadline = Deadline()
+        while self.ctl('wait', '10', check=False).returncode != 0:
+            if wait_gone([self.process.pid], 0.05) == [] or deadline.left() == 0:
+                raise AssertionError('the daemon did not become ready:\n' + '\n'.join(self.log.lines[-40:]))
+
+    def ctl(self, *arguments, input=None, check=True):
+        result = subprocess.run([program('ctl/c2sctl'), '-s', self.socket_path] + list(arguments), input=input or '',
+                                capture_output=True, text=True, timeout=TIMEOUT + 10)
+        if check and result.returncode != 0:
+            raise AssertionError('c2sctl %s: exit status %d: %s%s' % (' '.join(arguments), result.returncode,
+                                                                      result.stdout, result.stderr))
+        return result
+
+    def status(self):
+        return json.loads(self.ctl('status', '--json').stdout)
+
+    def add_user(self, name, password, host=None):
+        self.ctl('user', 'add', '%s@%s' % (name, host or self.hosts[0]), input=password + '\n')
+
+    def client(self, **arguments):
+        return RawClient(self.listeners[0], **arguments)
+
+    def login(self, user, password='secret', resource='home', **arguments):
+        client = self.client(**arguments)
+        client.open(to=self.hosts[0])
+        client.login(user, password, resource)
+        return client
+
+    def children(self, name=None):
+        """Pids of the daemon's helpers, or those of one program (`c2sd-worker`, `c2sd-sessiond`)."""
+        pids = process_children(self.process.pid)
+        self._known.update(pids)
+        return [pid for pid in pids if name is None or process_name(pid) == name]
+
+    def worker_pids(self):
+        return self.children('c2sd-worker')
+
+    def stop(self, status=0):
+        """SIGTERM; it must end in time, with that exit status, and leave nobody behind."""
+        children = set(self.children()) | self._known
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            found = self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError('the daemon does not end:\n' + '\n'.join(self.log.lines[-40:])) from None
+        left = wait_gone(children)
+        if found != status or left:
+            raise AssertionError('exit status %r, children left %r:\n%s' %
+                                 (found, left, '\n'.join(self.log.lines[-40:])))
+
+    def cleanup(self):
+        """Whatever happened: no process, no file."""
+        if self.process and self.process.poll() is None:
+            self._known.update(process_children(self.process.pid))
+            self.process.kill()
+            self.process.wait()
+        for pid in wait_gone(self._known, 5):
+            if process_name(pid).startswith('c2sd'):
+                os.kill(pid, signal.SIGKILL)
+        self._known.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        atexit.unregister(self.cleanup)
+
+
+# ---- sockets that carry streams ----
+
+class Peer:
+    """One end of a connection that carries an XML stream; elements wait in `pending` until a test expects them."""
+
+    def __init__(self, sock):
+        self.socket = sock
+        self.stream = XmlStream()
+        self.received = bytearray()
+        self.pending = []
+        self.ended = False
+        sock.setblocking(False)
+
+    def send(self, data):
+        """Everything, or an exception when the other side does not take it in time."""
+        data = data.encode() if isinstance(data, str) else data
+        deadline = Deadline()
+        while data:
+            if not select.select([], [self.socket], [], deadline.left())[1]:
+                raise AssertionError('the peer does not read')
+            data = data[self.socket.send(data):]
+
+    def _read(self, deadline):
+        """Read once; False when there is nothing more to come."""
+        if self.ended or not select.select([self.socket], [], [], deadline.left())[0]:
+            return False
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b''
+        if not data:
+            self.ended = True
+            return False
+        self.received += data
+        self.pending += self.stream.feed(data)
+        return True
+
+    def expect(self, wanted=None, seconds=None):
+        """Take the first element that matches: a name, a predicate, or None for any. Others stay for later."""
+        def matches(element):
+            return wanted is None or (element.name == wanted if isinstance(wanted, str) else wanted(element))
+
+        deadline = Deadline(seconds)
+        while True:
+            for element in self.pending:
+                if matches(element):
+                    self.pending.remove(element)
+                    return element
+            if not self._read(deadline):
+                raise AssertionError('expected %s; %s; pending %r; the end of what came: %r' % (
+                    wanted, 'the connection has ended' if self.ended else 'nothing more came', self.pending,
+                    bytes(self.received[-600:])))
+
+    def expect_header(self, seconds=None):
+        deadline = Deadline(seconds)
+        while self.stream.header is None:
+            if not self._read(deadline):
+                raise AssertionError('no stream header; what came: %r' % bytes(self.received))
+        return self.stream.header
+
+    def expect_close(self, seconds=None):
+        """The other side ends the connection."""
+        deadline = Deadline(seconds)
+        while self._read(deadline):
+            pass
+        if not self.ended:
+            raise AssertionError('still open; the end of what came: %r' % bytes(self.received[-600:]))
+
+    def close(self):
+        self.socket.close()
+        self.ended = True
+
+    def reset(self):
+        """Close with a RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0')
+        self.close()
+
+
+class RawClient(Peer):
+    """An XMPP client in which nothing happens by itself."""
+
+    count = 0
+
+    def __init__(self, address, receive_buffer=None):
+        sock = socket.socket(socket.AF_INET6 if ':' in address[0] else socket.AF_INET)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(TIMEOUT)
+        sock.connect(address)
+        super().__init__(sock)
+        self.features = None
+
+    def open(self, to='localhost', version='1.0', xmlns='jabber:client', extra='', wait=True):
+        """Send a stream header and wait for the answer: the header and, for 1.0, the features."""
+        self.send("<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s'%s%s%s>" % (
+            xmlns, STREAMS, " to='%s'" % to if to is not None else '',
+            " version='%s'" % version if version else '', ' ' + extra if extra else ''))
+        if wait:
+            self.expect_header()
+            if version:
+                self.features = self.expect(lambda e: e.name == 'features' and e.namespace == STREAMS)
+        return self
+
+    def iq(self, kind, payload, to=None, seconds=None):
+        """Send an iq and return its answer, whatever it is."""
+        RawClient.count += 1
+        identity = 'q%d' % RawClient.count
+        self.send("<iq type='%s' id='%s'%s>%s</iq>" % (kind, identity, " to='%s'" % to if to else '', payload))
+        return self.expect(lambda e: e.name == 'iq' and e.get('id') == identity, seconds)
+
+    def try_login(self, user, password, resource):
+        return self.iq('set', "<query xmlns='jabber:iq:auth'><username>%s</username><password>%s</password>"
+                       "<resource>%s</resource></query>" % (escape(user), escape(password), escape(resource)))
+
+    def login(self, user, password='secret', resource='home'):
+        answer = self.try_login(user, password, resource)
+        if answer.get('type') != 'result':
+            raise AssertionError('no login: %r' % answer)
+        return self
+
+    def register(self, user, password):
+        return self.iq('set', "<query xmlns='jabber:iq:register'><username>%s</username><password>%s</password>"
+                       "</query>" % (escape(user), escape(password)))
+
+    def available(self, seconds=None):
+        """Initial presence, until the session manager has sent our own back."""
+        self.send('<presence/>')
+        self.expect(lambda e: e.name == 'presence' and e.get('type') is None, seconds)
+        return self
+
+    def message(self, to, body, kind='chat'):
+        self.send("<message to=%s type='%s'><body>%s</body></message>" % (quoteattr(to), kind, escape(body)))
+
+    def expect_message(self, body, seconds=None):
+        return self.expect(lambda e: e.name == 'message' and e.child_text('body') == body, seconds)
+
+    def expect_presence(self, kind=None, sender=None, seconds=None):
+        return self.expect(lambda e: e.name == 'presence' and e.get('type') == kind and
+                           (sender is None or e.get('from') == sender or
+                            (e.get('from') or '').startswith(sender + '/')), seconds)
+
+    def settle(self):
+        """A round trip to the session manager: whatever was on its way to us has come. Returns it, and forgets it."""
+        self.iq('get', "<query xmlns='jabber:iq:roster'/>")
+        pending, self.pending = self.pending, []
+        return pending
+
+    def expect_stream_error(self, condition, seconds=None):
+        """The stream error, the end of the stream and the end of the connection, in this order."""
+        error = self.expect(lambda e: e.name == 'error' and e.namespace == STREAMS, seconds)
+        if error.child(condition, STREAM_ERRORS) is None:
+            raise AssertionError('expected <%s/>: %r' % (condition, error))
+        self.expect_end(seconds)
+        return error
+
+    def expect_end(self, seconds=None):
+        """</stream:stream> and the end of the connection."""
+        self.expect_close(seconds)
+        if not self.stream.closed:
+            raise AssertionError('no </stream:stream>: %r' % bytes(self.received[-300:]))
+
+    def leave(self):
+        """Say goodbye and wait for the answer."""
+        self.send('</stream:stream>')
+        self.expect_end()
+        self.close()
+
+
+def chat(one, other, one_address, other_address):
+    """A message each way, each with a text that was never used before."""
+    for source, target, address in ((one, other, other_address), (other, one, one_address)):
+        text = 'chat ' + secrets.token_hex(4)
+        source.message(address, text)
+        target.expect_message(text)
+
+
+# ---- a session manager that does what it is told ----
+
+class ScriptedSM:
+    """The session manager's end of a link, on TCP or on a UNIX socket (`path`). The port is held all the time, so that
+    it can refuse connections and come back."""
+
+    def __init__(self, path=None, secret='link secret', name='foo-sockets'):
+        self.path = path
+        self.secret = secret
+        self.name = name
+        self.link = None
+        self._listener = None
+        self.port = None if path else free_port()
+
+    def attributes(self, **more):
+        """For Daemon(link=...)."""
+        address = 'unix:' + self.path if self.path else '127.0.0.1:%d' % self.port
+        return dict(name=self.name, address=address, secret=self.secret, **more)
+
+    def listen(self):
+        if self.path:
+            if os.path.exists(self.path):
+                os.unlink(self.path)
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(self.path)
+            os.chmod(self.path, 0o666)
+        else:
+            self._listener = socket.socket()
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listener.bind(('127.0.0.1', self.port))
+        self._listener.listen()
+        return self
+
+    def refuse(self):
+        """Stop listening; the link stays as it is."""
+        if self._listener:
+            self._listener.close()
+        self._listener = None
+
+    def drop(self):
+        """Cut the link."""
+        if self.link:
+            self.link.close()
+        self.link = None
+
+    def close(self):
+        self.refuse()
+        self.drop()
+
+    def accept(self, seconds=None):
+        """Take the next connection, up to its stream header; nothing is answered."""
+        if not select.select([self._listener], [], [], Deadline(seconds).left())[0]:
+            raise AssertionError('nobody connects to the session manager')
+        self.drop()
+        self.link = Peer(self._listener.accept()[0])
+        self.link.expect_header(seconds)
+        return self.link
+
+    def header(self):
+        identity = secrets.token_hex(4).upper()
+        self.link.send("<?xml version='1.0'?><stream:stream xmlns:stream='%s' id='%s' xmlns='jabberd:sockets'>" %
+                       (STREAMS, identity))
+        return identity
+
+    def handshake(self, answer='<handshake/>'):
+        """Header, and the proof of the secret, checked; `answer` is what they get."""
+        identity = self.header()
+        found = self.link.expect('handshake').text
+        right = hashlib.sha1((identity + self.secret).encode()).hexdigest()
+        if found != right:
+            raise AssertionError('handshake %r, not %r' % (found, right))
+        self.link.send(answer)
+
+    def up(self, seconds=None):
+        """A link in working order."""
+        if self._listener is None:
+            self.listen()
+        self.accept(seconds)
+        self.handshake()
+        return self
+
+    def send(self, data):
+        self.link.send(data)
+
+    def expect(self, wanted=None, seconds=None):
+        return self.link.expect(wanted, seconds)
+
+    def let_in(self, client, user, resource='home', host='localhost', open=True):
+        """Log a raw client in as that user. Returns its id on the link, ID@NAME."""
+        if open:
+            client.open(to=host)
+        client.send("<iq type='set' id='login'><query xmlns='jabber:iq:auth'><username>%s</username>"
+                    "<password>secret</password><resource>%s</resource></query></iq>" % (user, resource))
+        asked = self.expect(lambda e: e.name == 'iq' and e.child('query', None) is not None and
+                            e.child('query').child_text('username') == user)
+        identity = asked.get('sfrom')
+        self.send("<iq type='result' id='login' sto='%s' sfrom='%s@%s/%s'/>" % (identity, user, host, resource))
+        client.expect(lambda e: e.get('id') == 'login' and e.get('type') == 'result')
+        return identity
+
+
+# ---- tests ----
+
+class DaemonCase(unittest.TestCase):
+    """Test cases that start daemons and session managers and need not think of ending them."""
+
+    def start(self, users=(), **arguments):
+        daemon = Daemon(**arguments)
+        self.addCleanup(daemon.cleanup)
+        daemon.start()
+        for user in users:
+            daemon.add_user(user, 'secret')
+        return daemon
+
+    def manager(self, **arguments):
+        manager = ScriptedSM(**arguments)
+        self.addCleanup(manager.close)
+        return manager
+
+    def start_with(self, manager, link=None, **arguments):
+        """A daemon on the link of that session manager, up and ready."""
+        daemon = Daemon(link=manager.attributes(**(link or {})), **arguments)
+        self.addCleanup(daemon.cleanup)
+        manager.listen()
+        daemon.start(ready=False)
+        manager.up()
+        daemon.wait_ready()
+        return daemon
+
+
+class LineResult(unittest.TextTestResult):
+    """One line a test: ok, not ok, skipped."""
+
+    def _line(self, word, test, why=''):
+        self.stream.writeln('%s %s%s' % (word, test.id().partition('.')[2], why))
+        self.stream.flush()
+
+    def addSuccess(self, test):
+        unittest.TestResult.addSuccess(self, test)
+        self._line('ok', test)
+
+    def addError(self, test, err):
+        unittest.TestResult.addError(self, test, err)
+        self._line('not ok', test, ' (error)')
+
+    def addFailure(self, test, err):
+        unittest.TestResult.addFailure(self, test, err)
+        self._line('not ok', test)
+
+    def addSkip(self, test, reason):
+        unittest.TestResult.addSkip(self, test, reason)
+        self._line('ok', test, ' # skip ' + reason)
+
+    def addSubTest(self, test, subtest, err):
+        unittest.TestResult.addSubTest(self, test, subtest, err)
+        if err:
+            self._line('not ok', subtest)
+
+
+def main():
+    unittest.main(testRunner=unittest.TextTestRunner(stream=sys.stdout, resultclass=LineResult, verbosity=0))

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Clients that we did not write: each logs in, chats with a raw client both ways, sees presence, gets what came while
+it was away, and comes back. The drivers around their libraries and the command language: clients/driver.h."""
+import os
+import subprocess
+
+import harness
+from harness import DaemonCase, Output
+
+FOLDER = os.path.join(harness.BUILD, 'tests', 'system')
+DRIVERS = {
+    'strophe': [os.path.join(FOLDER, 'client_strophe')],
+    'loudmouth': [os.path.join(FOLDER, 'client_loudmouth')],
+    'purple': [os.path.join(FOLDER, 'client_purple')],
+    'net_xmpp': ['perl', os.path.join(harness.SOURCE, 'clients', 'client_net_xmpp.pl')],
+}
+
+
+def present(name):
+    if name == 'net_xmpp':
+        return subprocess.run(['perl', '-MNet::XMPP', '-e', '1'], stderr=subprocess.DEVNULL).returncode == 0
+    return os.access(DRIVERS[name][0], os.X_OK)
+
+
+class Driver:
+    def __init__(self, name, daemon, user, password='secret', resource='real'):
+        self.process = subprocess.Popen(DRIVERS[name] + ['127.0.0.1', str(daemon.port), user + '@localhost', password,
+                                                         resource],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                        preexec_fn=harness._die_with_parent)
+        self.output = Output(self.process.stdout)
+
+    def say(self, line):
+        self.process.stdin.write(line.encode() + b'\n')
+        self.process.stdin.flush()
+
+    def expect(self, pattern):
+        return self.output.next(pattern)
+
+    def quit(self):
+        self.say('quit')
+        self.expect('^closed quit$')
+        if self.process.wait(harness.TIMEOUT) != 0:
+            raise AssertionError('the client did not end well')
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+
+class Clients:
+    """What every client must do; one class a client below."""
+
+    name = None
+
+    def setUp(self):
+        self.daemon = self.start(users=('alice', 'bob'))
+
+    def driver(self, user='bob', **arguments):
+        driver = Driver(self.name, self.daemon, user, **arguments)
+        self.addCleanup(driver.close)
+        return driver
+
+    def online(self, **arguments):
+        driver = self.driver(**arguments)
+        driver.expect(r'^online bob@localhost/real$')
+        driver.say('presence')
+        driver.expect(r'^presence bob@localhost/real available$')
+        return driver
+
+    def test_chat_both_ways(self):
+        alice = self.daemon.login('alice').available()
+        bob = self.online()
+        alice.message('bob@localhost', 'to a real client: <&> \u00e4')
+        bob.expect(r'^message alice@localhost/home to a real client: <&> \u00e4$')
+        bob.say('message alice@localhost from a real client <&>')
+        message = alice.expect_message('from a real client <&>')
+        self.assertEqual('bob@localhost/real', message.get('from'))
+        bob.quit()
+
+    def test_presence(self):
+        alice = self.daemon.login('alice').available()
+        bob = self.online()
+        bob.say('presence subscribe alice@localhost')
+        alice.expect_presence('subscribe', 'bob@localhost')
+        alice.send("<presence to='bob@localhost' type='subscribed'/><presence to='bob@localhost' type='subscribe'/>")
+        bob.expect(r'^presence alice@localhost/home available$')
+        bob.say('presence subscribed alice@localhost')
+        alice.expect_presence(None, 'bob@localhost/real')
+        alice.leave()
+        bob.expect(r'^presence alice@localhost/home unavailable$')
+        alice = self.daemon.login('alice').available()
+        bob.expect(r'^presence alice@localhost/home available$')
+        bob.quit()
+        alice.expect_presence('unavailable', 'bob@localhost/real')
+
+    def test_offline_message_and_reconnect(self):
+        self.online().quit()
+        alice = self.daemon.login('alice').available()
+        alice.message('bob@localhost', 'while you were out')
+        alice.settle()
+        bob = self.online()
+        bob.expect(r'^delayed alice@localhost/home while you were out$')
+        bob.quit()
+        bob = self.online()
+        alice.message('bob@localhost', 'third time')
+        self.assertRegex(bob.expect(r'alice@localhost/home'), r'^message .* third time$')
+        bob.quit()
+
+    def test_wrong_password(self):
+        bob = self.driver(password='wrong')
+        bob.expect(r'^closed not logged in$')
+        self.assertEqual(1, bob.process.wait(harness.TIMEOUT))
+
+    def test_replaced_by_another_login(self):
+        bob = self.online()
+        other = self.daemon.login('bob', resource='real').available()
+        bob.expect(r'^closed (?!quit)')
+        other.settle()
+
+    def test_shutdown_of_the_daemon(self):
+        bob = self.online()
+        self.daemon.stop()
+        bob.expect(r'^closed (?!quit)')
+
+    def test_two_of_a_kind(self):
+        bob = self.online()
+        alice = self.driver('alice')
+        alice.expect('^online ')
+        alice.say('presence')
+        alice.expect(r'^presence alice@localhost/real available$')
+        for number in range(50):
+            alice.say('message bob@localhost number %d' % number)
+        for number in range(50):
+            self.assertTrue(bob.expect('^message ').endswith(' number %d' % number))
+        alice.quit()
+        bob.quit()
+
+
+class Strophe(Clients, DaemonCase):
+    name = 'strophe'
+
+
+class Loudmouth(Clients, DaemonCase):
+    name = 'loudmouth'
+
+
+class Purple(Clients, DaemonCase):
+    name = 'purple'
+
+
+class NetXmpp(Clients, DaemonCase):
+    name = 'net_xmpp'
+
+
+for case in (Strophe, Loudmouth, Purple, NetXmpp):
+    if not present(case.name):
+        case.__unittest_skip__ = True
+        case.__unittest_skip_why__ = 'its library is not installed'
+
+if __name__ == '__main__':
+    if not any(present(name) for name in DRIVERS):
+        harness.skip_file('no client library is installed (packages.txt)')
+    harness.main()

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""c2sctl: what it shows is true, and what it is told happens."""
+import json
+import os
+import socket
+import stat
+import unittest
+
+import harness
+from harness import DaemonCase, chat
+
+COUNTED_AS = ('settled', 'bounced', 'consumed', 'dropped', 'held')
+
+
+def objects_with(value, key):
+    """Every object anywhere in a JSON value that has this key."""
+    if isinstance(value, dict):
+        if key in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from objects_with(item, key)
+
+
+class Ctl(DaemonCase):
+    def setUp(self):
+        self.daemon = self.start(users=('alice', 'bob'))
+
+    def sessions(self):
+        return self.daemon.ctl('sessions').stdout
+
+    def assert_balance(self, status):
+        totals = list(objects_with(status, 'settled'))
+        self.assertTrue(totals, status)
+        for counters in totals:
+            self.assertEqual(counters['in'], sum(counters[name] for name in COUNTED_AS), counters)
+        return totals
+
+    def test_status_for_people(self):
+        self.daemon.login('alice')
+        text = self.daemon.ctl('status').stdout
+        for word in ('worker', 'link', 'sfrom', 'up'):
+            self.assertIn(word, text)
+
+    def test_counters_balance(self):
+        self.assert_balance(self.daemon.status())
+        alice = self.daemon.login('alice').available()
+        bob = self.daemon.login('bob').available()
+        for _ in range(20):
+            chat(alice, bob, 'alice@localhost', 'bob@localhost')
+        totals = self.assert_balance(self.daemon.status())
+        self.assertGreaterEqual(max(counters['in'] for counters in totals), 40)
+        bob.reset()
+        alice.message('bob@localhost', 'gone')
+        alice.leave()
+        self.daemon.login('alice', resource='other').available()
+        self.assert_balance(self.daemon.status())
+
+    def test_clients_and_sessions_are_counted(self):
+        """Asked behind a round trip of the client, so that what it did is done."""
+        self.daemon.login('alice').available()
+        opened = self.daemon.client().open()
+        opened.iq('get', "<query xmlns='jabber:iq:register'/>")
+        status = self.daemon.status()
+        total = max(objects_with(status, 'clients'), key=lambda o: o['clients'])
+        self.assertEqual((2, 1), (total['clients'], total['sessions']))
+
+    def test_sessions_and_kick(self):
+        alice = self.daemon.login('alice').available()
+        bob = self.daemon.login('bob', resource='work').available()
+        line = [line for line in self.sessions().splitlines() if 'bob@localhost/work' in line]
+        self.assertEqual(1, len(line))
+        identity = line[0].split()[0]
+        self.assertRegex(identity, r'^[0-9a-z.-]{1,64}$')
+        self.daemon.ctl('kick', identity)
+        bob.expect_close()
+        self.assertTrue(bob.stream.closed)
+        alice.settle()
+        text = self.sessions()
+        self.assertIn('alice@localhost/home', text)
+        self.assertNotIn('bob@localhost', text)
+
+    def test_kicked_session_has_ended_upstream(self):
+        alice = self.daemon.login('alice').available()
+        alice.send("<presence to='bob@localhost' type='subscribe'/>")
+        bob = self.daemon.login('bob', resource='work').available()
+        bob.expect_presence('subscribe')
+        bob.send("<presence to='alice@localhost' type='subscribed'/>")
+        alice.expect_presence(None, 'bob@localhost/work')
+        identity = [line for line in self.sessions().splitlines() if 'bob@localhost/work' in line][0].split()[0]
+        self.daemon.ctl('kick', identity)
+        alice.expect_presence('unavailable', 'bob@localhost/work')
+
+    def test_kick_nobody(self):
+        result = self.daemon.ctl('kick', 'nobody.0.0.0', check=False)
+        self.assertNotEqual(0, result.returncode)
+        self.assertTrue(result.stderr)
+
+    def test_users(self):
+        self.assertEqual({'alice@localhost', 'bob@localhost'}, set(self.daemon.ctl('user', 'list').stdout.split()))
+        self.assertNotEqual(0, self.daemon.ctl('user', 'add', 'alice@localhost', input='x\n', check=False).returncode)
+        self.daemon.ctl('user', 'passwd', 'alice@localhost', input='changed\n')
+        client = self.daemon.client().open()
+        self.assertEqual('error', client.try_login('alice', 'secret', 'home').get('type'))
+        client.login('alice', 'changed')
+        self.daemon.ctl('user', 'del', 'bob@localhost')
+        self.assertEqual(['alice@localhost'], self.daemon.ctl('user', 'list').stdout.split())
+        self.assertEqual('error', self.daemon.client().open().try_login('bob', 'secret', 'home').get('type'))
+        self.assertNotEqual(0, self.daemon.ctl('user', 'del', 'bob@localhost', check=False).returncode)
+        self.assertNotEqual(0, self.daemon.ctl('user', 'passwd', 'bob@localhost', input='x\n', check=False).returncode)
+
+    def test_bad_user_names(self):
+        for name in ('alice', '@localhost', 'a b@localhost', 'alice@elsewhere.example', ''):
+            result = self.daemon.ctl('user', 'add', name, input='x\n', check=False)
+            self.assertNotEqual(0, result.returncode, name)
+
+    def test_password_is_nowhere(self):
+        self.daemon.add_user('carol', 'very-secret-word')
+        self.daemon.client().open().login('carol', 'very-secret-word')
+        self.daemon.stop()
+        for name in os.listdir(self.daemon.folder):
+            path = os.path.join(self.daemon.folder, name)
+            if stat.S_ISREG(os.stat(path).st_mode):
+                with open(path, 'rb') as file:
+                    self.assertNotIn(b'very-secret-word', file.read(), name)
+
+    def test_unknown_command(self):
+        self.assertNotEqual(0, self.daemon.ctl('nonsense', check=False).returncode)
+
+    def test_socket_is_private(self):
+        self.assertEqual(0, stat.S_IMODE(os.stat(self.daemon.socket_path).st_mode) & 0o007)
+
+    @unittest.skipUnless(os.getuid() == 0, 'only root can become somebody else')
+    def test_others_cannot_connect(self):
+        pid = os.fork()
+        if pid == 0:
+            os.setgroups([])
+            os.setgid(12345)
+            os.setuid(12345)
+            try:
+                os.chdir('/')
+                socket.socket(socket.AF_UNIX).connect(self.daemon.socket_path)
+                os._exit(1)
+            except PermissionError:
+                os._exit(0)
+            finally:
+                os._exit(2)
+        self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    def test_rude_visitors(self):
+        """Nobody with access can hurt the daemon by talking nonsense."""
+        for data in (b'', b'\0' * 10000, b'status', b'status\n' * 1000, b'x' * 1000000, b'{"a":' * 10000):
+            with socket.socket(socket.AF_UNIX) as visitor:
+                visitor.settimeout(harness.TIMEOUT)
+                visitor.connect(self.daemon.socket_path)
+                try:
+                    visitor.sendall(data)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+        json.dumps(self.daemon.status())
+        self.daemon.login('alice').available()
+
+    def test_without_a_daemon(self):
+        self.daemon.stop()
+        result = self.daemon.ctl('status', check=False)
+        self.assertNotEqual(0, result.returncode)
+        self.assertTrue(result.stderr)
+
+
+if __name__ == '__main__':
+    harness.main()

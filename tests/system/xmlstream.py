@@ -1,0 +1,95 @@
+"""XML streams for the tests: bytes in, complete top-level elements out, with the very bytes they came in.
+
+Independent of c2sd's own parsers on purpose: expat reads what libxml2 and the splitter have let through.
+"""
+import xml.parsers.expat
+
+STREAMS = 'http://etherx.jabber.org/streams'
+STREAM_ERRORS = 'urn:ietf:params:xml:ns:xmpp-streams'
+
+
+class Element:
+    """An element: name, namespace, attributes, children, text; `raw` only on top-level ones."""
+
+    def __init__(self, name, attributes):
+        self.namespace, _, self.name = name.rpartition(' ')
+        self.attributes = attributes
+        self.children = []
+        self.text = ''
+        self.raw = b''
+
+    def get(self, name, default=None):
+        return self.attributes.get(name, default)
+
+    def child(self, name, namespace=None):
+        """The first child of that name (and namespace), or None."""
+        for child in self.children:
+            if child.name == name and namespace in (None, child.namespace):
+                return child
+        return None
+
+    def child_text(self, name):
+        child = self.child(name)
+        return None if child is None else child.text
+
+    def has_510(self):
+        return any(c.name == 'error' and c.get('code') == '510' for c in self.children)
+
+    def __repr__(self):
+        return self.raw.decode('utf-8', 'replace') or '<%s %r>' % (self.name, self.attributes)
+
+
+class XmlStream:
+    """One direction of a stream. feed() returns the elements that became complete."""
+
+    def __init__(self):
+        self.header = None
+        self.closed = False
+        self._raw = bytearray()
+        self._dropped = 0
+        self._stack = []
+        self._ready = []
+        self._parser = xml.parsers.expat.ParserCreate(namespace_separator=' ')
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+
+    def feed(self, data):
+        self._raw += data
+        self._parser.Parse(data, False)
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _start(self, name, attributes):
+        element = Element(name, attributes)
+        if self.header is None:
+            self.header = element
+            return
+        if not self._stack:
+            del self._raw[:self._parser.CurrentByteIndex - self._dropped]
+            self._dropped = self._parser.CurrentByteIndex
+        else:
+            self._stack[-1].children.append(element)
+        self._stack.append(element)
+
+    def _text(self, text):
+        if self._stack:
+            self._stack[-1].text += text
+
+    def _end(self, name):
+        if not self._stack:
+            self.closed = True
+            return
+        element = self._stack.pop()
+        if not self._stack:
+            element.raw = self._take(element)
+            self._ready.append(element)
+
+    def _take(self, element):
+        """The bytes of the element that ends here: expat tells where its end tag begins; where an empty tag ends."""
+        end = self._parser.CurrentByteIndex - self._dropped
+        empty = not element.children and not element.text and self._raw[:end].endswith(b'/>')
+        if not empty:
+            end = self._raw.index(b'>', end) + 1
+        return bytes(self._raw[:end])
