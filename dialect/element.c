@@ -191,14 +191,19 @@ append_text(struct buffer *buffer, struct range text)
 	}
 }
 
-/* Length of what begins with the `opener` that stands there and ends with `tail`; all that is left when it does not. */
-static size_t
-section_length(struct range rest, const char *opener, const char *tail)
+/* What stands between the opener that `rest` begins with and `tail`; `rest` is moved behind that, or to its end. */
+static struct range
+take_section(struct range *rest, const char *opener, const char *tail)
 {
-	size_t skip = strlen(opener);
-	const char *found = memmem(rest.at + skip, rest.length - skip, tail, strlen(tail));
+	struct range inside = { 0 };
+	const char *found;
 
-	return found == NULL ? rest.length : (size_t)(found - rest.at) + strlen(tail);
+	range_skip(rest, strlen(opener));
+	found = memmem(rest->at, rest->length, tail, strlen(tail));
+	if (found != NULL)
+		inside = range_between(rest->at, found);
+	range_skip(rest, found == NULL ? rest->length : inside.length + strlen(tail));
+	return inside;
 }
 
 /* Step over the markup that `rest` begins with; the text of a CDATA section is appended. */
@@ -206,22 +211,18 @@ static void
 append_markup(struct buffer *buffer, struct range *rest)
 {
 	struct element child;
-	size_t length;
+	struct range text;
 
 	if (range_starts(*rest, "<![CDATA[")) {
-		length = section_length(*rest, "<![CDATA[", "]]>");
-		if (length >= strlen("<![CDATA[]]>"))
-			buffer_append(buffer, rest->at + strlen("<![CDATA["), length - strlen("<![CDATA[]]>"));
+		text = take_section(rest, "<![CDATA[", "]]>");
+		buffer_append(buffer, text.at, text.length);
 	} else if (range_starts(*rest, "<!--")) {
-		length = section_length(*rest, "<!--", "-->");
+		take_section(rest, "<!--", "-->");
 	} else if (range_starts(*rest, "<?")) {
-		length = section_length(*rest, "<?", "?>");
-	} else if (element_read(&child, rest->at, rest->length)) {
-		length = child.whole.length;
+		take_section(rest, "<?", "?>");
 	} else {
-		length = rest->length;
+		range_skip(rest, element_read(&child, rest->at, rest->length) ? child.whole.length : rest->length);
 	}
-	range_skip(rest, length);
 }
 
 void
