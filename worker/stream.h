@@ -2,16 +2,34 @@
  * stream: what a client sends, from bytes to complete elements (RFC 6120 section 4, RFC 6121; RFC 3920 and the streams
  * of the year 2000 as far as they differ).
  *
- * Pure: no descriptor, no clock, no log. libxml2 parses; what comes out of here was written anew from what libxml2 had
- * understood, in the canonical form of doc/design.md ("Canonical form"), so that nobody further on can read it
- * differently.
+ * Pure: no descriptor, no clock, no log. worker/lexer looks at every byte first, libxml2 parses, and what comes out of
+ * here was written anew from what libxml2 had understood (worker/canonical), in the canonical form of doc/design.md
+ * ("Canonical form"), so that nobody further on can read it differently.
  *
  * The parser is big (16 kB and more) and lives only while bytes are coming: whenever stream_is_quiet() the owner may free
- * the stream and make another one later from the same header.
+ * the stream and make another one later from the same header. libxml2's part is not made before the first whole tag has
+ * come, and made anew, unseen, when its dictionary or its buffer has grown.
+ *
+ * Nothing is parsed ahead: bytes wait in here as they came until stream_next wants them, so that memory is bounded by
+ * what was fed and by one element, and stream_unread still has the bytes behind an element after which the stream
+ * begins anew.
  *
  *	stream = stream_new(&limits, NULL);
  *	stream_feed(stream, bytes, length);
  *	while (stream_next(stream, &event) != STREAM_NOTHING) ...
+ *
+ * What is an element and what is an error (beyond RFC 6120):
+ * - In jabber:client only message, presence and iq are stanzas, anything else is unsupported-stanza-type. Elements of
+ *   other namespaces come as they are, except those of RFC 7395's framing and of any urn:x-c2sd: (policy-violation:
+ *   they belong to the link), of any other jabber: namespace (invalid-namespace: they are the contents of other kinds
+ *   of streams, the link's among them) and of none (invalid-namespace).
+ * - <stream:error/> is STREAM_CLOSED; anything else of the streams' namespace is unsupported-stanza-type.
+ * - The default namespace of the header may be jabber:client, that of streams, or none (RFC 6120 4.8.2).
+ * - White space before the XML declaration is taken, because a keep-alive may come just before a restart; a byte order
+ *   mark is not well-formed.
+ * - Namespaces must be made of the characters of URIs (invalid-namespace).
+ * - Names are those of XML 1.0 before its fifth edition, because expat, which most servers behind us use, knows no others:
+ *   one name of the fifth edition would break the link.
  */
 #ifndef C2SD_WORKER_STREAM_H
 #define C2SD_WORKER_STREAM_H
@@ -22,21 +40,27 @@
 
 #include "worker/condition.h"
 
-/* All are checked before the work that they limit is done. Exceeding one is CONDITION_POLICY_VIOLATION. */
+/*
+ * All are checked before the work that they limit is done. Exceeding one is CONDITION_POLICY_VIOLATION. Lengths above
+ * 8,000,000 count as that.
+ */
 struct stream_limits {
 	uint32_t header_bytes;	/* from the first byte to the end of <stream:stream ...>, white space included */
-	uint32_t element_bytes;	/* one top-level element, as received and as written anew */
+	uint32_t element_bytes;	/* one top-level element, as received; as written anew: STREAM_WRITTEN_EXTRA more */
 	uint32_t depth;		/* the top-level element itself is 1 */
 	uint32_t attributes;	/* of one element, namespace declarations included */
 	uint32_t elements;	/* in one top-level element, itself included */
 };
 
+/* Room for the xmlns and xml:lang that the canonical form adds. Escaping and repeated xmlns must do with it as well. */
+#define STREAM_WRITTEN_EXTRA 256
+
 /* What is kept of a client's header as long as the client lives. Absent attributes are NULL. */
 struct stream_header {
 	char *to;
 	char *from;
-	char *lang;		/* xml:lang */
-	char *declarations;	/* namespace declarations to be repeated for a new parser; NULL: the usual two */
+	char *lang;		/* xml:lang; NULL too when it is empty or longer than 63 bytes */
+	char *declarations;	/* the root's name and namespaces, for a new parser; NULL: the usual ones */
 	uint16_t version_major;	/* 0.0 where there was no version: a client of before RFC 3920 */
 	uint16_t version_minor;
 };
@@ -66,8 +90,8 @@ struct stream_event {
 };
 
 /*
- * A stream that begins with its header or, with `header`, one that goes on after it. `limits` and `header` must outlive
- * the stream (limits may be exchanged: stream_set_limits). NULL without memory.
+ * A stream that begins with its header or, with `header`, one that goes on after it. `limits` must outlive the stream
+ * (or be exchanged: stream_set_limits); what is needed of `header` is copied. NULL without memory.
  */
 struct stream *stream_new(const struct stream_limits *limits, const struct stream_header *header);
 void stream_free(struct stream **stream);
@@ -75,21 +99,32 @@ void stream_free(struct stream **stream);
 void stream_set_limits(struct stream *stream, const struct stream_limits *limits);
 
 /*
- * Take bytes as they come, in pieces of any size. Events wait inside until they are fetched; the memory they take is
- * bounded by the bytes given, so feed what one read returned, then fetch. 0, or a negative errno (-ENOMEM).
+ * Take bytes as they come, in pieces of any size. They wait inside until stream_next has used them, so feed what one
+ * read returned, then fetch. After STREAM_CLOSED or STREAM_FAILED they are ignored. 0, or -ENOMEM.
  */
 int stream_feed(struct stream *stream, const void *bytes, size_t length) __attribute__((warn_unused_result));
 
-/* Fetch the next event; returns its type. */
+/*
+ * Fetch the next event; returns its type. Without memory it is STREAM_FAILED with CONDITION_INTERNAL_SERVER_ERROR, the
+ * only failure that is not the client's.
+ */
 enum stream_event_type stream_next(struct stream *stream, struct stream_event *event_r);
+
+/*
+ * The bytes that were fed and not yet used by an event, for an owner who must not or need not read them as this stream
+ * (RFC 6120 5.4.3.3, 6.4.6: TLS or a new stream begins there). Valid until the next call. A part of an element whose
+ * tags were already parsed is not among them: ask right after an event.
+ */
+const void *stream_unread(const struct stream *stream, size_t *length_r);
 
 /* After STREAM_OPENED: move the header out, once. The caller owns it and frees it with stream_header_deinit. */
 void stream_take_header(struct stream *stream, struct stream_header *header_r);
 void stream_header_deinit(struct stream_header *header);
 
 /*
- * True when the header has been seen, every event was fetched and the parser holds nothing but white space: what it
- * knows beyond the header is nothing.
+ * True when the header has been seen, everything fed was used (stream_next has said STREAM_NOTHING, or there was nothing
+ * behind the last event) and no element has begun: what it knows beyond the header is nothing. Never after
+ * STREAM_CLOSED or STREAM_FAILED.
  */
 bool stream_is_quiet(const struct stream *stream);
 
