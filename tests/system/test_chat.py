@@ -10,8 +10,12 @@ IQ_REGISTER = 'http://jabber.org/features/iq-register'
 
 
 def error_code(answer):
+    """The code of an error as old clients know it; what has none is named by its condition."""
+    codes = {'not-authorized': '401', 'not-acceptable': '406', 'conflict': '409'}
     error = answer.child('error')
-    return None if error is None else error.get('code')
+    if answer.get('type') != 'error' or error is None:
+        return None
+    return error.get('code') or next((codes[c.name] for c in error.children if c.name in codes), None)
 
 
 class Login(DaemonCase):
@@ -36,7 +40,7 @@ class Login(DaemonCase):
     def test_wrong_password_then_right(self):
         client = self.daemon.client().open()
         answer = client.try_login('alice', 'wrong', 'home')
-        self.assertEqual(('error', '401'), (answer.get('type'), error_code(answer)))
+        self.assertEqual('401', error_code(answer))
         client.login('alice')
         client.settle()
 

@@ -258,18 +258,33 @@ class Polite(DaemonCase):
         chat(self.daemon.login('alice').available(), self.daemon.login('bob').available(), 'alice@localhost',
              'bob@localhost')
 
+
+class Deaf(DaemonCase):
     def test_a_client_that_never_reads(self):
         """It fills its own bound and is ended; the one who writes to it never waits."""
-        self.daemon.cleanup()
-        self.daemon = self.start(users=('alice', 'bob'))
-        deaf = RawClient(self.daemon.listeners[0], receive_buffer=4096)
+        daemon = self.start(users=('alice', 'bob'), limits={'unsent_bytes': 65536})
+        deaf = RawClient(daemon.listeners[0], receive_buffer=4096)
         deaf.open().login('bob').available()
-        alice = self.daemon.login('alice').available()
-        for _ in range(64):
+        alice = daemon.login('alice').available()
+        since = daemon.log.mark()
+        for _ in range(1000):
             alice.message('bob@localhost/home', 'x' * 30000)
-        alice.settle()
+            if [line for line in daemon.log.lines[since:] if 'client closed' in line]:
+                break
+        daemon.log.wait('client closed', since)
         chat(alice, alice, 'alice@localhost', 'alice@localhost')
-        deaf.close()
+
+    def test_a_client_that_reads_nothing_for_long(self):
+        """Less than the bound, but for too long."""
+        daemon = self.start(users=('alice', 'bob'), limits={'stall_seconds': 1})
+        deaf = RawClient(daemon.listeners[0], receive_buffer=4096)
+        deaf.open().login('bob').available()
+        alice = daemon.login('alice').available()
+        since = daemon.log.mark()
+        for _ in range(100):
+            alice.message('bob@localhost/home', 'x' * 30000)
+        daemon.log.wait('client closed', since)
+        alice.settle()
 
 
 class Deadlines(DaemonCase):

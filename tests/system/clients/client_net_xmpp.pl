@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use Encode;
 use Net::XMPP;
 
 @ARGV == 5 or die "usage: $0 HOST PORT USER\@SERVER PASSWORD RESOURCE\n";
@@ -65,7 +66,7 @@ commands_obey
 	while (select(my $ready = $set, undef, undef, 0.02) > 0) {
 		return 0 if !sysread(STDIN, $$pending, 4096, length $$pending);
 		while ($$pending =~ s/^([^\n]*)\n//) {
-			return 0 if !command_obey($1);
+			return 0 if !command_obey(decode_utf8($1));
 		}
 	}
 	return 1;
@@ -81,6 +82,7 @@ closed
 }
 
 $| = 1;
+binmode STDOUT, ':utf8';
 $client->SetCallBacks(message => \&message_arrived, presence => \&presence_arrived);
 $client->Connect(hostname => $host, port => $port, componentname => $server, connectiontype => 'tcpip', tls => 0)
     or closed('cannot connect', 1);
