@@ -38,8 +38,8 @@ struct packet {
 	struct range id;
 	struct range name;	/* which socket manager it names */
 	/*
-	 * Whose packet it is: where a bounce goes, and the new address of a login. Absent where the session manager did not
-	 * say: such a packet can be delivered but never be bounced (link_bounce appends nothing).
+	 * Whose packet it is: where a bounce goes, and the new address of a login. Absent where the session manager did
+	 * not say: such a packet can be delivered but never be bounced (link_bounce appends nothing).
 	 */
 	struct range address;
 	struct range from;	/* who is said to have written it; absent where nobody is */

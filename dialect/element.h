@@ -71,8 +71,8 @@ void range_append_decoded(struct buffer *buffer, struct range range);
 char *range_strdup_decoded(struct range range);
 
 /*
- * Take an address apart, as written. False: there is no host in it, or an empty user. A resource may be there and empty;
- * characters are not looked at.
+ * Take an address apart, as written. False: there is no host in it, or an empty user. A resource may be there and be
+ * empty; characters are not looked at.
  */
 bool address_read(struct address *address_r, struct range range);
 

@@ -89,7 +89,7 @@ read_packet(struct packet *packet_r, const struct element *element)
 		packet_r->kind = PACKET_OWN;
 		return;
 	}
-	/* We give nobody a resource: with one it is as a whole no id of ours, and goes back like any id that is gone. */
+	/* No id of ours has a resource: with one it is none of ours as a whole, and goes back like one that is gone. */
 	packet_r->id = address.resource.at == NULL ? address.user : sto;
 	packet_r->kind = kind_of(element, packet_r);
 	packet_r->bare = packet_r->kind == PACKET_DISCONNECT && alone && packet_r->from.at == NULL &&

@@ -203,9 +203,9 @@ scan_until(struct splitter *splitter, struct scan *scan, size_t opener, const ch
 	size_t length = strlen(tail);
 
 	while (scan_to(scan, '>')) {
-		size_t end = ++scan->at;
+		const char *end = scan->bytes + ++scan->at;
 
-		if (end - splitter->markup >= opener + length && memcmp(scan->bytes + end - length, tail, length) == 0) {
+		if (scan->at - splitter->markup >= opener + length && memcmp(end - length, tail, length) == 0) {
 			splitter->state = OUTSIDE;
 			break;
 		}
@@ -291,8 +291,10 @@ splitter_next(struct splitter *splitter, const void *bytes, size_t length, struc
 	enum splitter_event_type type = SPLITTER_MORE;
 
 	*event_r = (struct splitter_event){ .type = SPLITTER_MORE };
-	if (splitter->state == BROKEN || splitter->state == TOO_LONG)
-		return splitter_fail(splitter, splitter->state == BROKEN ? SPLITTER_BROKEN : SPLITTER_TOO_LONG, event_r);
+	if (splitter->state == BROKEN)
+		return splitter_fail(splitter, SPLITTER_BROKEN, event_r);
+	if (splitter->state == TOO_LONG)
+		return splitter_fail(splitter, SPLITTER_TOO_LONG, event_r);
 	while (type == SPLITTER_MORE && scan.at < length)
 		type = scan_step(splitter, &scan);
 	if (type == SPLITTER_MORE)
@@ -303,7 +305,9 @@ splitter_next(struct splitter *splitter, const void *bytes, size_t length, struc
 		return splitter_fail(splitter, SPLITTER_TOO_LONG, event_r);
 	if (type == SPLITTER_END)
 		splitter->state = ENDED;
-	*event_r = (struct splitter_event){ .type = type, .skip = splitter->begin, .length = scan.at - splitter->begin };
+	event_r->type = type;
+	event_r->skip = splitter->begin;
+	event_r->length = scan.at - splitter->begin;
 	splitter->scanned = splitter->begin = 0;
 	return type;
 }

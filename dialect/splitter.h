@@ -7,9 +7,9 @@
  * the owner consumes before the next call.
  *
  * The rules of the link (doc/link.md): any root element is taken; complete elements at depth one follow. An event comes
- * with the very byte that completes it, never later. Depth is counted, names are not compared: of the bytes of an
- * ELEMENT it is certain that its tags pair up by number, that quotes and comments are closed, and that its last < begins
- * its end tag (or it is one empty-element tag). A document type is refused, because nothing behind it could be trusted.
+ * with the very byte that completes it, never later. Depth is counted, names are not compared: of an ELEMENT it is
+ * certain that its tags pair up by number, that quotes and comments are closed, and that its last < begins its end tag
+ * (or that it is one empty-element tag). A document type is refused: nothing behind it could be trusted.
  */
 #ifndef C2SD_DIALECT_SPLITTER_H
 #define C2SD_DIALECT_SPLITTER_H

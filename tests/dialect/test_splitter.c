@@ -38,7 +38,8 @@ run_feed(struct run *run, const char *bytes, size_t length)
 	buffer_append(&run->input, bytes, length);
 	for (;;) {
 		size_t waiting = buffer_length(&run->input);
-		enum splitter_event_type type = splitter_next(&run->splitter, buffer_bytes(&run->input), waiting, &event);
+		const void *bytes_waiting = buffer_bytes(&run->input);
+		enum splitter_event_type type = splitter_next(&run->splitter, bytes_waiting, waiting, &event);
 
 		ck_assert_int_eq(type, event.type);
 		if (type == SPLITTER_MORE)
@@ -154,7 +155,7 @@ static const struct row bad[] = {
 	{ ROOT "</s:s>" ROOT, HEAD "X</s:s>B" },
 };
 
-/* With a limit of as many bytes as the header has: ten. */
+/* With a limit of as many bytes as the header has. */
 static const struct row limited[] = {
 	{ ROOT "<abc/><de/>", HEAD "E<abc/>E<de/>" },
 	{ ROOT "<abcdefgh/>", HEAD "E<abcdefgh/>" },

@@ -1,0 +1,545 @@
+/* The sfrom dialect, call by call; whole conversations are in test_recordings.c. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dialect/dialect.h"
+#include "tests/dialect/tap.h"
+
+#define ADDRESS "a@foo.com/r"
+#define OURS "sto='id1@som' sfrom='" ADDRESS "'"
+#define E510 "<error code='510'>Disconnected</error>"
+#define UP_HOST " sto='foo.com' sfrom='id1@som'"
+#define UP_SESSION " sto='o&apos;b@foo.com/r' sfrom='id1@som'"
+#define STANZAS "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+#define AUTH "<query xmlns='jabber:iq:auth'>"
+#define REGISTER "<query xmlns='jabber:iq:register'/>"
+
+static const struct dialect_context context_plain = { .id = "id1", .name = "som", .stream_id = "S'1" };
+static const struct dialect_context context_full = {
+	.id = "id1", .name = "som", .stream_id = "S'1", .digest = true, .registration = true,
+};
+
+static void
+assert_text(struct buffer *buffer, const char *expected)
+{
+	buffer_append(buffer, "", 1);
+	ck_assert_str_eq((char *)buffer_bytes(buffer), expected);
+	buffer_deinit(buffer);
+}
+
+static void
+assert_range(struct range range, const char *expected)
+{
+	if (expected == NULL)
+		ck_assert_ptr_null(range.at);
+	else
+		ck_assert_msg(range_equals(range, expected), "'%.*s' is not '%s'", (int)range.length, range.at,
+		    expected);
+}
+
+/* ---- link half ---- */
+
+static const struct {
+	const char *text;
+	enum packet_kind kind;
+	const char *id, *name, *address, *from;
+	bool bare, disconnect;
+} packets[] = {
+	{ "<message " OURS "/>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, false },
+	{ "<message from=\"x@y\" sfrom=\"o'b@c\" to='z' sto='9.z-1@som'><body/></message>", PACKET_DATA, "9.z-1", "som",
+	    "o'b@c", "x@y", false, false },
+	{ "<foo:bar " OURS "/>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, false },
+	/* Who it is from is not said: deliverable all the same. */
+	{ "<message sto='id1@som'/>", PACKET_DATA, "id1", "som", NULL, NULL, false, false },
+	{ "<message sto='id1@som' sfrom=''/>", PACKET_DATA, "id1", "som", NULL, NULL, false, false },
+	/* A resource behind the id: never issued. */
+	{ "<message sto='id1@som/1F' sfrom='a@b'/>", PACKET_DATA, "id1@som/1F", "som", "a@b", NULL, false, false },
+	{ "<message sto='id1@som/' sfrom='a@b'/>", PACKET_DATA, "id1@som/", "som", "a@b", NULL, false, false },
+	{ "<message sto='som' sfrom='a@b'/>", PACKET_OWN, NULL, "som", "a@b", NULL, false, false },
+	{ "<message sto='som/x@y' sfrom='a@b'/>", PACKET_OWN, NULL, "som", "a@b", NULL, false, false },
+	{ "<message sfrom='a@b'/>", PACKET_LOST, NULL, NULL, "a@b", NULL, false, false },
+	{ "<message sto='' sfrom='a@b'/>", PACKET_LOST, NULL, NULL, "a@b", NULL, false, false },
+	{ "<message sto='@som' sfrom='a@b'/>", PACKET_LOST, NULL, NULL, "a@b", NULL, false, false },
+	{ "<message sto='id1@' sfrom='a@b'/>", PACKET_LOST, NULL, NULL, "a@b", NULL, false, false },
+	{ "not an element", PACKET_LOST, NULL, NULL, NULL, NULL, false, false },
+	{ "", PACKET_LOST, NULL, NULL, NULL, NULL, false, false },
+
+	{ "<iq type='result' id='a' " OURS "/>", PACKET_LOGIN, "id1", "som", ADDRESS, NULL, false, false },
+	{ "<iq type='&#114;esult' " OURS "/>", PACKET_LOGIN, "id1", "som", ADDRESS, NULL, false, false },
+	{ "<iq type='result' sto='id1@som' sfrom='foo.com'/>", PACKET_DATA, "id1", "som", "foo.com", NULL, false,
+	    false },
+	{ "<iq type='result' sto='id1@som'/>", PACKET_DATA, "id1", "som", NULL, NULL, false, false },
+	{ "<iq type='set' " OURS "/>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, false },
+	{ "<message type='result' " OURS "/>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, false },
+	{ "<iq type='result' " OURS ">" E510 "</iq>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, true },
+
+	{ "<message type='error' " OURS ">" E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, NULL, true,
+	    true },
+	{ "<message type='error' " OURS "> <!-- x --> " E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS,
+	    NULL, true, true },
+	{ "<message type='error' " OURS "><error code='&#53;10'/></message>", PACKET_DISCONNECT, "id1", "som",
+	    ADDRESS, NULL, true, true },
+	{ "<message type='error' " OURS "><body/>" E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, NULL,
+	    false, true },
+	{ "<message type='error' id='' " OURS ">" E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, NULL,
+	    false, true },
+	{ "<message type='error' to='x' " OURS ">" E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, NULL,
+	    false, true },
+	{ "<message type='error' from='x' " OURS ">" E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, "x",
+	    false, true },
+	{ "<message type='error' " OURS "><error code='404'/>" E510 "</message>", PACKET_DISCONNECT, "id1", "som",
+	    ADDRESS, NULL, false, true },
+	/* A 510 inside, but no error. */
+	{ "<message type='chat' " OURS ">" E510 "</message>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, true },
+	{ "<message " OURS ">" E510 "</message>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, true },
+	{ "<message type='error' sto='som' sfrom='a@b'>" E510 "</message>", PACKET_OWN, NULL, "som", "a@b", NULL, false,
+	    true },
+	{ "<message type='error'>" E510 "</message>", PACKET_LOST, NULL, NULL, NULL, NULL, false, true },
+	/* No 510. */
+	{ "<message type='error' " OURS "><error code='5100'/></message>", PACKET_DATA, "id1", "som", ADDRESS, NULL,
+	    false, false },
+	{ "<message type='error' " OURS "><errors code='510'/><x:error code='510'/></message>", PACKET_DATA, "id1",
+	    "som",
+	    ADDRESS, NULL, false, false },
+	{ "<message type='error' " OURS "><x>" E510 "</x><!-- " E510 " --></message>", PACKET_DATA, "id1", "som",
+	    ADDRESS, NULL, false, false },
+	{ "<error type='error' code='510' " OURS "/>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, false },
+};
+
+START_TEST(link_read)
+{
+	struct packet packet;
+
+	dialect_sfrom.link_read(&packet, packets[_i].text, strlen(packets[_i].text));
+	ck_assert_int_eq(packet.kind, packets[_i].kind);
+	assert_range(packet.id, packets[_i].id);
+	assert_range(packet.name, packets[_i].name);
+	assert_range(packet.address, packets[_i].address);
+	assert_range(packet.from, packets[_i].from);
+	ck_assert_int_eq(packet.bare, packets[_i].bare);
+	ck_assert_int_eq(packet.disconnect, packets[_i].disconnect);
+}
+END_TEST
+
+static const struct {
+	const char *packet, *bounced;
+} bounces[] = {
+	{ "<message sto='i@s' sfrom='a@b'><body>x</body></message>",
+	    "<message sto='a@b' sfrom='i@s' type='error'><body>x</body>" E510 "</message>" },
+	{ "<presence to='t' from='f' sto='i@s' sfrom='a@b'/>",
+	    "<presence sto='a@b' sfrom='i@s' type='error' to='t' from='f'>" E510 "</presence>" },
+	{ "<presence  sto='i@s' to='t' sfrom='a@b' />",
+	    "<presence sto='a@b' sfrom='i@s' type='error' to='t' >" E510 "</presence>" },
+	{ "<message type='chat' sto=\"i@s\" id='1'\n\tsfrom=\"o'b@c\" x='>'>a<b/>&amp;</message >",
+	    "<message sto=\"o'b@c\" sfrom=\"i@s\" type='error' id='1' x='>'>a<b/>&amp;"
+	    "<error code='510' type='chat'>Disconnected</error></message >" },
+	{ "<iq type=\"it's\" sto='i@s' sfrom='a&amp;b@c'></iq>",
+	    "<iq sto='a&amp;b@c' sfrom='i@s' type='error'><error code='510' type=\"it's\">Disconnected</error></iq>" },
+	/* An ordinary error is bounced too, and then holds two. */
+	{ "<message type='error' id='4' sto='i@s' sfrom='a@b'><error code='404'>Not Found</error></message>",
+	    "<message sto='a@b' sfrom='i@s' type='error' id='4'><error code='404'>Not Found</error>"
+	    "<error code='510' type='error'>Disconnected</error></message>" },
+	{ "<x:y sto='i@s' sfrom='a@b'/>", "<x:y sto='a@b' sfrom='i@s' type='error'>" E510 "</x:y>" },
+	{ "<message sto='i@s/res' sfrom='a@b'/>",
+	    "<message sto='a@b' sfrom='i@s/res' type='error'>" E510 "</message>" },
+	/* Nobody to bounce it to. */
+	{ "<message sto='i@s'/>", "" },
+	{ "<message sto='i@s' sfrom=''/>", "" },
+	{ "<message sto='i@s' sfrom='a@b'>", "" },
+};
+
+START_TEST(link_bounce)
+{
+	struct buffer out = { 0 };
+	struct packet packet;
+
+	dialect_sfrom.link_bounce(&out, bounces[_i].packet, strlen(bounces[_i].packet));
+	if (bounces[_i].bounced[0] != '\0') {
+		dialect_sfrom.link_read(&packet, buffer_bytes(&out), buffer_length(&out));
+		ck_assert(packet.disconnect);
+	}
+	assert_text(&out, bounces[_i].bounced);
+}
+END_TEST
+
+START_TEST(link_header_and_end)
+{
+	struct buffer out = { 0 };
+
+	dialect_sfrom.link_header(&out, "som");
+	assert_text(&out, "<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>");
+	dialect_sfrom.link_end(&out, "id1", "som", "o'b@foo.com/<r>");
+	assert_text(&out, "<message sto='o&apos;b@foo.com/&lt;r&gt;' sfrom='id1@som' type='error'>" E510 "</message>");
+}
+END_TEST
+
+static const struct {
+	const char *text, *address;
+	bool ends;
+} ends[] = {
+	{ "<message type='error' " OURS ">" E510 "</message>", ADDRESS, true },
+	{ "<iq type='error' id='1' to='x' from='a@foo.com/r' " OURS "><query/>" E510 "</iq>", ADDRESS, true },
+	{ "<message type='error' from='a@foo.com' " OURS ">" E510 "</message>", ADDRESS, true },
+	{ "<message type='error' sto='i@s' sfrom='o&apos;b@c/&#114;'>" E510 "</message>", "o'b@c/r", true },
+	{ "<iq type='error' id='a' sto='i@s' sfrom='no.host'>" E510 "</iq>", "no.host", true },
+	{ "<iq type='error' id='a' from='no.host' sto='i@s' sfrom='no.host'>" E510 "</iq>", "no.host", true },
+	{ "<message type='error' from='b@foo.com' " OURS ">" E510 "</message>", ADDRESS, false },
+	{ "<message type='error' from='a@foo.com/' " OURS ">" E510 "</message>", ADDRESS, false },
+	{ "<message type='error' from='a@foo.com/r2' " OURS ">" E510 "</message>", ADDRESS, false },
+	{ "<message type='error' from='' " OURS ">" E510 "</message>", ADDRESS, false },
+	{ "<message type='error' " OURS ">" E510 "</message>", "a@foo.com", false },
+	{ "<message type='error' " OURS ">" E510 "</message>", "a@foo.com/R", false },
+	{ "<message type='error' sto='i@s' sfrom='a@foo.com'>" E510 "</message>", ADDRESS, false },
+	{ "<message type='error' sto='i@s'>" E510 "</message>", ADDRESS, false },
+	{ "<message type='chat' " OURS ">" E510 "</message>", ADDRESS, false },
+	{ "<message type='error' " OURS "/>", ADDRESS, false },
+};
+
+START_TEST(ends_session)
+{
+	struct packet packet;
+
+	dialect_sfrom.link_read(&packet, ends[_i].text, strlen(ends[_i].text));
+	ck_assert_int_eq(dialect_ends_session(&packet, ends[_i].address), ends[_i].ends);
+}
+END_TEST
+
+START_TEST(dialects_are_found)
+{
+	ck_assert_ptr_eq(dialect_find("sfrom"), &dialect_sfrom);
+	ck_assert_ptr_null(dialect_find("sfro"));
+	ck_assert_ptr_null(dialect_find(""));
+}
+END_TEST
+
+/* ---- worker half ---- */
+
+static int
+element_from(struct dialect_client *client, const struct dialect_context *context, const char *text, struct buffer *up,
+    struct buffer *down)
+{
+	return dialect_sfrom.client_element(client, context, text, strlen(text), strcspn(text, " />"), up, down);
+}
+
+START_TEST(features)
+{
+	struct buffer down = { 0 };
+
+	dialect_sfrom.client_features(&down, &context_plain);
+	assert_text(&down, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+	dialect_sfrom.client_features(&down, &context_full);
+	assert_text(&down, "<register xmlns='http://jabber.org/features/iq-register'/>"
+	    "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+}
+END_TEST
+
+#define U "<username>a</username>"
+#define REFUSED_406(id) "<iq type='error' id='" id "'><error code='406' type='modify'><not-acceptable " STANZAS
+
+static const struct {
+	const char *text;
+	int outcome;
+	const char *up, *down, *login_id;
+} before_login[] = {
+	{ "<iq type='get' id='1'>" REGISTER "</iq>", DIALECT_SEND,
+	    "<iq" UP_HOST " type='get' id='1'>" REGISTER "</iq>", "", NULL },
+	{ "<iq type='set' sto='x' id='1' sfrom=\"y\">" REGISTER "</iq>", DIALECT_SEND,
+	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "</iq>", "", NULL },
+	{ "<iq type='get' id=\"it's\">" AUTH U "</query></iq>", DIALECT_ANSWER, "",
+	    "<iq type='result' id=\"it's\">" AUTH U "<password/><digest/><resource/></query></iq>", NULL },
+	{ "<iq type='get'>" AUTH "<password>p</password></query></iq>", DIALECT_ANSWER, "",
+	    "<iq type='result'>" AUTH "<username/><password/><digest/><resource/></query></iq>", NULL },
+	{ "<iq type='set' id='a&amp;1'>" AUTH U "<password>p</password><resource>r</resource></query></iq>",
+	    DIALECT_SEND,
+	    "<iq" UP_HOST " type='set' id='a&amp;1'>" AUTH U
+	    "<password>p</password><resource>r</resource></query></iq>",
+	    "", "a&1" },
+	{ "<iq type='set'>" AUTH U "<digest>d</digest></query></iq>", DIALECT_SEND,
+	    "<iq" UP_HOST " id='c2sd-login' type='set'>" AUTH U "<digest sid='S&apos;1'>d</digest></query></iq>",
+	    "", "c2sd-login" },
+	{ "<iq id='' type='set'>" AUTH U "<digest x='1' sid='forged' y='2'/></query></iq>", DIALECT_SEND,
+	    "<iq" UP_HOST " id='c2sd-login' type='set'>" AUTH U "<digest sid='S&apos;1' x='1' y='2'/></query></iq>",
+	    "", "c2sd-login" },
+	{ "<iq type='set' id='1'>" AUTH U "</query><error code='510'/></iq>", DIALECT_SEND,
+	    "<iq" UP_HOST " type='set' id='1'>" AUTH U "</query><error/></iq>", "", "1" },
+	{ "<iq type='set' id='1'>" REGISTER "<error code='510' a='b'/></iq>", DIALECT_SEND,
+	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "<error a='b'/></iq>", "", NULL },
+
+	{ "<iq type='set' id='1'>" AUTH "</query></iq>", DIALECT_ANSWER, "", REFUSED_406("1"), NULL },
+	{ "<iq type='set'>" AUTH "<username/></query></iq>", DIALECT_ANSWER, "",
+	    "<iq type='error'><error code='406' type='modify'><not-acceptable " STANZAS, NULL },
+	{ "<iq type='set' id='2'>" AUTH U U "</query></iq>", DIALECT_ANSWER, "", REFUSED_406("2"), NULL },
+	{ "<iq type='set' id='3'>" AUTH "<username>a@b</username></query></iq>", DIALECT_ANSWER, "", REFUSED_406("3"),
+	    NULL },
+	{ "<iq type='set' id='4'>" AUTH "<username>a/b</username></query></iq>", DIALECT_ANSWER, "", REFUSED_406("4"),
+	    NULL },
+	{ "<iq type='set' id='5'>" AUTH "<username>a<b/>c</username></query></iq>", DIALECT_ANSWER, "",
+	    REFUSED_406("5"),
+	    NULL },
+	{ "<iq type='set' id='6'>" AUTH "<username>a\xff</username></query></iq>", DIALECT_ANSWER, "", REFUSED_406("6"),
+	    NULL },
+	/* U+00AD alone: nodeprep maps it to nothing. */
+	{ "<iq type='set' id='7'>" AUTH "<username>\xc2\xad</username></query></iq>", DIALECT_ANSWER, "",
+	    REFUSED_406("7"), NULL },
+	{ "<iq type='set' id='8'>" AUTH U "<resource/></query></iq>", DIALECT_ANSWER, "", REFUSED_406("8"), NULL },
+	{ "<iq type='set' id='9'>" AUTH U "<resource>a&#xe000;</resource></query></iq>", DIALECT_ANSWER, "",
+	    REFUSED_406("9"), NULL },
+	{ "<iq type='set' id='10'>" AUTH U "<resource>a</resource><resource>a</resource></query></iq>", DIALECT_ANSWER,
+	    "",
+	    REFUSED_406("10"), NULL },
+	{ "<iq type='set' id='11'>" AUTH U "<digest/><digest/></query></iq>", DIALECT_ANSWER, "", REFUSED_406("11"),
+	    NULL },
+	{ "<iq type='set' id='12'>" AUTH U "<password/><password/></query></iq>", DIALECT_ANSWER, "",
+	    REFUSED_406("12"), NULL },
+
+	{ "<message to='x'/>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<presence/>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='get' id='1'><query xmlns='jabber:iq:version'/></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='get' id='1'/>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='result' id='1'>" AUTH "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='error' id='1'>" AUTH "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq id='1'>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<message type='set' id='1'>" AUTH U "</query></message>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq xmlns='other' type='set'>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='set'><x>" AUTH U "</query></x></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	/* Which of two queries counts is nothing to be guessed at. */
+	{ "<iq type='set'>" AUTH U "</query>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='set'><query/>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "no element", -EINVAL, "", "", NULL },
+};
+
+START_TEST(element_before_login)
+{
+	struct dialect_client client = { .host = strdup("foo.com") };
+	struct buffer up = { 0 }, down = { 0 };
+
+	ck_assert_int_eq(element_from(&client, &context_full, before_login[_i].text, &up, &down),
+	    before_login[_i].outcome);
+	assert_text(&up, before_login[_i].up);
+	assert_text(&down, before_login[_i].down);
+	ck_assert_pstr_eq(client.login_id, before_login[_i].login_id);
+	ck_assert_ptr_null(client.address);
+	dialect_client_deinit(&client);
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+START_TEST(what_is_not_offered)
+{
+	struct dialect_client client = { .host = strdup("foo.com") };
+	struct buffer up = { 0 }, down = { 0 };
+
+	ck_assert_int_eq(element_from(&client, &context_plain, "<iq type='get' id='1'>" REGISTER "</iq>", &up, &down),
+	    DIALECT_ANSWER);
+	assert_text(&down, "<iq type='error' id='1'><error code='405' type='cancel'><not-allowed " STANZAS);
+	ck_assert_int_eq(element_from(&client, &context_plain, "<iq type='get' id='2'>" AUTH "</query></iq>", &up,
+	    &down),
+	    DIALECT_ANSWER);
+	assert_text(&down, "<iq type='result' id='2'>" AUTH "<username/><password/><resource/></query></iq>");
+	assert_text(&up, "");
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+START_TEST(nobody_to_ask)
+{
+	struct dialect_client client = { 0 };
+	struct buffer up = { 0 }, down = { 0 };
+
+	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='get' id='1'>" REGISTER "</iq>", &up, &down),
+	    DIALECT_NOT_AUTHORIZED);
+	assert_text(&up, "");
+	assert_text(&down, "");
+}
+END_TEST
+
+START_TEST(one_login_at_a_time)
+{
+	struct dialect_client client = { .host = strdup("foo.com") };
+	struct buffer up = { 0 }, down = { 0 };
+
+	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='set' id='1'>" AUTH U "</query></iq>", &up,
+	    &down),
+	    DIALECT_SEND);
+	buffer_clear(&up);
+	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='set' id='2'>" AUTH U "</query></iq>", &up,
+	    &down),
+	    DIALECT_ANSWER);
+	ck_assert_str_eq(client.login_id, "1");
+	assert_text(&up, "");
+	assert_text(&down, "<iq type='error' id='2'><error code='400' type='wait'><unexpected-request " STANZAS);
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+START_TEST(login_id_is_bounded)
+{
+	struct dialect_client client = { .host = strdup("foo.com") };
+	struct buffer up = { 0 }, down = { 0 };
+	char text[2000];
+
+	snprintf(text, sizeof(text), "<iq type='set' id='%01024d'>" AUTH U "</query></iq>", 1);
+	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_ANSWER);
+	ck_assert_uint_eq(buffer_length(&up), 0);
+	buffer_clear(&down);
+	snprintf(text, sizeof(text), "<iq type='set' id='%01023d'>" AUTH U "</query></iq>", 1);
+	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_SEND);
+	buffer_deinit(&up);
+	buffer_deinit(&down);
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+static const struct {
+	const char *text, *up;
+} in_session[] = {
+	{ "<presence/>", "<presence" UP_SESSION "/>" },
+	{ "<message to='b' sto='evil' from='c' sfrom='evil'><body>&lt;</body></message>",
+	    "<message" UP_SESSION " to='b' from='c'><body>&lt;</body></message>" },
+	{ "<iq type='set' id='1'>" AUTH U "<digest sid='x'/></query></iq>",
+	    "<iq" UP_SESSION " type='set' id='1'>" AUTH U "<digest sid='x'/></query></iq>" },
+	{ "<m><error code='510'/></m>", "<m" UP_SESSION "><error/></m>" },
+	{ "<m><a/>t<error a='1' code='510' b='2'>x</error>u</m>", "<m" UP_SESSION
+	    "><a/>t<error a='1' b='2'>x</error>u</m>" },
+	{ "<m><error code='404'/><error xmlns='x' code='&#53;10'/></m>",
+	    "<m" UP_SESSION "><error code='404'/><error xmlns='x'/></m>" },
+	{ "<m><error code=' 510'/><error code='0510 '/><error code='+510'/><error code='510x'/></m>",
+	    "<m" UP_SESSION "><error/><error/><error/><error/></m>" },
+	{ "<m><error code='&#9;&#x35;1&#48;.'/></m>", "<m" UP_SESSION "><error/></m>" },
+	{ "<m><error code='4294967806'/><error code='-4294966786'/></m>", "<m" UP_SESSION "><error/><error/></m>" },
+	{ "<m><error code='510' code='510'/></m>", "<m" UP_SESSION "><error/></m>" },
+	/* None of these is a 510. */
+	{ "<m><error code='-510'/><error code='5100'/><error code='x510'/><error code='5 10'/><error x='510'/></m>",
+	    "<m" UP_SESSION "><error code='-510'/><error code='5100'/><error code='x510'/><error code='5 10'/>"
+	    "<error x='510'/></m>" },
+	{ "<m><x><error code='510'/></x><errors code='510'/></m>",
+	    "<m" UP_SESSION "><x><error code='510'/></x><errors code='510'/></m>" },
+};
+
+START_TEST(element_in_session)
+{
+	struct dialect_client client = { .host = strdup("foo.com"), .address = strdup("o'b@foo.com/r") };
+	struct buffer up = { 0 }, down = { 0 };
+
+	ck_assert_int_eq(element_from(&client, &context_full, in_session[_i].text, &up, &down), DIALECT_SEND);
+	assert_text(&up, in_session[_i].up);
+	assert_text(&down, "");
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+/* What the client is before the packet: L: login "a&1" under way, S: a session, -: neither. */
+static const struct {
+	char state;
+	const char *text;
+	int outcome;
+	const char *down, *login_id, *address;
+} arrivals[] = {
+	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='o&apos;b@foo.com/r'/>", DIALECT_LOGGED_IN,
+	    "<iq type='result' id='a&amp;1'/>", NULL, "o'b@foo.com/r" },
+	{ 'L', "<iq type='result' id=\"a&#38;1\" sto='id1@som' sfrom='c@d'></iq>", DIALECT_LOGGED_IN,
+	    "<iq type='result' id=\"a&#38;1\"></iq>", NULL, "c@d" },
+	{ 'L', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'><error code='401'/></iq>",
+	    DIALECT_LOGIN_REFUSED, "<iq type='error' id='a&amp;1'><error code='401'/></iq>", NULL, NULL },
+	/* Not the answer. */
+	{ 'L', "<iq type='result' id='b' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER, "<iq type='result' id='b'/>",
+	    "a&1", NULL },
+	{ 'L', "<message type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	    "<message type='result' id='a&amp;1'/>", "a&1", NULL },
+	{ 'L', "<iq type='set' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	    "<iq type='set' id='a&amp;1'/>", "a&1", NULL },
+	/* The answers to a registration that had the same id. */
+	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	    "<iq type='result' id='a&amp;1'/>", "a&1", NULL },
+	{ 'L', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" REGISTER "</iq>", DIALECT_DELIVER,
+	    "<iq type='error' id='a&amp;1'>" REGISTER "</iq>", "a&1", NULL },
+	{ '-', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	    "<iq type='result' id='a&amp;1'/>", NULL, NULL },
+	{ 'S', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	    "<iq type='result' id='a&amp;1'/>", NULL, "s@foo.com/r" },
+
+	{ 'S', "<message sfrom=\"x\"  to='a'\n sto='id1@som' from='b' ><body sto='1'>&amp;</body></message>",
+	    DIALECT_DELIVER, "<message  to='a' from='b' ><body sto='1'>&amp;</body></message>", NULL, "s@foo.com/r" },
+	{ 'S', "<message sto='id1@som'/>", DIALECT_DELIVER, "<message/>", NULL, "s@foo.com/r" },
+
+	{ 'S', "<message type='error' sto='id1@som' sfrom='s@foo.com/r'>" E510 "</message>", DIALECT_END, "", NULL,
+	    "s@foo.com/r" },
+	{ 'S', "<message type='error' from='b' sto='id1@som' sfrom='s@foo.com/r'>" E510 "</message>", DIALECT_DELIVER,
+	    "<message type='error' from='b'>" E510 "</message>", NULL, "s@foo.com/r" },
+	{ 'S', "<message type='error' sto='id1@som' sfrom='s@foo.com'>" E510 "</message>", DIALECT_DELIVER,
+	    "<message type='error'>" E510 "</message>", NULL, "s@foo.com/r" },
+	/* The host may end who has not logged in, and only him. */
+	{ '-', "<message type='error' sto='id1@som' sfrom='foo.com'>" E510 "</message>", DIALECT_END, "", NULL, NULL },
+	{ 'L', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" AUTH "</query>" E510 "</iq>", DIALECT_END,
+	    "",
+	    "a&1", NULL },
+	{ 'S', "<message type='error' sto='id1@som' sfrom='foo.com'>" E510 "</message>", DIALECT_DELIVER,
+	    "<message type='error'>" E510 "</message>", NULL, "s@foo.com/r" },
+
+	{ 'S', "<message sfrom='x'/>", DIALECT_UNREADABLE, "", NULL, "s@foo.com/r" },
+	{ 'S', "<message sto='som' sfrom='x'/>", DIALECT_UNREADABLE, "", NULL, "s@foo.com/r" },
+	{ 'S', "<message sto='id1@som'", DIALECT_UNREADABLE, "", NULL, "s@foo.com/r" },
+};
+
+START_TEST(packet_for_client)
+{
+	struct dialect_client client = { .host = strdup("foo.com") };
+	const char *text = arrivals[_i].text;
+	struct buffer down = { 0 };
+
+	if (arrivals[_i].state == 'L')
+		client.login_id = strdup("a&1");
+	if (arrivals[_i].state == 'S')
+		client.address = strdup("s@foo.com/r");
+	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, text, strlen(text), &down),
+	    arrivals[_i].outcome);
+	assert_text(&down, arrivals[_i].down);
+	ck_assert_pstr_eq(client.login_id, arrivals[_i].login_id);
+	ck_assert_pstr_eq(client.address, arrivals[_i].address);
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+START_TEST(no_memory)
+{
+	struct dialect_client client = { .host = strdup("foo.com"), .address = strdup("a@b") };
+	struct buffer full = { .failed = true };
+	static const char packet[] = "<message sto='id1@som' sfrom='x'/>";
+
+	ck_assert_int_eq(element_from(&client, &context_full, "<presence/>", &full, &full), -ENOMEM);
+	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, packet, strlen(packet), &full), -ENOMEM);
+	free(client.address);
+	client.address = NULL;
+	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='get'>" AUTH "</query></iq>", &full, &full),
+	    -ENOMEM);
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+int
+main(void)
+{
+	Suite *suite = suite_create("sfrom");
+	TCase *tests = tcase_create("sfrom");
+
+	tcase_add_loop_test(tests, link_read, 0, COUNT(packets));
+	tcase_add_loop_test(tests, link_bounce, 0, COUNT(bounces));
+	tcase_add_test(tests, link_header_and_end);
+	tcase_add_loop_test(tests, ends_session, 0, COUNT(ends));
+	tcase_add_test(tests, dialects_are_found);
+	tcase_add_test(tests, features);
+	tcase_add_loop_test(tests, element_before_login, 0, COUNT(before_login));
+	tcase_add_test(tests, what_is_not_offered);
+	tcase_add_test(tests, nobody_to_ask);
+	tcase_add_test(tests, one_login_at_a_time);
+	tcase_add_test(tests, login_id_is_bounded);
+	tcase_add_loop_test(tests, element_in_session, 0, COUNT(in_session));
+	tcase_add_loop_test(tests, packet_for_client, 0, COUNT(arrivals));
+	tcase_add_test(tests, no_memory);
+	suite_add_tcase(suite, tests);
+	return tap_run(suite);
+}
