@@ -186,7 +186,7 @@ class Loss(LinkCase):
         self.sm.close()
         alice.reset()
         bob.message('alice@localhost', 'are you there')
-        self.daemon.log.wait('client closed')
+        self.daemon.log.wait('client ended')
         self.sm.up()
         end = self.sm.expect()
         self.assertTrue(end.has_510(), end)

@@ -24,7 +24,6 @@ def stanza(content):
 # What is sent on a new connection, and the errors that may answer it (RFC 6120 leaves some of them open).
 BEFORE_LOGIN = {
     'unknown host': (HEADER.replace('localhost', 'elsewhere.example'), 'host-unknown'),
-    'no host': (HEADER.replace(" to='localhost'", ''), 'host-unknown improper-addressing'),
     'namespace of the content': (HEADER.replace('jabber:client', 'jabber:server'), 'invalid-namespace'),
     'namespace of streams': (HEADER.replace(STREAMS, 'http://example.org/streams'), 'invalid-namespace'),
     'version': (HEADER.replace("'1.0'", "'2.0'"), 'unsupported-version'),
@@ -126,7 +125,7 @@ class Rude(DaemonCase):
 
     def check_log(self, since):
         """One line says that the client is gone; whatever follows belongs to somebody else."""
-        self.daemon.log.wait(r'client closed', since)
+        self.daemon.log.wait(r'client ended', since)
         lines = [line for line in self.daemon.log.lines[since:] if 'client' in line]
         self.assertEqual(1, len(lines), lines)
 
@@ -269,9 +268,9 @@ class Deaf(DaemonCase):
         since = daemon.log.mark()
         for _ in range(1000):
             alice.message('bob@localhost/home', 'x' * 30000)
-            if [line for line in daemon.log.lines[since:] if 'client closed' in line]:
+            if [line for line in daemon.log.lines[since:] if 'client ended' in line]:
                 break
-        daemon.log.wait('client closed', since)
+        daemon.log.wait('client ended', since)
         chat(alice, alice, 'alice@localhost', 'alice@localhost')
 
     def test_a_client_that_reads_nothing_for_long(self):
@@ -283,7 +282,7 @@ class Deaf(DaemonCase):
         since = daemon.log.mark()
         for _ in range(100):
             alice.message('bob@localhost/home', 'x' * 30000)
-        daemon.log.wait('client closed', since)
+        daemon.log.wait('client ended', since)
         alice.settle()
 
 
@@ -319,6 +318,15 @@ class Listeners(DaemonCase):
             client = RawClient(listener)
             client.open().login('alice', resource=re.sub(r'\W', '-', listener[0])).available()
             client.leave()
+
+    def test_header_without_a_host(self):
+        """It means the only one there is; where there are several it means none."""
+        daemon = self.start(users=('alice',))
+        client = daemon.client().open(to=None)
+        self.assertEqual('localhost', client.stream.header.get('from'))
+        client.login('alice')
+        daemon = self.start(hosts=('localhost', 'example.net'))
+        daemon.client().open(to=None, wait=False).expect_stream_error('host-unknown')
 
     def test_several_hosts(self):
         daemon = self.start(hosts=('localhost', 'example.net'), users=('alice',))
