@@ -1,0 +1,42 @@
+/*
+ * account: who may log in. The password itself is never stored: a random salt and the two keys of SCRAM (RFC 5802
+ * section 3), once for SHA-1 and once for SHA-256, so that SCRAM can be offered later to accounts made today.
+ *
+ * An account is named by its bare address, prepared (jid.h).
+ */
+#ifndef C2SD_SESSIOND_ACCOUNT_H
+#define C2SD_SESSIOND_ACCOUNT_H
+
+#include <stdbool.h>
+
+struct sessiond;
+struct arena;
+
+enum account_result {
+	ACCOUNT_DONE = 0,
+	ACCOUNT_EXISTS,		/* cannot be created again */
+	ACCOUNT_UNKNOWN,	/* cannot be changed or removed */
+	ACCOUNT_BAD_PASSWORD,	/* empty, too long, or not allowed by SASLprep */
+	ACCOUNT_REFUSED,	/* no such account, or not its password: nobody is told which */
+	ACCOUNT_BROKEN,		/* the store failed */
+};
+
+struct account_name {
+	struct account_name *next;
+	const char *local;
+};
+
+/* Each commits at once, so that the answer is known to be true. */
+enum account_result account_create(struct sessiond *sd, const char *jid, const char *password);
+enum account_result account_change(struct sessiond *sd, const char *jid, const char *password);
+enum account_result account_remove(struct sessiond *sd, const char *jid);
+
+/* Takes the same time for an account that does not exist. */
+enum account_result account_verify(struct sessiond *sd, const char *jid, const char *password);
+
+bool account_exists(struct sessiond *sd, const char *jid);
+
+/* The accounts of a host, in order; they live in the arena. NULL: none. */
+struct account_name *account_list(struct sessiond *sd, const char *host);
+
+#endif

@@ -1,0 +1,300 @@
+#include "sessiond/link.h"
+
+#include <bsd/stdlib.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "sessiond/node.h"
+#include "sessiond/packet.h"
+#include "sessiond/sessiond.h"
+
+#define SHA1_SIZE 20
+#define SHA1_HEX_SIZE (2 * SHA1_SIZE + 1)
+
+void
+link_init(struct link *link)
+{
+	*link = (struct link){ .state = LINK_HEADER };
+	STAILQ_INIT(&link->marks);
+	splitter_init(&link->splitter, LINK_ELEMENT_MAX);
+}
+
+static void
+marks_clear(struct link *link)
+{
+	struct link_mark *mark;
+
+	while ((mark = STAILQ_FIRST(&link->marks)) != NULL) {
+		STAILQ_REMOVE_HEAD(&link->marks, entry);
+		free(mark);
+	}
+}
+
+void
+link_deinit(struct link *link)
+{
+	marks_clear(link);
+	buffer_deinit(&link->in);
+	buffer_deinit(&link->turn);
+	buffer_deinit(&link->out);
+}
+
+static void
+hex_write(char *hex_r, const unsigned char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		snprintf(hex_r + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void
+link_header(struct link *link)
+{
+	unsigned char random[16];
+
+	arc4random_buf(random, sizeof random);
+	hex_write(link->id, random, sizeof random);
+	buffer_append_format(&link->turn, "<?xml version='1.0'?><stream:stream "
+	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' xmlns='jabberd:sockets'>", link->id);
+	link->state = LINK_HANDSHAKE;
+}
+
+static void
+link_refuse(struct link *link, const char *reason)
+{
+	log_warning("link refused reason=\"%s\"", reason);
+	buffer_append_format(&link->turn, "<stream:error>%s</stream:error></stream:stream>", reason);
+	link->refused = true;
+	link->state = LINK_CLOSED;
+}
+
+static bool
+handshake_is_good(const struct sessiond *sd, const char *given)
+{
+	unsigned char digest[SHA1_SIZE];
+	char expected[SHA1_HEX_SIZE];
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool good;
+
+	good = context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1 &&
+	    EVP_DigestUpdate(context, sd->link.id, strlen(sd->link.id)) == 1 &&
+	    EVP_DigestUpdate(context, sd->settings->secret, strlen(sd->settings->secret)) == 1 &&
+	    EVP_DigestFinal_ex(context, digest, NULL) == 1;
+	EVP_MD_CTX_free(context);
+	if (!good || given == NULL || strlen(given) != SHA1_HEX_SIZE - 1)
+		return false;
+	hex_write(expected, digest, sizeof digest);
+	return CRYPTO_memcmp(expected, given, SHA1_HEX_SIZE - 1) == 0;
+}
+
+static void
+link_handshake(struct sessiond *sd, const struct node *node)
+{
+	/* The stream stays open, as the original left it (link-protocol 1.1). */
+	if (strcmp(node->name, "handshake") != 0) {
+		buffer_append_string(&sd->link.turn, "<stream:error>Must send handshake first</stream:error>");
+		return;
+	}
+	if (!handshake_is_good(sd, node_text(node))) {
+		link_refuse(&sd->link, "Invalid Handshake");
+		return;
+	}
+	buffer_append_string(&sd->link.turn, "<handshake/>");
+	sd->link.state = LINK_READY;
+	log_info("link open");
+}
+
+static void
+link_element(struct sessiond *sd, const char *bytes, size_t length)
+{
+	struct node *node;
+	int result = node_parse(&sd->arena, bytes, length, &node);
+
+	if (result == NODE_MALFORMED)
+		link_refuse(&sd->link, "Invalid XML");
+	else if (result >= 0 && sd->link.state == LINK_HANDSHAKE)
+		link_handshake(sd, node);
+	else if (result >= 0)
+		packet_handle(sd, node, result == NODE_TOO_DEEP);
+	if (sd->arena.failed || sd->link.turn.failed || result == -ENOMEM)
+		sd->link.broken = true;
+	arena_reset(&sd->arena);
+}
+
+static void
+link_end(struct link *link)
+{
+	buffer_append_string(&link->turn, "</stream:stream>");
+	link->state = LINK_CLOSED;
+}
+
+/* False: there is nothing more to be had from these bytes. */
+static bool
+link_event(struct sessiond *sd)
+{
+	struct link *link = &sd->link;
+	struct splitter_event event = { 0 };
+	const char *bytes = (const char *)buffer_bytes(&link->in);
+	enum splitter_event_type type = splitter_next(&link->splitter, bytes, buffer_length(&link->in), &event);
+
+	switch (type) {
+	case SPLITTER_HEADER:
+		link_header(link);
+		break;
+	case SPLITTER_ELEMENT:
+		link_element(sd, bytes + event.skip, event.length);
+		break;
+	case SPLITTER_END:
+		link_end(link);
+		break;
+	case SPLITTER_BROKEN:
+		link_refuse(link, "Invalid XML");
+		return false;
+	case SPLITTER_TOO_LONG:
+		link_refuse(link, "Element too long");
+		return false;
+	case SPLITTER_MORE:
+		buffer_consume(&link->in, event.skip);
+		return false;
+	}
+	buffer_consume(&link->in, event.skip + event.length);
+	return !link->broken && link->state != LINK_CLOSED;
+}
+
+int
+link_input(struct sessiond *sd, const void *bytes, size_t length)
+{
+	struct link *link = &sd->link;
+
+	if (link->broken)
+		return -ENOMEM;
+	if (link->state == LINK_CLOSED)
+		return 0;
+	buffer_append(&link->in, bytes, length);
+	if (link->in.failed) {
+		link->broken = true;
+		return -ENOMEM;
+	}
+	while (buffer_length(&link->in) > 0 && link_event(sd))
+		;
+	buffer_release(&link->in);
+	return link->broken ? -ENOMEM : 0;
+}
+
+void
+link_send(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom)
+{
+	node_write(&sd->link.turn, stanza, sto, sfrom);
+}
+
+static void
+append_attribute(struct buffer *buffer, const char *name, const char *value)
+{
+	buffer_append_format(buffer, " %s='", name);
+	buffer_append_escaped(buffer, value, strlen(value));
+	buffer_append(buffer, "'", 1);
+}
+
+void
+link_send_text(struct sessiond *sd, const char *text, const char *sto, const char *sfrom, const char *to)
+{
+	struct buffer *turn = &sd->link.turn;
+	size_t name_end = strcspn(text, " />");
+
+	/* The text is ours: node_write wrote it. */
+	if (text[name_end] == '\0')
+		return;
+	buffer_append(turn, text, name_end);
+	append_attribute(turn, "sto", sto);
+	append_attribute(turn, "sfrom", sfrom);
+	if (to != NULL)
+		append_attribute(turn, "to", to);
+	buffer_append_string(turn, text + name_end);
+}
+
+void
+link_send_end(struct sessiond *sd, const char *id, const char *address)
+{
+	link_send_text(sd, "<message type='error'><error code='510'>Disconnected</error></message>", id, address, NULL);
+}
+
+void
+link_packet_begin(struct sessiond *sd)
+{
+	sd->store.touched = false;
+	sd->link.packet_start = buffer_length(&sd->link.turn);
+}
+
+void
+link_packet_mark(struct sessiond *sd, size_t answers_end)
+{
+	struct link *link = &sd->link;
+	size_t length = buffer_length(&link->turn) - answers_end;
+	struct link_mark *mark = malloc(sizeof *mark + length);
+
+	if (mark == NULL) {
+		link->broken = true;
+		return;
+	}
+	mark->start = link->packet_start;
+	mark->end = answers_end;
+	mark->length = length;
+	if (length > 0)
+		memcpy(mark->answer, buffer_bytes(&link->turn) + answers_end, length);
+	link->turn.end -= length;
+	STAILQ_INSERT_TAIL(&link->marks, mark, entry);
+}
+
+static void
+link_turn_fail(struct link *link)
+{
+	struct buffer turn = { 0 };
+	const struct link_mark *mark;
+	size_t done = 0;
+
+	STAILQ_FOREACH(mark, &link->marks, entry) {
+		buffer_append(&turn, buffer_bytes(&link->turn) + done, mark->start - done);
+		buffer_append(&turn, mark->answer, mark->length);
+		done = mark->end;
+	}
+	if (buffer_length(&link->turn) > done)
+		buffer_append(&turn, buffer_bytes(&link->turn) + done, buffer_length(&link->turn) - done);
+	link->broken = link->broken || turn.failed;
+	buffer_deinit(&link->turn);
+	link->turn = turn;
+}
+
+int
+link_turn_commit(struct sessiond *sd)
+{
+	int error = store_commit(&sd->store);
+
+	if (error < 0)
+		link_turn_fail(&sd->link);
+	marks_clear(&sd->link);
+	sd->link.packet_start = buffer_length(&sd->link.turn);
+	return error;
+}
+
+void
+link_turn_release(struct link *link)
+{
+	struct buffer empty;
+
+	if (link->broken || link->turn.failed || buffer_length(&link->turn) == 0)
+		return;
+	if (buffer_length(&link->out) == 0) {
+		empty = link->out;
+		link->out = link->turn;
+		link->turn = empty;
+	} else {
+		buffer_append(&link->out, buffer_bytes(&link->turn), buffer_length(&link->turn));
+		link->broken = link->out.failed;
+	}
+	buffer_clear(&link->turn);
+	buffer_release(&link->turn);
+}

@@ -1,0 +1,86 @@
+/*
+ * link: the session manager's end of the link to the socket manager, dialect `sfrom` (README.SM.txt; doc/link.md): header
+ * and handshake, the packets that come in, and the output.
+ *
+ * Output is collected in `turn` and moves to `out`, from where it may be written, when the turn's transaction was
+ * committed. Packets that wrote to the database are marked: were their answers stand in `turn`, and what takes the
+ * place of these answers when the commit fails.
+ */
+#ifndef C2SD_SESSIOND_LINK_H
+#define C2SD_SESSIOND_LINK_H
+
+#include <bsd/sys/queue.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buffer.h"
+#include "dialect/splitter.h"
+
+struct sessiond;
+struct node;
+
+/*
+ * One element, in bytes. The socket manager must be configured to take less from clients (a packet grows on its way by
+ * addresses and escapes), because an element above this breaks the link.
+ */
+#define LINK_ELEMENT_MAX (1024 * 1024)
+
+enum link_state {
+	LINK_HEADER,		/* waiting for the socket manager's header */
+	LINK_HANDSHAKE,		/* waiting for the secret */
+	LINK_READY,
+	LINK_CLOSED,
+};
+
+struct link_mark {
+	STAILQ_ENTRY(link_mark) entry;
+	size_t start;		/* of the answers in `turn` */
+	size_t end;
+	size_t length;
+	char answer[];
+};
+
+struct link {
+	enum link_state state;
+	bool refused;		/* closed because of the other side: wrong secret, not XML */
+	bool broken;		/* no memory: see the head of sessiond.h */
+	char id[33];
+	struct splitter splitter;
+	struct buffer in;
+	struct buffer turn;
+	struct buffer out;
+	size_t packet_start;	/* in `turn`: answers of the packet under way */
+	STAILQ_HEAD(link_marks, link_mark) marks;
+};
+
+void link_init(struct link *link);
+void link_deinit(struct link *link);
+
+/* Bytes from the socket manager. 0, or -ENOMEM. */
+int link_input(struct sessiond *sd, const void *bytes, size_t length) __attribute__((warn_unused_result));
+
+/* Send a stanza. */
+void link_send(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom);
+
+/* Send one that was written before; `to`, unless NULL, is put in. The text must have none. */
+void link_send_text(struct sessiond *sd, const char *text, const char *sto, const char *sfrom, const char *to);
+
+/* The bare 510 (link-protocol 1.5 a): the session `address` of client `id` is over. */
+void link_send_end(struct sessiond *sd, const char *id, const char *address);
+
+/* From here on answers belong to another packet. */
+void link_packet_begin(struct sessiond *sd);
+
+/*
+ * The packet under way depends on the turn's commit. What is written to the link after `answers_end` is cut off again
+ * and kept as its answer for the case that the commit fails.
+ */
+void link_packet_mark(struct sessiond *sd, size_t answers_end);
+
+/* Commit now. 0, or -EIO: rolled back, and the answers of all marked packets were exchanged. */
+int link_turn_commit(struct sessiond *sd) __attribute__((warn_unused_result));
+
+/* Let the turn's answers go out. */
+void link_turn_release(struct link *link);
+
+#endif

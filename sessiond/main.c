@@ -1,0 +1,249 @@
+/*
+ * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, its
+ * settings on descriptor 4 (settings.h) and its log on standard error. Ends with 0 when the link ends or on SIGTERM.
+ */
+#include <bsd/stdlib.h>
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "sessiond/sessiond.h"
+
+#define LINK_FD 3
+#define SETTINGS_FD 4
+#define SETTINGS_BYTES_MAX (64 * 1024)
+
+/* What one turn takes from the link: many packets share one commit, and none waits long for it. */
+#define READ_BYTES (64 * 1024)
+#define TURN_READS 4
+
+/* Above this nothing is read until the master has taken what is there. */
+#define OUTPUT_HIGH (4 * 1024 * 1024)
+
+/* A master that does not read any more cannot keep a process that was told to end. */
+#define FLUSH_MILLISECONDS 5000
+
+struct process {
+	struct loop loop;
+	struct watch watch;
+	struct timer patience;
+	struct sessiond sd;
+	bool ended;	/* nothing more comes from the link, or nothing more is wanted */
+	int status;
+};
+
+static struct process process;
+
+static void
+process_fail(const char *what, int error)
+{
+	log_error("%s error=%s", what, strerror(-error));
+	process.status = EXIT_FAILURE;
+	loop_stop(&process.loop);
+}
+
+/* False: the link is of no use any more. */
+static bool
+output_write(struct buffer *out)
+{
+	ssize_t length;
+
+	while (buffer_length(out) > 0) {
+		length = write(LINK_FD, buffer_bytes(out), buffer_length(out));
+		if (length < 0 && errno == EINTR)
+			continue;
+		if (length < 0)
+			return errno == EAGAIN;
+		buffer_consume(out, (size_t)length);
+	}
+	buffer_release(out);
+	return true;
+}
+
+static uint32_t
+wanted_events(void)
+{
+	size_t waiting = buffer_length(sessiond_output(&process.sd));
+	uint32_t events = 0;
+
+	if (!process.ended && waiting < OUTPUT_HIGH)
+		events |= EPOLLIN;
+	if (waiting > 0)
+		events |= EPOLLOUT;
+	return events;
+}
+
+/* Write as long as the link takes it: what was stored for later follows page by page. */
+static void
+process_flush(void)
+{
+	struct buffer *out = sessiond_output(&process.sd);
+	int error = 0;
+
+	while (error == 0 && buffer_length(out) > 0) {
+		if (!output_write(out)) {
+			loop_stop(&process.loop);
+			return;
+		}
+		if (buffer_length(out) > 0)
+			break;
+		error = sessiond_drained(&process.sd);
+	}
+	if (error < 0)
+		process_fail("turn failed", error);
+	else if (process.ended && buffer_length(out) == 0)
+		loop_stop(&process.loop);
+	else
+		watch_change(&process.loop, &process.watch, wanted_events());
+}
+
+static void
+process_turn(void)
+{
+	int error = sessiond_turn(&process.sd);
+
+	if (error < 0) {
+		process_fail("turn failed", error);
+		return;
+	}
+	if (sessiond_is_over(&process.sd)) {
+		process.ended = true;
+		if (process.sd.link.refused)
+			process.status = EXIT_FAILURE;
+	}
+	process_flush();
+}
+
+static void
+process_read(void)
+{
+	static unsigned char bytes[READ_BYTES];
+	int error = 0;
+
+	for (unsigned reads = 0; reads < TURN_READS && !process.ended && error == 0; reads++) {
+		ssize_t length = read(LINK_FD, bytes, sizeof bytes);
+
+		if (length < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (length <= 0) {
+			log_info("link ended");
+			process.ended = true;
+		} else {
+			error = sessiond_input(&process.sd, bytes, (size_t)length);
+		}
+	}
+	if (error < 0)
+		process_fail("input failed", error);
+}
+
+static void
+on_link(struct watch *watch, uint32_t events)
+{
+	/* A hang-up shows when what was sent before it has been read. */
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && (watch->events & EPOLLIN) != 0)
+		process_read();
+	else if ((events & (EPOLLHUP | EPOLLERR)) != 0)
+		process.ended = true;
+	if (!process.loop.stopped)
+		process_turn();
+}
+
+static void
+on_patience(struct timer *timer)
+{
+	(void)timer;
+	log_warning("link does not take what is left bytes=%zu", buffer_length(sessiond_output(&process.sd)));
+	loop_stop(&process.loop);
+}
+
+static void
+on_terminate(int number, void *argument)
+{
+	(void)number;
+	(void)argument;
+	process.ended = true;
+	timer_set(&process.loop, &process.patience, FLUSH_MILLISECONDS, on_patience);
+	process_turn();
+}
+
+static int
+settings_fetch(struct settings *settings_r)
+{
+	char text[SETTINGS_BYTES_MAX];
+	size_t length = 0;
+	unsigned line = 0;
+	ssize_t more;
+	int error;
+
+	while (length < sizeof text - 1 && (more = read(SETTINGS_FD, text + length, sizeof text - 1 - length)) != 0) {
+		if (more < 0 && errno != EINTR)
+			break;
+		length += more > 0 ? (size_t)more : 0;
+	}
+	close(SETTINGS_FD);
+	text[length] = '\0';
+	error = settings_read(settings_r, text, &line);
+	explicit_bzero(text, sizeof text);
+	if (error < 0 && line > 0)
+		log_error("settings line %u is wrong", line);
+	else if (error < 0)
+		log_error("settings are not complete: host, name, secret and database are needed");
+	return error;
+}
+
+static int
+process_start(void)
+{
+	int flags = fcntl(LINK_FD, F_GETFL);
+	int error;
+
+	if (flags < 0 || fcntl(LINK_FD, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	error = loop_init(&process.loop);
+	if (error == 0)
+		error = loop_catch(&process.loop, SIGTERM, on_terminate, NULL);
+	if (error == 0)
+		error = watch_add(&process.loop, &process.watch, LINK_FD, EPOLLIN, on_link);
+	return error;
+}
+
+int
+main(int argc, char **argv, char **environment)
+{
+	struct settings settings;
+	int error;
+
+	setproctitle_init(argc, argv, environment);
+	setproctitle("-c2sd: sessiond");
+	log_init("sessiond", LOG_LEVEL_INFO);
+	closefrom(SETTINGS_FD + 1);
+	umask(S_IRWXG | S_IRWXO);
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+		log_error("privileges cannot be given up error=%s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	error = settings_fetch(&settings);
+	if (error == 0)
+		error = sessiond_init(&process.sd, &settings);
+	if (error == 0) {
+		error = process_start();
+		if (error == 0)
+			error = loop_run(&process.loop);
+		if (error < 0)
+			process_fail("process cannot run", error);
+		loop_deinit(&process.loop);
+		sessiond_deinit(&process.sd);
+	}
+	settings_deinit(&settings);
+	return error < 0 ? EXIT_FAILURE : process.status;
+}

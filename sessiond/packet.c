@@ -1,0 +1,182 @@
+#include "sessiond/packet.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "sessiond/admin.h"
+#include "sessiond/auth.h"
+#include "sessiond/iq.h"
+#include "sessiond/jid.h"
+#include "sessiond/message.h"
+#include "sessiond/presence.h"
+#include "sessiond/registration.h"
+#include "sessiond/sessiond.h"
+
+void
+packet_answer(struct sessiond *sd, const struct packet *packet, const struct node *stanza)
+{
+	link_send(sd, stanza, packet->sfrom, packet->answer_from);
+}
+
+void
+packet_refuse(struct sessiond *sd, const struct packet *packet, enum stanza_error error, const char *text)
+{
+	if (stanza_wants_error(packet->stanza))
+		packet_answer(sd, packet, stanza_error(packet->stanza, error, text));
+}
+
+/*
+ * Nobody here has that session: the socket manager ends the client (link-protocol 1.5 b). With a `from` that the client
+ * wrote the 510 would not count as ours, so then it goes without the packet.
+ */
+static void
+packet_bounce(struct sessiond *sd, const struct packet *packet)
+{
+	struct node *stanza = packet->stanza;
+	const char *type = node_get(stanza, "type");
+	struct node *error;
+
+	if (node_get(stanza, "from") != NULL || node_is(stanza, "presence", NULL)) {
+		link_send_end(sd, packet->sfrom, packet->sto);
+		return;
+	}
+	error = node_add(stanza, "error", NULL);
+	node_set(error, "code", "510");
+	node_set(error, "type", type);
+	node_add_text(error, "Disconnected");
+	node_set(stanza, "type", "error");
+	link_send(sd, stanza, packet->sfrom, packet->sto);
+}
+
+/* Before login: link-protocol 1.3. Anything but iq is dropped as the original did. */
+static void
+packet_without_session(struct sessiond *sd, struct packet *packet)
+{
+	const struct node *stanza = packet->stanza;
+	enum stanza_error error;
+
+	if (!node_is(stanza, "iq", NULL) || (!node_has(stanza, "type", "get") && !node_has(stanza, "type", "set")))
+		return;
+	if (strcmp(packet->sfrom, sd->settings->name) == 0)
+		error = admin_handle(sd, packet);
+	else if (node_find(stanza, "query", NS_AUTH) != NULL)
+		error = auth_handle(sd, packet);
+	else if (node_find(stanza, "query", NS_REGISTER) != NULL)
+		error = registration_handle(sd, packet);
+	else
+		error = STANZA_NOT_ACCEPTABLE;
+	if (error != 0)
+		packet_refuse(sd, packet, error, NULL);
+}
+
+static void
+packet_in_session(struct sessiond *sd, struct packet *packet)
+{
+	struct node *stanza = packet->stanza;
+	enum stanza_error error;
+
+	packet->answer_from = packet->session->user->jid;
+	node_set(stanza, "from", packet->session->address);
+	if (node_is(stanza, "message", NULL))
+		error = message_handle(sd, packet);
+	else if (node_is(stanza, "presence", NULL))
+		error = presence_handle(sd, packet);
+	else if (node_is(stanza, "iq", NULL))
+		error = iq_handle(sd, packet);
+	else
+		error = STANZA_BAD_REQUEST;
+	if (error != 0)
+		packet_refuse(sd, packet, error, NULL);
+}
+
+/*
+ * A 510 from the socket manager: link-protocol 1.5 d. It ends the session only when it names the session and comes from
+ * the client that owns it; the packet in it is looked after in any case.
+ */
+static void
+packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disconnect, const struct jid *to)
+{
+	struct node *stanza = packet->stanza;
+	struct session *session = session_find_id(sd, packet->sfrom);
+	char bare[JID_SIZE];
+
+	if (session != NULL && strcmp(session->address, packet->sto) == 0)
+		session_end(sd, session, "Disconnected");
+	if (to->local[0] == '\0')
+		return;
+	node_set(stanza, "type", node_get(disconnect, "type"));
+	node_remove(stanza, disconnect);
+	jid_write_bare(to, bare);
+	if (node_is(stanza, "message", NULL))
+		message_return(sd, stanza, bare, packet->sfrom);
+	else if (node_is(stanza, "iq", NULL))
+		iq_return(sd, stanza, bare);
+}
+
+static void
+packet_dispatch(struct sessiond *sd, struct packet *packet, const struct jid *to, bool too_deep)
+{
+	struct session *session;
+
+	if (!settings_has_host(sd->settings, to->domain)) {
+		packet_bounce(sd, packet);
+	} else if (to->local[0] == '\0') {
+		packet->answer_from = to->domain;
+		if (!too_deep)
+			packet_without_session(sd, packet);
+		else
+			packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, NULL);
+	} else {
+		session = session_find_id(sd, packet->sfrom);
+		if (session == NULL || strcmp(session->address, packet->sto) != 0) {
+			packet_bounce(sd, packet);
+			return;
+		}
+		packet->session = session;
+		if (!too_deep) {
+			packet_in_session(sd, packet);
+		} else {
+			packet->answer_from = session->user->jid;
+			packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, "Too many elements inside each other");
+		}
+	}
+}
+
+/* In place of the answers of a packet whose effects did not reach the disk. */
+static void
+packet_fail(struct sessiond *sd, const struct packet *packet, bool returned)
+{
+	size_t answers_end = buffer_length(&sd->link.turn);
+
+	if (returned)
+		message_refuse_sender(sd, packet->stanza, STANZA_INTERNAL_SERVER_ERROR);
+	else
+		packet_refuse(sd, packet, STANZA_INTERNAL_SERVER_ERROR, NULL);
+	link_packet_mark(sd, answers_end);
+}
+
+void
+packet_handle(struct sessiond *sd, struct node *stanza, bool too_deep)
+{
+	struct packet packet = {
+		.stanza = stanza,
+		.sto = node_get(stanza, "sto"),
+		.sfrom = node_get(stanza, "sfrom"),
+	};
+	struct node *disconnect = stanza_find_disconnect(stanza);
+	struct jid to;
+
+	if (packet.sto == NULL || packet.sfrom == NULL || !jid_parse(&to, packet.sto)) {
+		log_debug("packet dropped reason=no-address");
+		return;
+	}
+	node_set(stanza, "sto", NULL);
+	node_set(stanza, "sfrom", NULL);
+	link_packet_begin(sd);
+	if (disconnect != NULL)
+		packet_disconnect(sd, &packet, disconnect, &to);
+	else
+		packet_dispatch(sd, &packet, &to, too_deep);
+	if (!packet.keep && sd->store.touched && (sd->store.writing || sd->store.failed))
+		packet_fail(sd, &packet, disconnect != NULL);
+}

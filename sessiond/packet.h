@@ -1,0 +1,33 @@
+/*
+ * packet: one stanza from the link with its two addresses, and where it goes: to the services before login, to the
+ * session that it belongs to, or back (README.SM.txt, "the 510 error"; link-protocol 1.2, 1.5).
+ */
+#ifndef C2SD_SESSIOND_PACKET_H
+#define C2SD_SESSIOND_PACKET_H
+
+#include <stdbool.h>
+
+#include "sessiond/stanza.h"
+
+struct sessiond;
+struct session;
+
+struct packet {
+	struct node *stanza;		/* without sto and sfrom; in a session `from` is the session's address */
+	const char *sto;
+	const char *sfrom;
+	const char *answer_from;	/* sfrom of answers: the host before login, user@host in a session */
+	struct session *session;	/* NULL before login; gone when the packet removed its own account */
+	bool keep;			/* its answers stay true when the commit fails */
+};
+
+/* Handle one element of the link. `too_deep`: only its upper part is there. */
+void packet_handle(struct sessiond *sd, struct node *stanza, bool too_deep);
+
+/* Answer to the client that sent the packet. */
+void packet_answer(struct sessiond *sd, const struct packet *packet, const struct node *stanza);
+
+/* Answer with an error, unless the stanza is one that never gets any. */
+void packet_refuse(struct sessiond *sd, const struct packet *packet, enum stanza_error error, const char *text);
+
+#endif

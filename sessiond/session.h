@@ -1,0 +1,73 @@
+/*
+ * session: who is logged in. A session belongs to the client (the id that the socket manager gave it) which logged in,
+ * and has the full JID as its address; sessions of one account hang on one struct user.
+ *
+ * An idle session costs its struct, its address, its id, and the presence it last sent (tens of thousands are expected).
+ */
+#ifndef C2SD_SESSIOND_SESSION_H
+#define C2SD_SESSIOND_SESSION_H
+
+#include <bsd/sys/queue.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sessiond/table.h"
+
+struct sessiond;
+
+/* Somebody who got directed presence and must hear of the end (RFC 6121 4.6.2). */
+struct directed {
+	SLIST_ENTRY(directed) entry;
+	char jid[];
+};
+
+struct session {
+	struct table_entry by_address;
+	struct table_entry by_id;
+	LIST_ENTRY(session) entry;
+	struct user *user;
+	char *address;			/* user@host/resource */
+	char *id;			/* sfrom of its client */
+	char *presence;			/* as last sent, without `to`; NULL: not available */
+	SLIST_HEAD(, directed) directed;
+	uint16_t directed_count;
+	int8_t priority;
+	bool interested;		/* asked for the roster: gets pushes */
+};
+
+/* Exists as long as it has sessions. */
+struct user {
+	struct table_entry by_jid;
+	LIST_HEAD(, session) sessions;
+	char jid[];			/* user@host */
+};
+
+struct session_table {
+	struct table by_address;
+	struct table by_id;
+	struct table users;
+};
+
+/*
+ * A new session. Another one with this address or of this client must be gone before. NULL without memory: then
+ * the link is broken.
+ */
+struct session *session_open(struct sessiond *sd, const char *jid, const char *resource, const char *id);
+
+/* Tell who should know that it is gone, and free it. Nothing is sent to its own client. */
+void session_end(struct sessiond *sd, struct session *session, const char *status);
+
+/* End all of an account, and their clients with 510s. */
+void session_end_all(struct sessiond *sd, const char *jid, const char *status);
+
+struct session *session_find(const struct sessiond *sd, const char *address);
+struct session *session_find_id(const struct sessiond *sd, const char *id);
+struct user *session_find_user(const struct sessiond *sd, const char *jid);
+
+/* Available, with a priority that takes messages: RFC 6121 4.7.2.3. */
+bool session_takes_messages(const struct session *session);
+
+/* Free everything without telling anybody: the end of the process. */
+void session_deinit(struct sessiond *sd);
+
+#endif

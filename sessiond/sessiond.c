@@ -1,0 +1,62 @@
+#include "sessiond/sessiond.h"
+
+#include <errno.h>
+
+static time_t
+clock_now(void)
+{
+	return time(NULL);
+}
+
+int
+sessiond_init(struct sessiond *sd, const struct settings *settings)
+{
+	*sd = (struct sessiond){ .settings = settings, .clock = clock_now };
+	link_init(&sd->link);
+	return store_open(&sd->store, settings->database);
+}
+
+void
+sessiond_deinit(struct sessiond *sd)
+{
+	session_deinit(sd);
+	offline_deinit(sd);
+	link_deinit(&sd->link);
+	arena_deinit(&sd->arena);
+	store_close(&sd->store);
+}
+
+int
+sessiond_input(struct sessiond *sd, const void *bytes, size_t length)
+{
+	return link_input(sd, bytes, length);
+}
+
+int
+sessiond_turn(struct sessiond *sd)
+{
+	/* A commit that failed was dealt with: the answers say so. */
+	if (!sd->link.broken && link_turn_commit(sd) < 0)
+		sd->link.broken = sd->link.turn.failed;
+	link_turn_release(&sd->link);
+	return sd->link.broken ? -ENOMEM : 0;
+}
+
+int
+sessiond_drained(struct sessiond *sd)
+{
+	offline_drained(sd);
+	return sessiond_turn(sd);
+}
+
+struct buffer *
+sessiond_output(struct sessiond *sd)
+{
+	return &sd->link.out;
+}
+
+bool
+sessiond_is_over(const struct sessiond *sd)
+{
+	return sd->link.state == LINK_CLOSED;
+}

@@ -1,0 +1,122 @@
+#include "sessiond/settings.h"
+
+#include <bsd/stdlib.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sessiond/jid.h"
+
+/* RFC 5802 asks for at least 4096. */
+#define ITERATIONS 4096
+#define OFFLINE_DEFAULT 1000
+#define OFFLINE_LIMIT 1000000
+
+static int
+string_set(char **place, const char *value)
+{
+	free(*place);
+	*place = strdup(value);
+	return *place == NULL ? -ENOMEM : 0;
+}
+
+static int
+host_add(struct settings *settings, const char *value)
+{
+	char host[JID_PART_SIZE];
+
+	if (settings->host_count == SETTINGS_HOSTS_MAX || !jid_prepare_domain(host, value))
+		return -EINVAL;
+	if (settings_has_host(settings, host))
+		return 0;
+	settings->hosts[settings->host_count] = strdup(host);
+	if (settings->hosts[settings->host_count] == NULL)
+		return -ENOMEM;
+	settings->host_count++;
+	return 0;
+}
+
+static int
+registration_set(struct settings *settings, const char *value)
+{
+	settings->registration = strcmp(value, "yes") == 0;
+	return settings->registration || strcmp(value, "no") == 0 ? 0 : -EINVAL;
+}
+
+static int
+offline_max_set(struct settings *settings, const char *value)
+{
+	const char *wrong;
+
+	settings->offline_max = (unsigned)strtonum(value, 0, OFFLINE_LIMIT, &wrong);
+	return wrong == NULL ? 0 : -EINVAL;
+}
+
+static int
+setting_read(struct settings *settings, const char *key, const char *value)
+{
+	if (*value == '\0')
+		return -EINVAL;
+	if (strcmp(key, "host") == 0)
+		return host_add(settings, value);
+	if (strcmp(key, "name") == 0)
+		return string_set(&settings->name, value);
+	if (strcmp(key, "secret") == 0)
+		return string_set(&settings->secret, value);
+	if (strcmp(key, "database") == 0)
+		return string_set(&settings->database, value);
+	if (strcmp(key, "registration") == 0)
+		return registration_set(settings, value);
+	if (strcmp(key, "offline-max") == 0)
+		return offline_max_set(settings, value);
+	return -EINVAL;
+}
+
+int
+settings_read(struct settings *settings_r, char *text, unsigned *line_r)
+{
+	char *line;
+	char *value;
+	int error;
+
+	*settings_r = (struct settings){ .offline_max = OFFLINE_DEFAULT, .iterations = ITERATIONS };
+	*line_r = 0;
+	while ((line = strsep(&text, "\n")) != NULL) {
+		++*line_r;
+		if (*line == '\0')
+			continue;
+		value = strchr(line, '=');
+		if (value == NULL)
+			return -EINVAL;
+		*value++ = '\0';
+		error = setting_read(settings_r, line, value);
+		if (error < 0)
+			return error;
+	}
+	*line_r = 0;
+	return settings_r->host_count > 0 && settings_r->name != NULL && settings_r->secret != NULL &&
+	    settings_r->database != NULL ? 0 : -EINVAL;
+}
+
+void
+settings_deinit(struct settings *settings)
+{
+	for (unsigned i = 0; i < settings->host_count; i++)
+		free(settings->hosts[i]);
+	if (settings->secret != NULL)
+		explicit_bzero(settings->secret, strlen(settings->secret));
+	free(settings->name);
+	free(settings->secret);
+	free(settings->database);
+	*settings = (struct settings){ 0 };
+}
+
+bool
+settings_has_host(const struct settings *settings, const char *host)
+{
+	for (unsigned i = 0; i < settings->host_count; i++) {
+		if (strcmp(settings->hosts[i], host) == 0)
+			return true;
+	}
+	return false;
+}
