@@ -1,0 +1,308 @@
+#include "ipc/message.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is left of a body that is being read; `bad` once a field was not there. */
+struct reader {
+	const uint8_t *at;
+	size_t left;
+	bool bad;
+};
+
+static struct reader
+reader_of(const struct frame *frame)
+{
+	return (struct reader){ frame->body, frame->length, false };
+}
+
+static bool
+reader_done(const struct reader *reader)
+{
+	return !reader->bad && reader->left == 0;
+}
+
+static const uint8_t *
+reader_take(struct reader *reader, size_t length)
+{
+	const uint8_t *at = reader->at;
+
+	if (reader->bad || reader->left < length) {
+		reader->bad = true;
+		return NULL;
+	}
+	reader->at += length;
+	reader->left -= length;
+	return at;
+}
+
+static uint64_t
+get(struct reader *reader, size_t size)
+{
+	const uint8_t *at = reader_take(reader, size);
+	uint64_t value = 0;
+
+	for (size_t i = 0; at != NULL && i < size; i++)
+		value |= (uint64_t)at[i] << (8 * i);
+	return value;
+}
+
+static char *
+get_string(struct reader *reader)
+{
+	size_t length = (size_t)get(reader, 2);
+	const uint8_t *at = reader_take(reader, length);
+	char *string;
+
+	if (at == NULL || memchr(at, '\0', length) != NULL) {
+		reader->bad = true;
+		return NULL;
+	}
+	string = strndup((const char *)at, length);
+	if (string == NULL)
+		reader->bad = true;
+	return string;
+}
+
+static void
+put(struct buffer *body, uint64_t value, size_t size)
+{
+	uint64_t little = htole64(value);
+
+	buffer_append(body, &little, size);
+}
+
+static void
+put_string(struct buffer *body, const char *string)
+{
+	size_t length = strnlen(string, UINT16_MAX);
+
+	put(body, length, 2);
+	buffer_append(body, string, length);
+}
+
+void
+message_put_hello(struct buffer *body, uint32_t version)
+{
+	put(body, version, 4);
+}
+
+bool
+message_get_hello(const struct frame *frame, uint32_t *version_r)
+{
+	struct reader reader = reader_of(frame);
+
+	*version_r = (uint32_t)get(&reader, 4);
+	return reader_done(&reader);
+}
+
+/* The fields of client_limits in their order on the wire. */
+#define LIMITS_COUNT 13
+
+static void
+limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
+{
+	uint32_t *all[LIMITS_COUNT] = {
+		&limits->header_bytes, &limits->login_bytes, &limits->login_elements, &limits->element_bytes,
+		&limits->elements, &limits->depth, &limits->attributes, &limits->login_time, &limits->idle_time,
+		&limits->keepalive_time, &limits->stall_time, &limits->unsent_bytes, &limits->clients,
+	};
+
+	memcpy(fields, all, sizeof all);
+}
+
+void
+message_put_settings(struct buffer *body, const struct settings *settings)
+{
+	struct client_limits limits = settings->limits;
+	uint32_t *fields[LIMITS_COUNT];
+
+	limits_fields(&limits, fields);
+	put(body, settings->worker, 4);
+	put_string(body, settings->nonce);
+	put_string(body, settings->name);
+	put_string(body, settings->dialect);
+	put(body, settings->digest, 1);
+	put(body, settings->registration, 1);
+	put(body, settings->log_level, 1);
+	for (unsigned i = 0; i < LIMITS_COUNT; i++)
+		put(body, *fields[i], 4);
+	put(body, settings->host_count, 4);
+	for (uint32_t i = 0; i < settings->host_count; i++)
+		put_string(body, settings->hosts[i]);
+}
+
+bool
+message_get_settings(const struct frame *frame, struct settings *settings_r)
+{
+	struct reader reader = reader_of(frame);
+	uint32_t *fields[LIMITS_COUNT];
+
+	*settings_r = (struct settings){ .worker = (uint32_t)get(&reader, 4) };
+	settings_r->nonce = get_string(&reader);
+	settings_r->name = get_string(&reader);
+	settings_r->dialect = get_string(&reader);
+	settings_r->digest = get(&reader, 1) != 0;
+	settings_r->registration = get(&reader, 1) != 0;
+	settings_r->log_level = (uint8_t)get(&reader, 1);
+	limits_fields(&settings_r->limits, fields);
+	for (unsigned i = 0; i < LIMITS_COUNT; i++)
+		*fields[i] = (uint32_t)get(&reader, 4);
+	settings_r->host_count = (uint32_t)get(&reader, 4);
+	if (settings_r->host_count > SETTINGS_HOSTS_MAX) {
+		settings_r->host_count = 0;
+		reader.bad = true;
+	}
+	for (uint32_t i = 0; i < settings_r->host_count; i++)
+		settings_r->hosts[i] = get_string(&reader);
+	if (reader_done(&reader))
+		return true;
+	settings_deinit(settings_r);
+	return false;
+}
+
+void
+settings_deinit(struct settings *settings)
+{
+	free(settings->nonce);
+	free(settings->name);
+	free(settings->dialect);
+	for (uint32_t i = 0; i < settings->host_count; i++)
+		free(settings->hosts[i]);
+	*settings = (struct settings){ 0 };
+}
+
+void
+message_put_client(struct buffer *body, const struct peer *peer)
+{
+	buffer_append(body, &peer->address, sizeof peer->address);
+	put(body, peer->port, 2);
+}
+
+bool
+message_get_client(const struct frame *frame, struct peer *peer_r)
+{
+	struct reader reader = reader_of(frame);
+	const uint8_t *address = reader_take(&reader, sizeof peer_r->address);
+
+	if (address == NULL)
+		return false;
+	memcpy(&peer_r->address, address, sizeof peer_r->address);
+	peer_r->port = (uint16_t)get(&reader, 2);
+	return reader_done(&reader);
+}
+
+void
+peer_from_sockaddr(struct peer *peer_r, const struct sockaddr_storage *address)
+{
+	*peer_r = (struct peer){ 0 };
+	if (address->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)address;
+
+		peer_r->address = in6->sin6_addr;
+		peer_r->port = ntohs(in6->sin6_port);
+	} else if (address->ss_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)address;
+
+		peer_r->address.s6_addr[10] = peer_r->address.s6_addr[11] = 0xff;
+		memcpy(peer_r->address.s6_addr + 12, &in->sin_addr, 4);
+		peer_r->port = ntohs(in->sin_port);
+	}
+}
+
+const char *
+peer_format(const struct peer *peer, char *text)
+{
+	if (IN6_IS_ADDR_V4MAPPED(&peer->address))
+		inet_ntop(AF_INET, peer->address.s6_addr + 12, text, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, &peer->address, text, INET6_ADDRSTRLEN);
+	return text;
+}
+
+bool
+message_get_packet(const struct frame *frame, uint64_t *number_r, const uint8_t **bytes_r, size_t *length_r)
+{
+	struct reader reader = reader_of(frame);
+
+	*number_r = get(&reader, 8);
+	*bytes_r = reader.at;
+	*length_r = reader.left;
+	return !reader.bad;
+}
+
+void
+message_put_reason(struct buffer *body, enum end_reason reason)
+{
+	put(body, reason, 1);
+}
+
+bool
+message_get_reason(const struct frame *frame, enum end_reason *reason_r)
+{
+	struct reader reader = reader_of(frame);
+	uint64_t reason = get(&reader, 1);
+
+	*reason_r = (enum end_reason)reason;
+	return reader_done(&reader) && reason < END_REASON_COUNT;
+}
+
+void
+message_put_number(struct buffer *body, uint64_t number)
+{
+	put(body, number, 8);
+}
+
+bool
+message_get_number(const struct frame *frame, uint64_t *number_r)
+{
+	struct reader reader = reader_of(frame);
+
+	*number_r = get(&reader, 8);
+	return reader_done(&reader);
+}
+
+void
+message_put_counters(struct buffer *body, const struct worker_counters *counters)
+{
+	put(body, counters->bytes_in, 8);
+	put(body, counters->bytes_out, 8);
+	put(body, counters->packets_in, 8);
+	put(body, counters->packets_out, 8);
+}
+
+bool
+message_get_counters(const struct frame *frame, struct worker_counters *counters_r)
+{
+	struct reader reader = reader_of(frame);
+
+	counters_r->bytes_in = get(&reader, 8);
+	counters_r->bytes_out = get(&reader, 8);
+	counters_r->packets_in = get(&reader, 8);
+	counters_r->packets_out = get(&reader, 8);
+	return reader_done(&reader);
+}
+
+void
+message_put_log(struct buffer *body, uint8_t level, const char *line)
+{
+	put(body, level, 1);
+	buffer_append_string(body, line);
+}
+
+bool
+message_get_log(const struct frame *frame, uint8_t *level_r, char *line, size_t size)
+{
+	struct reader reader = reader_of(frame);
+	size_t length;
+
+	*level_r = (uint8_t)get(&reader, 1);
+	length = reader.left < size ? reader.left : size - 1;
+	if (reader.bad)
+		return false;
+	memcpy(line, reader.at, length);
+	line[length] = '\0';
+	return true;
+}

@@ -1,0 +1,100 @@
+/*
+ * message: the bodies of frames, field by field.
+ *
+ * Encoders append to a buffer (which remembers a failed allocation); decoders give false for a body that does not hold
+ * exactly its fields. Integers are little-endian, a string is its length (16 bits) and its bytes. Decoded text lies in
+ * the body unless it says otherwise.
+ */
+#ifndef C2SD_IPC_MESSAGE_H
+#define C2SD_IPC_MESSAGE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/contract.h"
+#include "ipc/reason.h"
+
+/* M2W_HELLO, W2M_HELLO */
+void message_put_hello(struct buffer *body, uint32_t version);
+bool message_get_hello(const struct frame *frame, uint32_t *version_r);
+
+/* What bounds a client; all configurable (doc/c2sd.xml.5). Times in milliseconds. */
+struct client_limits {
+	uint32_t header_bytes;
+	uint32_t login_bytes;		/* longest element before login */
+	uint32_t login_elements;	/* most elements in one of those */
+	uint32_t element_bytes;		/* longest element after login */
+	uint32_t elements;
+	uint32_t depth;
+	uint32_t attributes;
+	uint32_t login_time;		/* from the connection to the login */
+	uint32_t idle_time;		/* silence after which a client ends; 0: never */
+	uint32_t keepalive_time;	/* silence after which white space is sent; 0: never */
+	uint32_t stall_time;		/* with something unsent and no progress */
+	uint32_t unsent_bytes;		/* most bytes waiting for a client that does not read */
+	uint32_t clients;		/* of one worker; 0: as many as it has descriptors */
+};
+
+#define SETTINGS_HOSTS_MAX 64
+
+/* M2W_SETTINGS. The strings of a decoded one are its own: settings_deinit. */
+struct settings {
+	uint32_t worker;		/* the worker's number */
+	char *nonce;			/* of this start of the master: part of every id */
+	char *name;			/* the socket manager's name on the link */
+	char *dialect;
+	bool digest;
+	bool registration;
+	uint8_t log_level;
+	struct client_limits limits;
+	uint32_t host_count;
+	char *hosts[SETTINGS_HOSTS_MAX];
+};
+
+void message_put_settings(struct buffer *body, const struct settings *settings);
+/* False also without memory: the caller ends either way. */
+bool message_get_settings(const struct frame *frame, struct settings *settings_r);
+void settings_deinit(struct settings *settings);
+
+/* M2W_CLIENT: where it comes from; IPv4 is written as a mapped address (RFC 4291 2.5.5.2). */
+struct peer {
+	struct in6_addr address;
+	uint16_t port;
+};
+
+void message_put_client(struct buffer *body, const struct peer *peer);
+bool message_get_client(const struct frame *frame, struct peer *peer_r);
+
+/* The peer of a TCP connection's other end. */
+void peer_from_sockaddr(struct peer *peer_r, const struct sockaddr_storage *address);
+/* "192.0.2.7" or "2001:db8::1" with "port" left out; `text` has room for INET6_ADDRSTRLEN. */
+const char *peer_format(const struct peer *peer, char *text);
+
+/* M2W_PACKET: message_put_number, then the packet's bytes. Numbers count from 1 for each client. */
+bool message_get_packet(const struct frame *frame, uint64_t *number_r, const uint8_t **bytes_r, size_t *length_r);
+
+/* M2W_CLOSE, M2W_CLOSE_ALL, W2M_ENDED */
+void message_put_reason(struct buffer *body, enum end_reason reason);
+bool message_get_reason(const struct frame *frame, enum end_reason *reason_r);
+
+/* W2M_SETTLED, W2M_CONSUMED */
+void message_put_number(struct buffer *body, uint64_t number);
+bool message_get_number(const struct frame *frame, uint64_t *number_r);
+
+/* W2M_PONG: since the worker was started. */
+struct worker_counters {
+	uint64_t bytes_in;	/* from clients */
+	uint64_t bytes_out;
+	uint64_t packets_in;	/* elements from clients, sent on or answered */
+	uint64_t packets_out;	/* packets written to clients */
+};
+
+void message_put_counters(struct buffer *body, const struct worker_counters *counters);
+bool message_get_counters(const struct frame *frame, struct worker_counters *counters_r);
+
+/* W2M_LOG: level, then the line. The decoded line is copied to `line` (terminated, cut to `size`). */
+void message_put_log(struct buffer *body, uint8_t level, const char *line);
+bool message_get_log(const struct frame *frame, uint8_t *level_r, char *line, size_t size);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * reason: why a client ends. One list for both processes, the log and c2sctl; each client ends with exactly one of them.
+ */
+#ifndef C2SD_IPC_REASON_H
+#define C2SD_IPC_REASON_H
+
+#include <stdint.h>
+
+enum end_reason {
+	END_CLOSED,		/* the client closed its stream */
+	END_LOST,		/* its connection was cut or reset */
+	END_STREAM_ERROR,	/* it broke a rule of the stream */
+	END_NOT_AUTHORIZED,	/* it sent something else before it had logged in */
+	END_LOGIN_TIMEOUT,	/* it did not log in in time */
+	END_IDLE_TIMEOUT,	/* it was silent for too long */
+	END_TOO_SLOW,		/* it does not read what is sent to it */
+	END_DISCONNECTED,	/* the session manager ended its session */
+	END_REPLACED,		/* the session manager ended it, its address having been given to a later login */
+	END_KICKED,		/* the operator ended it */
+	END_SHUTDOWN,		/* the service ends */
+	END_HOLD,		/* the link was away for longer than clients are held */
+	END_WORKER_DIED,	/* its worker is gone */
+	END_BROKEN,		/* we had no memory for it */
+	END_REASON_COUNT,
+};
+
+/* "idle-timeout", for the log. */
+const char *end_reason_name(enum end_reason reason);
+
+#endif
