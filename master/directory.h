@@ -1,0 +1,100 @@
+/*
+ * directory: every client that the service holds, by its id and by its session's address.
+ *
+ * An id is NONCE.WORKER.SLOT.SERIAL: the nonce of this start of the master, the worker that took the client, its place
+ * in that worker's table, a number that is never given twice. The first three find the entry, the last makes sure that
+ * it is the same client: a packet for one that is gone never reaches a newer one.
+ *
+ * The directory owns its entries, and what they keep (keeper.h).
+ */
+#ifndef C2SD_MASTER_DIRECTORY_H
+#define C2SD_MASTER_DIRECTORY_H
+
+#include <bsd/sys/queue.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dialect/element.h"
+#include "ipc/message.h"
+
+#define DIRECTORY_NONCE_SIZE 14
+
+/* A packet of the session manager whose fate is not known. */
+struct kept {
+	STAILQ_ENTRY(kept) entry;
+	uint64_t number;
+	uint32_t length;
+	uint8_t bytes[];
+};
+
+STAILQ_HEAD(kept_queue, kept);
+
+struct entry {
+	uint64_t serial;
+	uint32_t worker;
+	uint32_t slot;
+	char *address;			/* of its session; NULL: not logged in */
+	struct entry *next;		/* with the same hash of the address */
+	struct kept_queue kept;		/* in the order of the link */
+	uint64_t numbers;		/* packets ever kept for it */
+	size_t held;			/* bytes kept */
+	uint64_t since;			/* loop_now() when it came */
+	struct peer peer;
+	int fd;				/* until its worker has taken it; then -1 */
+	bool confirmed;			/* the worker has seen the login, too */
+	bool superseded;		/* its address was given to a later login */
+	bool ended_upstream;		/* the session manager has ended its session */
+	bool closing;			/* its worker was told to end it */
+};
+
+/* The slots of one worker. */
+struct slot_table {
+	struct entry **entries;
+	uint32_t size;
+	uint32_t free_hint;	/* no slot below is free */
+	uint32_t count;
+};
+
+struct directory {
+	char nonce[DIRECTORY_NONCE_SIZE];
+	uint64_t serial;		/* last one given */
+	struct slot_table *tables;	/* by worker */
+	uint32_t workers;
+	struct entry **buckets;		/* by address; a power of two of them */
+	size_t bucket_count;
+	size_t session_count;		/* entries with an address */
+	uint32_t count;
+};
+
+/* 0 or -ENOMEM. `workers`: how many worker numbers there may be. */
+int directory_init(struct directory *directory, uint32_t workers) __attribute__((warn_unused_result));
+void directory_deinit(struct directory *directory);
+
+/* A new entry in that worker's first free slot. NULL without memory. */
+struct entry *directory_add(struct directory *directory, uint32_t worker);
+
+/* Put an entry that its worker has refused into another's table; its id changes. False without memory. */
+bool directory_move(struct directory *directory, struct entry *entry, uint32_t worker);
+
+/* Forget an entry, which keeps nothing any more, and free it. */
+void directory_remove(struct directory *directory, struct entry *entry);
+
+/* The client of that id; NULL: it is gone, or never was. */
+struct entry *directory_find(const struct directory *directory, struct range id);
+
+/* The client in that place; NULL: there is none, or another one. */
+struct entry *directory_at(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial);
+
+/*
+ * This client has, or is about to get, this session address: any other that has it is superseded from now on. False
+ * without memory.
+ */
+bool directory_set_address(struct directory *directory, struct entry *entry, struct range address);
+
+/* The id as text; `id` has room for 65 bytes. */
+const char *directory_id(const struct directory *directory, const struct entry *entry, char *id);
+
+#define DIRECTORY_ID_SIZE 65
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * link: the connection to the session manager (doc/link.md): one XML stream each way, opened by us with a handshake.
+ *
+ *	DOWN --time to try--> CONNECTING --> HEADER --their header--> HANDSHAKE --<handshake/>--> UP
+ *	  ^                       |            |                          |                       |
+ *	  +----------- refused, lost, wrong secret, no answer in time, broken XML ----------------+
+ *
+ * Trying again waits longer each time, with jitter, and blocks nothing. What is queued while the link is not UP goes
+ * first when it is; an element of which a part had been written when the link was cut is written again as a whole.
+ *
+ * The link owns its descriptor and its queue. Overflow: on_flow(false) above `high`, on_flow(true) below half of it and
+ * whenever the link comes up; the master stops the workers from reading clients, so that no more than what was under
+ * way comes on top.
+ */
+#ifndef C2SD_MASTER_LINK_H
+#define C2SD_MASTER_LINK_H
+
+#include <bsd/sys/queue.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "common/buffer.h"
+#include "common/loop.h"
+#include "dialect/dialect.h"
+#include "dialect/splitter.h"
+
+#define LINK_ADDRESSES_MAX 8
+
+enum link_state {
+	LINK_DOWN,		/* waits until it is time to try (again) */
+	LINK_CONNECTING,	/* TCP's or the embedded session manager's turn */
+	LINK_HEADER,		/* our header is sent: theirs, with the stream's id, must come */
+	LINK_HANDSHAKE,		/* our proof is sent: their answer must come */
+	LINK_UP,
+	LINK_CLOSED,		/* by us, for good */
+};
+
+enum link_event {
+	LINK_EVENT_TRY,		/* the pause is over */
+	LINK_EVENT_CONNECTED,
+	LINK_EVENT_HEADER,
+	LINK_EVENT_ELEMENT,
+	LINK_EVENT_FAILED,	/* refused, cut, too late, not XML: `why` */
+	LINK_EVENT_CLOSE,	/* we want no more */
+};
+
+struct link_packet {
+	STAILQ_ENTRY(link_packet) entry;
+	size_t length;
+	uint8_t bytes[];
+};
+
+struct link_address {
+	struct sockaddr_storage address;
+	socklen_t length;
+};
+
+struct link {
+	struct loop *loop;
+	struct watch watch;
+	enum link_state state;
+	const struct dialect *dialect;
+	const char *name;	/* the owner's */
+	const char *secret;	/* the owner's */
+	uint32_t timeout;	/* milliseconds for each step of connecting */
+	size_t high;		/* bytes queued above which clients are not to be read */
+
+	struct link_address addresses[LINK_ADDRESSES_MAX];
+	unsigned address_count;
+
+	struct buffer in;
+	struct splitter splitter;
+	struct buffer prelude;	/* header and handshake: before every packet */
+	STAILQ_HEAD(, link_packet) queue;
+	size_t queued;		/* bytes in it */
+	size_t head_written;	/* bytes of its first that were written */
+	struct job flush;
+	struct timer step;	/* a step of connecting takes too long */
+	struct timer retry;
+	unsigned failures;	/* since it was last up */
+	const char *last_failure;	/* logged once while it stays the same */
+	uint64_t up_since;
+	bool unread;		/* link_read(false) */
+	bool choked;		/* on_flow(false) was said */
+
+	/* Only for the embedded session manager: start it; a connected descriptor, which becomes the link's, or -errno. */
+	int (*spawn)(struct link *link);
+	/* One complete element; valid during the call. */
+	void (*on_packet)(struct link *link, const uint8_t *bytes, size_t length);
+	void (*on_up)(struct link *link);
+	void (*on_down)(struct link *link);
+	void (*on_flow)(struct link *link, bool go);
+	/* Closed for good, and everything that was queued has been written (or cannot be). */
+	void (*on_closed)(struct link *link);
+};
+
+/* The owner has set what the comments above call its, and the callbacks. */
+void link_init(struct link *link, struct loop *loop, size_t element_max);
+void link_deinit(struct link *link);
+
+/*
+ * Find out where HOST:PORT, [IPV6]:PORT or unix:PATH is; blocks for the name look-up, so only at start. False: it is
+ * nowhere, *why_r says why.
+ */
+bool link_resolve(struct link *link, const char *address, const char **why_r);
+
+/* Begin to connect. */
+void link_start(struct link *link);
+
+/* Queue a complete element. Memory lost is the link lost: false. */
+bool link_send(struct link *link, const void *bytes, size_t length);
+
+/* Read the session manager, or let it wait (the kernel's buffers fill, and TCP stops it). */
+void link_read(struct link *link, bool on);
+
+/* Write what is queued, end the stream, close; on_closed follows, at the latest after `timeout`. */
+void link_close(struct link *link);
+
+const char *link_state_name(enum link_state state);
+
+/*
+ * The proof that we know the secret: lower-case hex of SHA-1 of id and secret, one behind the other (XEP-0114 3).
+ * `proof` has room for 41 bytes. False: no memory.
+ */
+bool link_proof(const char *id, const char *secret, char *proof);
+
+#endif

@@ -1,0 +1,143 @@
+#include "master/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+/* A flood of connections must not keep the loop from everything else. */
+#define ACCEPTS_PER_TURN 64
+
+/* bgpd's answer to EMFILE: somebody has to go before somebody can come. */
+#define EXHAUSTED_PAUSE 1000
+
+static void
+listener_wants(struct listener *listener)
+{
+	bool accepting = !listener->paused && !timer_is_set(&listener->pause);
+
+	watch_change(listener->loop, &listener->watch, accepting ? EPOLLIN : 0);
+}
+
+static void
+on_pause_over(struct timer *timer)
+{
+	listener_wants(container_of(timer, struct listener, pause));
+}
+
+static void
+descriptors_exhausted(struct listener *listener, int error)
+{
+	if (!listener->exhausted)
+		log_error("listener %s accepts more slowly: %s", listener->name, strerror(error));
+	listener->exhausted = true;
+	timer_set(listener->loop, &listener->pause, EXHAUSTED_PAUSE, on_pause_over);
+	listener_wants(listener);
+}
+
+/* False when there is nothing more to accept now. */
+static bool
+accept_one(struct listener *listener)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t length = sizeof address;
+	struct peer peer;
+	int fd = accept4(listener->watch.fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		listener->exhausted = false;
+		peer_from_sockaddr(&peer, &address);
+		listener->on_accept(listener, fd, &peer);
+		return true;
+	}
+	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		descriptors_exhausted(listener, errno);
+		return false;
+	}
+	/* Who came has gone again: accept(2) passes on the network's errors of that one connection. */
+	return errno != EAGAIN;
+}
+
+static void
+on_ready(struct watch *watch, uint32_t events)
+{
+	struct listener *listener = container_of(watch, struct listener, watch);
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS_PER_TURN && !listener->paused && listener->watch.fd >= 0; i++) {
+		if (!accept_one(listener))
+			return;
+	}
+}
+
+static int
+open_socket(const struct addrinfo *info, int backlog)
+{
+	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0, error;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	/* :: means every address, whatever the machine's default is. */
+	if (info->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+	if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+		return fd;
+	error = errno;
+	close(fd);
+	return -error;
+}
+
+int
+listener_open(struct listener *listener, const char *address, uint16_t port, int backlog)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE };
+	struct addrinfo *info;
+	char service[8];
+	int fd;
+
+	listener->watch.fd = -1;
+	snprintf(listener->name, sizeof listener->name, strchr(address, ':') ? "[%.64s]:%u" : "%.64s:%u", address, port);
+	snprintf(service, sizeof service, "%u", port);
+	if (getaddrinfo(address, service, &hints, &info) != 0)
+		return -EADDRNOTAVAIL;
+	fd = open_socket(info, backlog);
+	freeaddrinfo(info);
+	if (fd < 0)
+		return fd;
+	listener->watch.fd = fd;
+	return 0;
+}
+
+int
+listener_start(struct listener *listener, struct loop *loop)
+{
+	listener->loop = loop;
+	return watch_add(loop, &listener->watch, listener->watch.fd, listener->paused ? 0 : EPOLLIN, on_ready);
+}
+
+void
+listener_pause(struct listener *listener, bool paused)
+{
+	listener->paused = paused;
+	if (listener->loop != NULL)
+		listener_wants(listener);
+}
+
+void
+listener_close(struct listener *listener)
+{
+	int fd = listener->watch.fd;
+
+	if (listener->loop != NULL) {
+		timer_clear(listener->loop, &listener->pause);
+		watch_remove(listener->loop, &listener->watch);
+	}
+	listener->watch.fd = -1;
+	if (fd >= 0)
+		close(fd);
+}

@@ -1,0 +1,214 @@
+/*
+ * c2sd: the master. Reads the configuration, binds, becomes the service's user, serves.
+ */
+#include <bsd/stdlib.h>
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <libxml/parser.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/privilege.h"
+#include "master/master.h"
+
+struct arguments {
+	const char *file;
+	uint32_t workers;	/* 0: as the file says */
+	bool foreground;
+	bool check;
+	bool verbose;
+};
+
+static void __attribute__((noreturn))
+usage(int status)
+{
+	fprintf(status == 0 ? stdout : stderr, "usage: c2sd [-c FILE] [-w WORKERS] [-f] [-t] [-v] [-V]\n"
+	    "  -c FILE     configuration (" C2SD_SYSCONFDIR "/c2sd.xml)\n"
+	    "  -w WORKERS  number of worker processes, whatever the file says\n"
+	    "  -f          stay in the foreground, log to standard error\n"
+	    "  -t          check the configuration, say what is wrong with it, and end\n"
+	    "  -v          log everything\n"
+	    "  -V          say the version\n");
+	exit(status);
+}
+
+static uint32_t
+workers_argument(const char *text)
+{
+	const char *error;
+	long long number = strtonum(text, 1, WORKERS_MAX, &error);
+
+	if (error != NULL) {
+		fprintf(stderr, "c2sd: -w %s: %s\n", text, error);
+		exit(2);
+	}
+	return (uint32_t)number;
+}
+
+static struct arguments
+arguments_read(int argc, char **argv)
+{
+	struct arguments arguments = { .file = C2SD_SYSCONFDIR "/c2sd.xml" };
+	int option;
+
+	while ((option = getopt(argc, argv, "c:w:ftvVh")) != -1) {
+		switch (option) {
+		case 'c':
+			arguments.file = optarg;
+			break;
+		case 'w':
+			arguments.workers = workers_argument(optarg);
+			break;
+		case 'f':
+			arguments.foreground = true;
+			break;
+		case 't':
+			arguments.check = true;
+			break;
+		case 'v':
+			arguments.verbose = true;
+			break;
+		case 'V':
+			printf("c2sd " C2SD_VERSION "\n");
+			exit(0);
+		case 'h':
+			usage(0);
+		default:
+			usage(2);
+		}
+	}
+	if (optind != argc)
+		usage(2);
+	return arguments;
+}
+
+static void
+report_error(const struct config_report *report, const char *file, int line, const char *what)
+{
+	(void)report;
+	if (line > 0)
+		fprintf(stderr, "%s:%d: %s\n", file, line, what);
+	else
+		fprintf(stderr, "%s: %s\n", file, what);
+}
+
+static void
+configuration_load(struct options *options, const struct arguments *arguments)
+{
+	struct config_report report = { .fn = report_error };
+	int result = options_load(options, arguments->file, &report);
+
+	if (result < 0)
+		fprintf(stderr, "c2sd: %s\n", strerror(-result));
+	if (result != 0) {
+		options_free(options);
+		exit(1);
+	}
+	if (arguments->verbose)
+		options->log.level = LOG_LEVEL_DEBUG;
+}
+
+/* Who we shall be: the configured user when we are root, else who we are. */
+static struct account_ids
+account_find(const struct options *options)
+{
+	struct account_ids ids = { geteuid(), getegid() };
+
+	if (geteuid() == 0 && !privilege_find(&ids, options->user.name, options->user.group)) {
+		fprintf(stderr, "c2sd: no user %s%s%s%s\n", options->user.name, options->user.group != NULL ? " or group " : "",
+		    options->user.group != NULL ? options->user.group : "", errno != 0 ? ": cannot be looked up" : "");
+		exit(1);
+	}
+	return ids;
+}
+
+static uint32_t
+worker_count(const struct arguments *arguments, const struct options *options)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (arguments->workers > 0)
+		return arguments->workers;
+	if (options->workers.count > 0)
+		return options->workers.count;
+	return cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (uint32_t)cores;
+}
+
+static void
+go_to_background(const struct arguments *arguments)
+{
+	if (arguments->foreground)
+		return;
+	if (daemon(0, 0) < 0) {
+		fprintf(stderr, "c2sd: cannot go to the background: %s\n", strerror(errno));
+		exit(1);
+	}
+	openlog("c2sd", LOG_PID, LOG_DAEMON);
+	log_set_sink(log_sink_syslog, NULL);
+}
+
+/* Everything that root is needed for; false: said why. */
+static bool
+start_as_root(struct master *master, const struct options *options, const struct account_ids *ids)
+{
+	bool was_root = geteuid() == 0;
+	int result;
+
+	if (!master_bind(master, options))
+		return false;
+	result = control_open(&master->control, options->control.socket, ids->uid, ids->gid);
+	if (result < 0) {
+		log_error("control %s: %s", options->control.socket, strerror(-result));
+		return false;
+	}
+	if (privilege_drop(ids) < 0) {
+		log_error("master cannot become %s: %s", options->user.name, strerror(errno));
+		return false;
+	}
+	if (!was_root)
+		log_info("master not started as root: runs as uid %d, cannot bind ports below 1024", (int)geteuid());
+	else if (geteuid() == 0)
+		log_warning("master runs as root: <user name=\"%s\"/> is root", options->user.name);
+	return true;
+}
+
+int
+main(int argc, char **argv, char **environment)
+{
+	static struct master master;
+	static struct options options;
+	struct arguments arguments;
+	struct account_ids ids;
+	int result = -EPERM;
+
+	setproctitle_init(argc, argv, environment);
+	arguments = arguments_read(argc, argv);
+	log_init("master", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	configuration_load(&options, &arguments);
+	if (arguments.check) {
+		options_free(&options);
+		return 0;
+	}
+	log_set_level((enum log_level)options.log.level);
+	ids = account_find(&options);
+	go_to_background(&arguments);
+	signal(SIGPIPE, SIG_IGN);
+	umask(027);
+	setproctitle("-c2sd: master");
+	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
+	if (start_as_root(&master, &options, &ids) && privilege_seal() == 0)
+		result = master_run(&master, worker_count(&arguments, &options));
+	if (result < 0)
+		log_error("master ended: %s", strerror(-result));
+	master_deinit(&master);
+	options_free(&options);
+	xmlCleanupParser();
+	return result < 0 ? 1 : 0;
+}

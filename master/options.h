@@ -1,0 +1,78 @@
+/*
+ * options: the configuration of c2sd, and the one table of all its options (common/config.h).
+ */
+#ifndef C2SD_MASTER_OPTIONS_H
+#define C2SD_MASTER_OPTIONS_H
+
+#include "common/config.h"
+#include "ipc/message.h"
+
+#define LISTENERS_MAX 32
+#define WORKERS_MAX 256
+
+enum link_type {
+	LINK_TYPE_EMBEDDED,	/* our own session manager, over a socketpair */
+	LINK_TYPE_CONNECT,	/* somebody else's, over TCP or a UNIX socket */
+};
+
+struct listen_options {
+	char *address;
+	uint32_t port;
+	uint32_t backlog;
+};
+
+struct host_options {
+	char *name;
+};
+
+struct options {
+	struct listen_options listeners[LISTENERS_MAX];
+	unsigned listener_count;
+	struct host_options hosts[SETTINGS_HOSTS_MAX];
+	unsigned host_count;
+	struct {
+		char *name, *group;
+	} user;
+	struct {
+		uint32_t count;		/* 0: one a core */
+		char *program;
+	} workers;
+	struct {
+		char *name;
+		uint32_t type;		/* enum link_type */
+		char *dialect;
+		char *address;
+		char *secret;
+		bool digest;
+		bool registration;
+		uint32_t hold;		/* seconds */
+		uint32_t timeout;	/* seconds */
+		uint32_t packet_bytes;
+		uint32_t queue_bytes;
+	} link;
+	struct {
+		char *program;
+		char *database;
+		bool registration;
+		uint32_t offline;
+	} sessiond;
+	struct {
+		char *socket;
+	} control;
+	struct {
+		uint32_t header_bytes, login_bytes, login_elements, stanza_bytes, elements, depth, attributes;
+		uint32_t login_seconds, idle_seconds, keepalive_seconds, stall_seconds;
+		uint32_t unsent_bytes, held_bytes, clients;
+	} limits;
+	struct {
+		uint32_t level;		/* enum log_level */
+	} log;
+};
+
+extern const struct config_table options_table;
+
+/* Read and check a file. The number of errors, each reported, or -ENOMEM. options_free in any case. */
+int options_load(struct options *options, const char *file, const struct config_report *report);
+void options_free(struct options *options);
+
+#endif
