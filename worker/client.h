@@ -1,0 +1,122 @@
+/*
+ * client: one connection, from the descriptor that the master hands over to its one way out, client_end().
+ *
+ *	OPENING --header--> LOGIN --positive answer--> SESSION
+ *	   |                  |                           |
+ *	   +------------------+---- any end, a reason ----+--> CLOSING --flushed, drained--> gone (W2M_ENDED)
+ *
+ * A client's whole state is in this struct and small. While it is idle it owns its struct, the strings of its header
+ * that are still needed and its session's address, and nothing else: the parser (intake) is given back a second after the
+ * last bytes, the output as soon as it is empty; a test holds us to that.
+ *
+ * The worker's table owns the struct; the struct owns its descriptor. It is freed at the end of the turn in which it
+ * ended (loop.h).
+ */
+#ifndef C2SD_WORKER_CLIENT_H
+#define C2SD_WORKER_CLIENT_H
+
+#include "common/loop.h"
+#include "dialect/dialect.h"
+#include "ipc/message.h"
+#include "worker/output.h"
+#include "worker/stream.h"
+
+struct worker;
+
+enum client_state {
+	CLIENT_OPENING,		/* connected; its header has not come */
+	CLIENT_LOGIN,		/* the header was answered; it may log in and register */
+	CLIENT_SESSION,		/* logged in */
+	CLIENT_CLOSING,		/* the end was said: what is unsent goes out, then the socket is shut and drained */
+	CLIENT_GONE,		/* only for the rest of this turn */
+};
+
+enum client_event {
+	CLIENT_HEADER,		/* its header is complete */
+	CLIENT_ELEMENT,		/* it sent a complete element */
+	CLIENT_PACKET,		/* a packet for it came from the link */
+	CLIENT_HUNG_UP,		/* it closed its half of the connection */
+	CLIENT_FLUSHED,		/* everything for it was written */
+	CLIENT_TIMEOUT,		/* the deadline of its state has passed */
+};
+
+/* What comes with an event. */
+struct client_message {
+	const struct stream_event *element;	/* CLIENT_ELEMENT */
+	const uint8_t *bytes;			/* CLIENT_PACKET */
+	size_t length;
+	uint64_t number;
+	bool replaced;				/* its address has been given to a later login */
+};
+
+/* The parser, while there is one. */
+struct intake {
+	struct client *client;
+	struct stream *stream;
+	struct deadline deadline;	/* a second after the last bytes */
+};
+
+struct client {
+	struct watch watch;
+	struct worker *worker;
+	struct deadline deadline;	/* login, silence or drain, by state */
+	TAILQ_ENTRY(client) paused;	/* readable, but the worker was told not to read */
+	struct job flush;		/* write what was queued in this turn; frees the struct when it is gone */
+	struct intake *intake;
+	struct output *output;
+	struct stream_header header;
+	struct dialect_client dialect;
+	uint64_t serial;
+	uint64_t stream_id;		/* random; told to the client in our header */
+	uint64_t bytes_in, bytes_out;
+	uint64_t since;			/* loop_now() when it came */
+	uint64_t last_read;
+	uint32_t packets_in, packets_out;
+	uint32_t slot;
+	struct peer peer;
+	uint8_t state;			/* enum client_state */
+	uint8_t reason;			/* enum end_reason, from CLIENT_CLOSING on */
+	bool header_sent;
+	bool is_paused;
+	bool hung_up;			/* it has closed its half of the connection */
+	bool shut;			/* we have closed ours */
+};
+
+/* Longest id (doc/design.md, "The path of a packet"), with its terminating zero. */
+#define CLIENT_ID_SIZE 65
+
+/* Take over `fd`. NULL without memory or descriptors; `fd` is then still the caller's. */
+struct client *client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const struct peer *peer);
+
+/* The state machine: what each event means in each state. */
+void client_fsm(struct client *client, enum client_event event, const struct client_message *message);
+
+/*
+ * End the client for this reason: with a stream error where the reason has one (and `condition` is not NONE), with
+ * </stream:stream> where it can still be told. The first reason stays. `text` may be NULL.
+ */
+void client_end(struct client *client, enum end_reason reason, enum stream_condition condition, const char *text);
+
+/* Its connection is lost: nothing can be told any more. */
+void client_lose(struct client *client, enum end_reason reason);
+
+/* The id as on the link; `id` has room for CLIENT_ID_SIZE. */
+const char *client_id(const struct client *client, char *id);
+
+/* Wait for bytes of a client again that was put aside with is_paused. */
+void client_resume(struct client *client);
+
+/* True when it owns nothing but its struct and a few strings. */
+bool client_is_idle(const struct client *client);
+
+/* Free everything at once, without a word to anybody: the end of the process, or of the turn. */
+void client_free(struct client *client);
+
+const char *client_state_name(enum client_state state);
+
+/* The callbacks of the worker's deadline lists. */
+void client_on_deadline(struct deadline *deadline);
+void client_on_stall(struct deadline *deadline);
+void client_on_intake_idle(struct deadline *deadline);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * c2sd-worker: executed by the master, with the socketpair on descriptor 3 and nothing else; of no use by hand.
+ */
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <libxml/parser.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "common/log.h"
+#include "common/privilege.h"
+#include "worker/worker.h"
+
+int
+main(int argc, char **argv, char **environment)
+{
+	static struct worker worker;
+	int result;
+
+	setproctitle_init(argc, argv, environment);
+	if (argc != 2) {
+		fprintf(stderr, "usage: c2sd-worker NUMBER (by c2sd only)\n");
+		return 2;
+	}
+	setproctitle("-c2sd: worker %s", argv[1]);
+	log_init("worker", LOG_LEVEL_INFO);
+	signal(SIGPIPE, SIG_IGN);
+	/* The master decides when a worker ends: a terminal's ^C and its hang-up go to the whole group. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	/* Before the first byte from the network is read (doc/design.md, "Privilege"). */
+	if (privilege_seal() < 0) {
+		log_error("worker cannot give up its privileges: %s", strerror(errno));
+		return 1;
+	}
+	xmlInitParser();
+	result = worker_init(&worker, WORKER_CHANNEL_FD);
+	if (result == 0)
+		result = worker_run(&worker);
+	worker_deinit(&worker);
+	xmlCleanupParser();
+	if (result < 0)
+		log_error("worker %s ended: %s", argv[1], strerror(-result));
+	return result < 0 ? 1 : 0;
+}

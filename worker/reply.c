@@ -1,0 +1,56 @@
+#include "worker/reply.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+bool
+reply_is_modern(const struct stream_header *header)
+{
+	return header->version_major >= 1;
+}
+
+const char *
+reply_stream_id(uint64_t stream_id, char *text)
+{
+	snprintf(text, 17, "%016" PRIx64, stream_id);
+	return text;
+}
+
+void
+reply_header(struct buffer *down, const struct stream_header *header, const char *host, uint64_t stream_id)
+{
+	char id[17];
+
+	buffer_append_format(down, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
+	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' from='", reply_stream_id(stream_id, id));
+	buffer_append_escaped(down, host, strlen(host));
+	buffer_append_string(down, reply_is_modern(header) ? "' version='1.0' xml:lang='en'>" : "'>");
+}
+
+void
+reply_error(struct buffer *down, const struct stream_header *header, enum stream_condition condition, const char *text)
+{
+	if (!reply_is_modern(header)) {
+		if (text == NULL)
+			text = condition_name(condition);
+		buffer_append_string(down, "<stream:error>");
+		buffer_append_escaped(down, text, strlen(text));
+		buffer_append_string(down, "</stream:error>");
+		return;
+	}
+	buffer_append_format(down, "<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>",
+	    condition_name(condition));
+	if (text != NULL) {
+		buffer_append_string(down, "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams' xml:lang='en'>");
+		buffer_append_escaped(down, text, strlen(text));
+		buffer_append_string(down, "</text>");
+	}
+	buffer_append_string(down, "</stream:error>");
+}
+
+void
+reply_end(struct buffer *down)
+{
+	buffer_append_string(down, "</stream:stream>");
+}

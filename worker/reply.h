@@ -1,0 +1,27 @@
+/*
+ * reply: what c2sd itself writes to a client: the stream's header, features, errors (RFC 6120 4.7 to 4.9). Pure.
+ */
+#ifndef C2SD_WORKER_REPLY_H
+#define C2SD_WORKER_REPLY_H
+
+#include "common/buffer.h"
+#include "worker/condition.h"
+#include "worker/stream.h"
+
+/* True for a client of RFC 3920 and later, which gets features and errors with conditions. */
+bool reply_is_modern(const struct stream_header *header);
+
+/* Our header, from `host`. */
+void reply_header(struct buffer *down, const struct stream_header *header, const char *host, uint64_t stream_id);
+
+/* The stream error (one text for clients of before RFC 3920) without the stream's end. `text` may be NULL. */
+void reply_error(struct buffer *down, const struct stream_header *header, enum stream_condition condition,
+    const char *text);
+
+/* </stream:stream> */
+void reply_end(struct buffer *down);
+
+/* The stream's id as text; `text` has room for 17. */
+const char *reply_stream_id(uint64_t stream_id, char *text);
+
+#endif

@@ -1,0 +1,366 @@
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+/* RFC 6120 4.4 asks for a wait for the other side's end; its connection may be half dead. */
+#define DRAIN_TIME 5000
+
+/* How long a parser is kept without bytes: making it anew costs two stanzas' worth of work (baselines). */
+#define INTAKE_IDLE_TIME 1000
+
+/* Slots in the first table; it doubles. */
+#define SLOTS_FIRST 64
+
+/* No master hands out a slot above this: it would be a breach, not a big service (descriptors end far below). */
+#define SLOTS_MAX (1u << 22)
+
+bool
+worker_may_read(const struct worker *worker)
+{
+	return !worker->stopped && !worker->channel.was_full;
+}
+
+static void
+resume_paused(struct worker *worker)
+{
+	struct client *client;
+
+	while (worker_may_read(worker) && (client = TAILQ_FIRST(&worker->paused)) != NULL)
+		client_resume(client);
+}
+
+static struct client *
+client_of(struct worker *worker, const struct frame *frame)
+{
+	struct client *client = frame->slot < worker->slots ? worker->clients[frame->slot] : NULL;
+
+	return client != NULL && client->serial == frame->serial ? client : NULL;
+}
+
+static void
+send_reason(struct worker *worker, const struct client *client, enum end_reason reason)
+{
+	struct buffer body = { 0 };
+
+	message_put_reason(&body, reason);
+	channel_send(&worker->channel, W2M_ENDED, client->slot, client->serial, &body);
+	buffer_deinit(&body);
+}
+
+void
+worker_forget(struct worker *worker, struct client *client)
+{
+	worker->clients[client->slot] = NULL;
+	worker->count--;
+	send_reason(worker, client, (enum end_reason)client->reason);
+}
+
+/* ---- frames ---- */
+
+static bool
+slots_reserve(struct worker *worker, uint32_t slot)
+{
+	uint32_t slots = worker->slots > 0 ? worker->slots : SLOTS_FIRST;
+	struct client **clients;
+
+	while (slots <= slot)
+		slots *= 2;
+	if (slots == worker->slots)
+		return true;
+	clients = reallocarray(worker->clients, slots, sizeof clients[0]);
+	if (clients == NULL)
+		return false;
+	memset(clients + worker->slots, 0, (slots - worker->slots) * sizeof clients[0]);
+	worker->clients = clients;
+	worker->slots = slots;
+	return true;
+}
+
+static void
+refuse(struct worker *worker, const struct frame *frame, int fd)
+{
+	if (fd >= 0)
+		close(fd);
+	channel_send(&worker->channel, W2M_REFUSED, frame->slot, frame->serial, NULL);
+}
+
+static enum contract_breach
+handle_client(struct worker *worker, const struct frame *frame, int fd)
+{
+	uint32_t limit = worker->settings.limits.clients;
+	struct client *client;
+	struct peer peer;
+
+	if (!message_get_client(frame, &peer)) {
+		if (fd >= 0)
+			close(fd);
+		return BREACH_BODY;
+	}
+	if (frame->slot >= SLOTS_MAX || (frame->slot < worker->slots && worker->clients[frame->slot] != NULL)) {
+		if (fd >= 0)
+			close(fd);
+		return BREACH_CLIENT;
+	}
+	client = fd < 0 || (limit > 0 && worker->count >= limit) || !slots_reserve(worker, frame->slot) ? NULL :
+	    client_new(worker, frame->slot, frame->serial, fd, &peer);
+	if (client == NULL) {
+		refuse(worker, frame, fd);
+		return BREACH_NONE;
+	}
+	worker->clients[frame->slot] = client;
+	worker->count++;
+	channel_send(&worker->channel, W2M_TAKEN, frame->slot, frame->serial, NULL);
+	return BREACH_NONE;
+}
+
+static enum contract_breach
+handle_packet(struct worker *worker, const struct frame *frame)
+{
+	struct client *client = client_of(worker, frame);
+	struct client_message message = { .replaced = (frame->flags & FRAME_FLAG_REPLACED) != 0 };
+
+	if (!message_get_packet(frame, &message.number, &message.bytes, &message.length))
+		return BREACH_BODY;
+	/* For one that has just ended: the master keeps the packet, and bounces it when it reads that. */
+	if (client != NULL)
+		client_fsm(client, CLIENT_PACKET, &message);
+	return BREACH_NONE;
+}
+
+static void
+client_close(struct client *client, enum end_reason reason)
+{
+	switch (reason) {
+	case END_SHUTDOWN:
+	case END_HOLD:
+		client_end(client, reason, CONDITION_SYSTEM_SHUTDOWN, NULL);
+		break;
+	case END_TOO_SLOW:
+		client_end(client, reason, CONDITION_RESOURCE_CONSTRAINT, "too much is waiting to be read");
+		break;
+	case END_KICKED:
+	case END_CLOSED:
+	case END_LOST:
+	case END_STREAM_ERROR:
+	case END_NOT_AUTHORIZED:
+	case END_LOGIN_TIMEOUT:
+	case END_IDLE_TIMEOUT:
+	case END_DISCONNECTED:
+	case END_REPLACED:
+	case END_WORKER_DIED:
+	case END_BROKEN:
+	case END_REASON_COUNT:
+		client_end(client, reason, CONDITION_POLICY_VIOLATION, "ended by the operator");
+		break;
+	}
+}
+
+static enum contract_breach
+handle_close(struct worker *worker, const struct frame *frame)
+{
+	struct client *client = client_of(worker, frame);
+	enum end_reason reason;
+
+	if (!message_get_reason(frame, &reason))
+		return BREACH_BODY;
+	if (client != NULL)
+		client_close(client, reason);
+	return BREACH_NONE;
+}
+
+static enum contract_breach
+handle_close_all(struct worker *worker, const struct frame *frame)
+{
+	enum end_reason reason;
+
+	if (!message_get_reason(frame, &reason))
+		return BREACH_BODY;
+	for (uint32_t slot = 0; slot < worker->slots; slot++) {
+		if (worker->clients[slot] != NULL)
+			client_close(worker->clients[slot], reason);
+	}
+	return BREACH_NONE;
+}
+
+static void
+limits_apply(struct worker *worker)
+{
+	const struct client_limits *limits = &worker->settings.limits;
+
+	worker->login_limits = (struct stream_limits){
+		.header_bytes = limits->header_bytes,
+		.element_bytes = limits->login_bytes,
+		.depth = limits->depth,
+		.attributes = limits->attributes,
+		.elements = limits->login_elements,
+	};
+	worker->session_limits = worker->login_limits;
+	worker->session_limits.element_bytes = limits->element_bytes;
+	worker->session_limits.elements = limits->elements;
+	worker->login.duration = limits->login_time;
+	worker->silence.duration = limits->keepalive_time > 0 ? limits->keepalive_time : limits->idle_time;
+	worker->stall.duration = limits->stall_time;
+}
+
+static enum contract_breach
+handle_settings(struct worker *worker, const struct frame *frame)
+{
+	struct settings settings;
+	const struct dialect *dialect;
+
+	if (!message_get_settings(frame, &settings))
+		return BREACH_BODY;
+	dialect = dialect_find(settings.dialect);
+	if (dialect == NULL || settings.host_count == 0) {
+		settings_deinit(&settings);
+		return BREACH_BODY;
+	}
+	settings_deinit(&worker->settings);
+	worker->settings = settings;
+	worker->dialect = dialect;
+	limits_apply(worker);
+	log_set_level((enum log_level)settings.log_level);
+	channel_send(&worker->channel, W2M_READY, 0, 0, NULL);
+	return BREACH_NONE;
+}
+
+static void
+send_pong(struct worker *worker)
+{
+	struct buffer body = { 0 };
+
+	message_put_counters(&body, &worker->counters);
+	channel_send(&worker->channel, W2M_PONG, 0, 0, &body);
+	buffer_deinit(&body);
+}
+
+static enum contract_breach
+on_frame(struct channel *channel, const struct frame *frame, int fd)
+{
+	struct worker *worker = container_of(channel, struct worker, channel);
+
+	switch ((enum frame_type)frame->type) {
+	case M2W_SETTINGS:
+		return handle_settings(worker, frame);
+	case M2W_CLIENT:
+		return handle_client(worker, frame, fd);
+	case M2W_PACKET:
+		return handle_packet(worker, frame);
+	case M2W_CLOSE:
+		return handle_close(worker, frame);
+	case M2W_CLOSE_ALL:
+		return handle_close_all(worker, frame);
+	case M2W_STOP:
+		worker->stopped = true;
+		break;
+	case M2W_GO:
+		worker->stopped = false;
+		resume_paused(worker);
+		break;
+	case M2W_PING:
+		send_pong(worker);
+		break;
+	case M2W_HELLO:	/* the channel has checked it */
+	case W2M_HELLO:
+	case W2M_READY:
+	case W2M_TAKEN:
+	case W2M_REFUSED:
+	case W2M_PACKET:
+	case W2M_SESSION:
+	case W2M_SETTLED:
+	case W2M_CONSUMED:
+	case W2M_ENDED:
+	case W2M_PONG:
+	case W2M_LOG:
+	case FRAME_TYPE_COUNT:
+		break;
+	}
+	return BREACH_NONE;
+}
+
+static void
+on_end(struct channel *channel, enum channel_end end)
+{
+	struct worker *worker = container_of(channel, struct worker, channel);
+
+	(void)end;
+	loop_stop(&worker->loop);
+}
+
+static void
+on_drained(struct channel *channel)
+{
+	resume_paused(container_of(channel, struct worker, channel));
+}
+
+/* The worker's log is the master's: it holds no descriptor for one. Lossy where the channel is full (log.h). */
+static void
+log_to_master(enum log_level level, const char *role, const char *line, void *argument)
+{
+	struct worker *worker = argument;
+	struct buffer body = { 0 };
+
+	(void)role;
+	if (worker->logging || channel_is_full(&worker->channel))
+		return;
+	worker->logging = true;
+	message_put_log(&body, (uint8_t)level, line);
+	channel_send(&worker->channel, W2M_LOG, 0, 0, &body);
+	buffer_deinit(&body);
+	worker->logging = false;
+}
+
+int
+worker_init(struct worker *worker, int fd)
+{
+	struct buffer body = { 0 };
+	int result;
+
+	*worker = (struct worker){ .channel = { .on_frame = on_frame, .on_end = on_end, .on_drained = on_drained } };
+	TAILQ_INIT(&worker->paused);
+	result = loop_init(&worker->loop);
+	if (result < 0)
+		return result;
+	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
+	deadline_list_init(&worker->loop, &worker->silence, 0, client_on_deadline);
+	deadline_list_init(&worker->loop, &worker->drain, DRAIN_TIME, client_on_deadline);
+	deadline_list_init(&worker->loop, &worker->stall, 0, client_on_stall);
+	deadline_list_init(&worker->loop, &worker->intake_idle, INTAKE_IDLE_TIME, client_on_intake_idle);
+	result = channel_init(&worker->channel, &worker->loop, fd, CONTRACT_WORKER);
+	if (result < 0)
+		return result;
+	message_put_hello(&body, CONTRACT_VERSION);
+	channel_send(&worker->channel, W2M_HELLO, 0, 0, &body);
+	buffer_deinit(&body);
+	log_set_sink(log_to_master, worker);
+	return 0;
+}
+
+int
+worker_run(struct worker *worker)
+{
+	int result = loop_run(&worker->loop);
+
+	return result < 0 ? result : worker->channel.breach != BREACH_NONE ? -EPROTO : 0;
+}
+
+void
+worker_deinit(struct worker *worker)
+{
+	log_set_sink(log_sink_stderr, NULL);
+	for (uint32_t slot = 0; slot < worker->slots; slot++) {
+		if (worker->clients[slot] != NULL)
+			client_free(worker->clients[slot]);
+	}
+	free(worker->clients);
+	worker->clients = NULL;
+	worker->slots = worker->count = 0;
+	channel_deinit(&worker->channel);
+	settings_deinit(&worker->settings);
+	loop_deinit(&worker->loop);
+}

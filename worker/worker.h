@@ -1,0 +1,55 @@
+/*
+ * worker: the process that owns a set of clients. Its world is one socketpair to the master; everything it knows came
+ * through that, and everything it has to say goes there.
+ *
+ * Slots are given by the master, which never uses one again before it has read W2M_ENDED for it.
+ */
+#ifndef C2SD_WORKER_WORKER_H
+#define C2SD_WORKER_WORKER_H
+
+#include "ipc/channel.h"
+#include "ipc/message.h"
+#include "worker/client.h"
+
+/* The socketpair's place in a worker that the master has executed. */
+#define WORKER_CHANNEL_FD 3
+
+struct worker {
+	struct loop loop;
+	struct channel channel;
+	struct settings settings;
+	const struct dialect *dialect;
+	struct stream_limits login_limits;	/* before login; the session's are in session_limits */
+	struct stream_limits session_limits;
+
+	struct client **clients;		/* by slot */
+	uint32_t slots;				/* length of the table */
+	uint32_t count;
+
+	bool stopped;				/* M2W_STOP */
+	TAILQ_HEAD(, client) paused;
+
+	struct deadline_list login;		/* OPENING and LOGIN */
+	struct deadline_list silence;		/* SESSION */
+	struct deadline_list drain;		/* CLOSING */
+	struct deadline_list stall;		/* output that makes no progress */
+	struct deadline_list intake_idle;	/* parsers without bytes */
+
+	struct worker_counters counters;
+	bool logging;				/* a line is being sent: do not log about that */
+};
+
+/* Take over `fd`, the socketpair's end. 0 or a negative errno. */
+int worker_init(struct worker *worker, int fd) __attribute__((warn_unused_result));
+
+/* Serve until the master closes the channel. 0, or a negative errno when we are broken. */
+int worker_run(struct worker *worker) __attribute__((warn_unused_result));
+void worker_deinit(struct worker *worker);
+
+/* True while clients may be read: the link takes packets, and the channel has room for them. */
+bool worker_may_read(const struct worker *worker);
+
+/* A client has come to its end (client.h): tell the master and forget it. */
+void worker_forget(struct worker *worker, struct client *client);
+
+#endif
