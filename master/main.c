@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -179,6 +180,18 @@ start_as_root(struct master *master, const struct options *options, const struct
 	return true;
 }
 
+/* As many descriptors as we may have; children inherit it. */
+static void
+descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int
 main(int argc, char **argv, char **environment)
 {
@@ -190,6 +203,9 @@ main(int argc, char **argv, char **environment)
 
 	setproctitle_init(argc, argv, environment);
 	arguments = arguments_read(argc, argv);
+	/* What the starter left open is none of ours, and would be every worker's. */
+	privilege_close_from(STDERR_FILENO + 1);
+	descriptors_raise();
 	log_init("master", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	configuration_load(&options, &arguments);
 	if (arguments.check) {
