@@ -146,8 +146,12 @@ node_parse(struct arena *arena, const char *bytes, size_t length, struct node **
 	*node_r = NULL;
 	if (parser == NULL)
 		return -ENOMEM;
-	/* HUGE lifts limits that the splitter's and NODE_DEPTH_MAX take the place of. */
-	xmlCtxtUseOptions(parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_HUGE);
+	/*
+	 * HUGE lifts limits that the splitter and NODE_DEPTH_MAX take the place of. Without NOENT libxml2 hands over an
+	 * ampersand in an attribute as the text &#38;.
+	 */
+	xmlCtxtUseOptions(parser, XML_PARSE_NONET | XML_PARSE_NOENT | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
+	    XML_PARSE_HUGE);
 	xmlParseChunk(parser, WRAP_HEAD, sizeof WRAP_HEAD - 1, 0);
 	xmlParseChunk(parser, bytes, (int)length, 0);
 	xmlParseChunk(parser, WRAP_TAIL, sizeof WRAP_TAIL - 1, 1);

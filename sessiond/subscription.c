@@ -74,7 +74,10 @@ subscription_inbound(enum subscription what, unsigned *state)
 	return *state != before;
 }
 
-/* A request goes to who can answer it, the rest to who shows a roster (RFC 6121 3.1.3, 3.1.6). */
+/*
+ * A request goes to who can answer it, the rest to who shows a roster (RFC 6121 3.1.3, 3.1.6), and also to who is
+ * available without one: clients that ask for no roster want to know all the same.
+ */
 static void
 subscription_deliver(struct sessiond *sd, const char *account, enum subscription what, const char *text)
 {
@@ -84,7 +87,7 @@ subscription_deliver(struct sessiond *sd, const char *account, enum subscription
 	if (user == NULL)
 		return;
 	LIST_FOREACH(session, &user->sessions, entry) {
-		if (what == SUBSCRIPTION_SUBSCRIBE ? session->presence != NULL : session->interested)
+		if (session->presence != NULL || (session->interested && what != SUBSCRIPTION_SUBSCRIBE))
 			link_send_text(sd, text, session->id, account, account);
 	}
 }
