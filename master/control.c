@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "master/master.h"
+#include "master/router.h"
 
 #define READ_SIZE 1024
 
@@ -301,7 +302,7 @@ command_kick(struct control_connection *connection, const char *id)
 		connection_refuse(connection, "no such client");
 		return;
 	}
-	master_close_client(master, entry, END_KICKED);
+	router_close(master, entry, END_KICKED);
 	connection_done(connection);
 }
 

@@ -1,13 +1,14 @@
 /*
  * master: what ties listeners, workers, directory, keeper and link together: the path of a packet (doc/design.md).
  *
- * It reads no XML of clients. From the link it takes complete elements, looks whose they are, keeps a copy and passes
- * them on; from the workers it takes complete elements that are ready for the wire.
+ * It reads no XML of clients. How clients come in is in arrivals.h, how packets go in router.h; here is how everything
+ * begins, is told of each other, and ends.
  */
 #ifndef C2SD_MASTER_MASTER_H
 #define C2SD_MASTER_MASTER_H
 
 #include "common/loop.h"
+#include "master/arrivals.h"
 #include "master/control.h"
 #include "master/directory.h"
 #include "master/embedded.h"
@@ -16,13 +17,6 @@
 #include "master/listener.h"
 #include "master/options.h"
 #include "master/pool.h"
-
-/* A connection that no worker has room for; while there is one, nothing more is accepted. */
-struct pending {
-	TAILQ_ENTRY(pending) entry;
-	int fd;
-	struct peer peer;
-};
 
 struct master {
 	struct loop loop;
@@ -35,7 +29,7 @@ struct master {
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;
 	struct control control;
-	TAILQ_HEAD(, pending) pending;
+	struct arrival_queue arrivals;	/* connections that wait for a worker */
 	struct timer hold;		/* how long clients are kept without a link */
 	bool hold_expired;
 	struct timer patience;		/* with clients that do not take their leave */
@@ -51,9 +45,6 @@ int master_run(struct master *master, uint32_t workers) __attribute__((warn_unus
 
 /* End and wait for every process that was started, free everything. */
 void master_deinit(struct master *master);
-
-/* End one client, for this reason. */
-void master_close_client(struct master *master, struct entry *entry, enum end_reason reason);
 
 /* True when clients can log in: every worker is there, and the link is up. */
 bool master_is_ready(const struct master *master);

@@ -1,7 +1,9 @@
 #include "master/options.h"
 
-#include <errno.h>
 #include <string.h>
+
+/* Its packets end at 1 MiB, and a packet grows on its way by addresses and escapes. */
+#define EMBEDDED_STANZA_MAX 524288
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define IN(section, field) (offsetof(struct options, section.field) - offsetof(struct options, section))
@@ -123,6 +125,9 @@ options_check(const struct options *options, const char *file, const struct conf
 		errors += complain(report, file, "link: type connect needs an address");
 	if (options->link.type == LINK_TYPE_CONNECT && options->link.secret == NULL)
 		errors += complain(report, file, "link: type connect needs a secret");
+	if (options->link.type == LINK_TYPE_EMBEDDED && options->limits.stanza_bytes > EMBEDDED_STANZA_MAX)
+		errors += complain(report, file, "limits: stanza-bytes is above 524288, the most that the embedded session "
+		    "manager takes");
 	return errors;
 }
 

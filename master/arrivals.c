@@ -1,0 +1,153 @@
+#include "master/arrivals.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "master/master.h"
+#include "master/router.h"
+
+/* The worker with the fewest clients among those that have room; NULL: none has. */
+static struct worker_process *
+pick_worker(struct master *master)
+{
+	struct worker_process *best = NULL;
+	uint32_t fewest = UINT32_MAX;
+
+	for (uint32_t i = 0; i < master->pool.count; i++) {
+		struct worker_process *worker = &master->pool.workers[i];
+
+		if (worker->state != WORKER_READY || worker->full || !channel_can_send_descriptor(&worker->channel))
+			continue;
+		if (master->directory.tables[i].count < fewest) {
+			fewest = master->directory.tables[i].count;
+			best = worker;
+		}
+	}
+	return best;
+}
+
+static void
+hand_over(struct master *master, struct entry *entry)
+{
+	struct channel *channel = &master->pool.workers[entry->worker].channel;
+	struct buffer body = { 0 };
+
+	message_put_client(&body, &entry->peer);
+	channel_send_descriptor(channel, M2W_CLIENT, entry->slot, entry->serial, &body, entry->fd);
+	buffer_deinit(&body);
+	if (master->hold_expired)
+		router_close(master, entry, END_HOLD);
+}
+
+static void
+listeners_pause(struct master *master, bool paused)
+{
+	for (unsigned i = 0; i < master->listener_count; i++)
+		listener_pause(&master->listeners[i], paused);
+}
+
+static void
+wait_for_worker(struct master *master, int fd, const struct peer *peer)
+{
+	struct arrival *arrival = calloc(1, sizeof *arrival);
+
+	if (arrival == NULL) {
+		close(fd);
+		return;
+	}
+	arrival->fd = fd;
+	arrival->peer = *peer;
+	TAILQ_INSERT_TAIL(&master->arrivals, arrival, entry);
+	listeners_pause(master, true);
+}
+
+/* False: no worker has room for it. */
+static bool
+place(struct master *master, int fd, const struct peer *peer)
+{
+	struct worker_process *worker = pick_worker(master);
+	struct entry *entry = worker == NULL ? NULL : directory_add(&master->directory, worker->number);
+
+	if (entry == NULL)
+		return false;
+	entry->fd = fd;
+	entry->peer = *peer;
+	entry->since = loop_now(&master->loop);
+	hand_over(master, entry);
+	return true;
+}
+
+void
+arrivals_retry(struct master *master)
+{
+	struct arrival *arrival;
+
+	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
+		if (!place(master, arrival->fd, &arrival->peer))
+			return;
+		TAILQ_REMOVE(&master->arrivals, arrival, entry);
+		free(arrival);
+	}
+	listeners_pause(master, false);
+}
+
+void
+arrivals_add(struct master *master, int fd, const struct peer *peer)
+{
+	if (!place(master, fd, peer))
+		wait_for_worker(master, fd, peer);
+}
+
+void
+arrivals_take_back(struct master *master, struct entry *entry)
+{
+	wait_for_worker(master, entry->fd, &entry->peer);
+	entry->fd = -1;
+}
+
+void
+arrivals_close(struct master *master)
+{
+	struct arrival *arrival;
+
+	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
+		TAILQ_REMOVE(&master->arrivals, arrival, entry);
+		close(arrival->fd);
+		free(arrival);
+	}
+}
+
+enum contract_breach
+arrivals_taken(struct master *master, struct entry *entry)
+{
+	if (entry->fd < 0)
+		return BREACH_CLIENT;
+	close(entry->fd);
+	entry->fd = -1;
+	arrivals_retry(master);
+	return BREACH_NONE;
+}
+
+enum contract_breach
+arrivals_refused(struct master *master, struct worker_process *worker, struct entry *entry)
+{
+	struct worker_process *other;
+
+	if (entry->fd < 0)
+		return BREACH_CLIENT;
+	if (!worker->full)
+		log_warning("worker %" PRIu32 " is full clients=%" PRIu32, worker->number,
+		    master->directory.tables[worker->number].count - 1);
+	worker->full = true;
+	other = pick_worker(master);
+	if (other != NULL && directory_move(&master->directory, entry, other->number)) {
+		entry->closing = false;
+		hand_over(master, entry);
+		return BREACH_NONE;
+	}
+	arrivals_take_back(master, entry);
+	router_ended(master, entry);
+	return BREACH_NONE;
+}

@@ -1,0 +1,39 @@
+/*
+ * router: the path of a packet through the master (doc/design.md, "The path of a packet"), both ways, and what becomes
+ * of packets when a client ends. Works on the master's directory, keeper, pool and link.
+ */
+#ifndef C2SD_MASTER_ROUTER_H
+#define C2SD_MASTER_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/frame.h"
+#include "ipc/contract.h"
+#include "ipc/reason.h"
+
+struct entry;
+struct master;
+
+/* A complete element has come from the session manager: it is kept and passed on, bounced, consumed or dropped. */
+void router_from_link(struct master *master, const uint8_t *bytes, size_t length);
+
+/* A packet for the session manager, from that client (NULL: from ourselves). False: no memory, said in the log. */
+bool router_send(struct master *master, const struct entry *entry, const void *bytes, size_t length);
+
+/* The worker's word on one of its clients: W2M_SESSION; W2M_SETTLED or W2M_CONSUMED. */
+enum contract_breach router_session(struct master *master, struct entry *entry, const struct frame *frame);
+enum contract_breach router_number(struct master *master, struct entry *entry, const struct frame *frame);
+
+/* Tell its worker to end a client, for this reason; router_ended follows when that is done. */
+void router_close(struct master *master, struct entry *entry, enum end_reason reason);
+
+/*
+ * A client is gone, whatever it died of: first the session manager hears that its session has ended (unless it ended
+ * that itself, or has given the address to a later login), then gets back what the client did not get, in order. Frees
+ * the entry.
+ */
+void router_ended(struct master *master, struct entry *entry);
+
+#endif
