@@ -33,54 +33,28 @@ attribute_is_lang(const struct attribute *attribute)
 	    strcmp(attribute->name, "lang") == 0;
 }
 
-static const char *
-text_escape(char c)
-{
-	switch (c) {
-	case '&':
-		return "&amp;";
-	case '<':
-		return "&lt;";
-	case '>':
-		return "&gt;";
-	case '\r':
-		return "&#13;";
-	default:
-		return NULL;
-	}
-}
+/* What stands for a byte, where it must not stand itself. */
+static const char *const value_escapes[256] = {
+	['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['\r'] = "&#13;", ['\''] = "&apos;", ['\t'] = "&#9;",
+	['\n'] = "&#10;",
+};
 
-static const char *
-value_escape(char c)
-{
-	switch (c) {
-	case '\'':
-		return "&apos;";
-	case '\t':
-		return "&#9;";
-	case '\n':
-		return "&#10;";
-	default:
-		return text_escape(c);
-	}
-}
+static const char *const text_escapes[256] = {
+	['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['\r'] = "&#13;",
+};
 
 static void
-append_escaped(struct buffer *buffer, const char *text, size_t length, const char *(*escape)(char c))
+append_escaped(struct buffer *buffer, const char *text, size_t length, const char *const *escapes)
 {
 	size_t from = 0;
 
 	for (size_t i = 0; i < length; i++) {
-		const char *written;
+		const char *escape = escapes[(unsigned char)text[i]];
 
-		/* Everything that is escaped comes before 'A'. */
-		if ((unsigned char)text[i] >= 'A')
-			continue;
-		written = escape(text[i]);
-		if (written == NULL)
+		if (escape == NULL)
 			continue;
 		buffer_append(buffer, text + from, i - from);
-		buffer_append_string(buffer, written);
+		buffer_append_string(buffer, escape);
 		from = i + 1;
 	}
 	buffer_append(buffer, text + from, length - from);
@@ -89,7 +63,7 @@ append_escaped(struct buffer *buffer, const char *text, size_t length, const cha
 void
 canonical_append_value(struct buffer *buffer, const char *value, size_t length)
 {
-	append_escaped(buffer, value, length, value_escape);
+	append_escaped(buffer, value, length, value_escapes);
 }
 
 static void
@@ -195,7 +169,7 @@ canonical_text(struct canonical *canonical, const char *text, size_t length)
 	if (length == 0)
 		return;
 	close_tag(canonical);
-	append_escaped(&canonical->out, text, length, text_escape);
+	append_escaped(&canonical->out, text, length, text_escapes);
 }
 
 void

@@ -187,7 +187,8 @@ header_check_namespaces(const struct root *root, const char **text_r)
 
 		if (root->namespaces[2 * i] == NULL && !is_equal(uri, NAMESPACE_CLIENT) &&
 		    !is_equal(uri, NAMESPACE_STREAMS) && !is_equal(uri, ""))
-			return refuse(CONDITION_INVALID_NAMESPACE, "the default namespace is not jabber:client", text_r);
+			return refuse(CONDITION_INVALID_NAMESPACE, "the default namespace is not jabber:client",
+			    text_r);
 	}
 	return 0;
 }

@@ -1,8 +1,8 @@
 /*
  * header: what a client's XML declaration and stream header say, and whether they may (RFC 6120 4.7, 4.8, 11.5).
  *
- * Functions that judge return 0, a positive enum stream_condition with *text_r saying what is wrong in a few words, or a
- * negative errno.
+ * Functions that judge return 0, a positive enum stream_condition with *text_r saying what is wrong in a few words, or
+ * a negative errno.
  */
 #ifndef C2SD_WORKER_HEADER_H
 #define C2SD_WORKER_HEADER_H

@@ -357,26 +357,29 @@ lexer_judge(struct lexer *lexer, enum step step)
 	return lexer->depth == 1 ? LEXER_ELEMENT : LEXER_MORE;
 }
 
-static bool
-is_plain(uint8_t c)
-{
-	return c >= 0x20 && c < 0x7f && c != '<' && c != '&' && c != '"' && c != '\'' && c != ']' && c != '>';
-}
+/* 1: means nothing to a state that reads text or a value; 2: nor to one that reads a tag, beyond that it was there. */
+static const uint8_t plain[256] = {
+	[' ' ... '!'] = 1, ['#' ... '%'] = 1, ['(' ... ','] = 1, ['-' ... '.'] = 3, ['/'] = 1, ['0' ... ':'] = 3,
+	[';'] = 1, ['='] = 1, ['?' ... '@'] = 1, ['A' ... 'Z'] = 3, ['[' ... '\\'] = 1, ['^'] = 1, ['_'] = 3, ['`'] = 1,
+	['a' ... 'z'] = 3, ['{' ... '~'] = 1,
+};
 
 /* Most bytes mean nothing to most states: step over those that cannot. */
 static size_t
-lexer_skip(const struct lexer *lexer, const uint8_t *bytes, size_t length)
+lexer_skip(struct lexer *lexer, const uint8_t *bytes, size_t length)
 {
-	size_t i = 0;
-
-	bool can = lexer->state == LEXER_IN_VALUE || lexer->state == LEXER_IN_END_TAG ||
+	uint8_t kind = lexer->state == LEXER_IN_TAG ? 2 : 1;
+	bool can = kind == 2 || lexer->state == LEXER_IN_VALUE || lexer->state == LEXER_IN_END_TAG ||
 	    (lexer->state == LEXER_IN_TEXT && lexer->depth > 1) ||
 	    (lexer->state == LEXER_IN_CDATA && lexer->matched == 0);
+	size_t i = 0;
 
 	if (!can || lexer->utf8_missing > 0)
 		return 0;
-	while (i < length && is_plain(bytes[i]))
+	while (i < length && (plain[bytes[i]] & kind) != 0)
 		i++;
+	if (kind == 2 && i > 0)
+		lexer->last = bytes[i - 1];
 	return i;
 }
 

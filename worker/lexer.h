@@ -4,8 +4,8 @@
  * It finds where tags and top-level elements end, and refuses at once, at the very byte: what no client may send
  * (comments, processing instructions, DOCTYPE, entities other than the five of XML), what is not UTF-8 or not a
  * character of XML, text between top-level elements, and whatever is above a limit. libxml2 is then given whole tags
- * only, so that it never holds half a token, never guesses an encoding, never sees a declaration of an entity, and reads
- * the same whatever pieces the network made.
+ * only, so that it never holds half a token, never guesses an encoding, never sees an entity declared, and reads the
+ * same whatever pieces the network made.
  *
  * It does not decide what is well-formed: that is libxml2's work. Where the two could differ about where a tag ends the
  * text is not well-formed, and worker/stream notices.

@@ -148,10 +148,14 @@ judge_top_level(struct stream *stream, const xmlChar *name, const xmlChar *uri)
 static bool
 is_uri(const xmlChar *uri)
 {
-	for (; *uri != '\0'; uri++)
-		if (*uri <= ' ' || *uri >= 0x7f || strchr("\"<>\\^`{|}", *uri) != NULL)
-			return false;
-	return true;
+	static const bool good[256] = {
+		['!'] = true, ['#' ... ';'] = true, ['='] = true, ['?' ... '['] = true, [']'] = true, ['_'] = true,
+		['a' ... 'z'] = true, ['~'] = true,
+	};
+
+	while (good[*uri])
+		uri++;
+	return *uri == '\0';
 }
 
 static void
@@ -336,6 +340,7 @@ parser_open(struct stream *stream)
 {
 	xmlSAXHandler copy = handlers;
 
+	xmlInitParser();
 	xmlSetGenericErrorFunc(NULL, on_generic_error);
 	stream->parser = xmlCreatePushParserCtxt(&copy, stream, NULL, 0, NULL);
 	if (stream->parser == NULL ||

@@ -6,8 +6,8 @@
  * here was written anew from what libxml2 had understood (worker/canonical), in the canonical form of doc/design.md
  * ("Canonical form"), so that nobody further on can read it differently.
  *
- * The parser is big (16 kB and more) and lives only while bytes are coming: whenever stream_is_quiet() the owner may free
- * the stream and make another one later from the same header. libxml2's part is not made before the first whole tag has
+ * The parser is big (16 kB and more) and lives only while bytes are coming: whenever stream_is_quiet() the owner may
+ * free the stream and make another one later from the same header. libxml2's part is not made before the first whole tag has
  * come, and made anew, unseen, when its dictionary or its buffer has grown.
  *
  * Nothing is parsed ahead: bytes wait in here as they came until stream_next wants them, so that memory is bounded by
@@ -28,8 +28,8 @@
  * - White space before the XML declaration is taken, because a keep-alive may come just before a restart; a byte order
  *   mark is not well-formed.
  * - Namespaces must be made of the characters of URIs (invalid-namespace).
- * - Names are those of XML 1.0 before its fifth edition, because expat, which most servers behind us use, knows no others:
- *   one name of the fifth edition would break the link.
+ * - Names are those of XML 1.0 before its fifth edition, because expat, which most servers behind us use, knows no
+ *   others: one name of the fifth edition would break the link.
  */
 #ifndef C2SD_WORKER_STREAM_H
 #define C2SD_WORKER_STREAM_H
@@ -122,7 +122,7 @@ void stream_take_header(struct stream *stream, struct stream_header *header_r);
 void stream_header_deinit(struct stream_header *header);
 
 /*
- * True when the header has been seen, everything fed was used (stream_next has said STREAM_NOTHING, or there was nothing
+ * True when the header has been seen, everything fed was used (stream_next has said STREAM_NOTHING, or nothing was
  * behind the last event) and no element has begun: what it knows beyond the header is nothing. Never after
  * STREAM_CLOSED or STREAM_FAILED.
  */

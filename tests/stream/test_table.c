@@ -24,7 +24,7 @@
 	"xmlns:stream='http://etherx.jabber.org/streams'>"
 
 /* Longer inputs are not cut at every byte but at this many places. */
-#define CUTS_MAX 4000
+#define CUTS_MAX 1500
 
 struct test_case {
 	char name[200];
@@ -108,7 +108,9 @@ finish_case(struct test_case *test)
 	buffer_deinit(&test->in);
 	buffer_deinit(&test->expected);
 	*test = (struct test_case){
-		.limits = { .header_bytes = 4096, .element_bytes = 65536, .depth = 64, .attributes = 64, .elements = 1000 },
+		.limits = {
+			.header_bytes = 4096, .element_bytes = 65536, .depth = 64, .attributes = 64, .elements = 1000,
+		},
 	};
 }
 

@@ -17,7 +17,7 @@
 #include "common/buffer.h"
 #include "worker/stream.h"
 
-/* How to cut: a first piece, then pieces of `step` bytes; with `resume` the stream is made anew at every quiet point. */
+/* How to cut: a first piece, then pieces of `step`; with `resume` the stream is made anew at every quiet point. */
 struct cutting {
 	size_t first;
 	size_t step;
