@@ -9,17 +9,29 @@
 /* Longest entity that is looked for: &#x10FFFF; with a few leading zeros. */
 #define ENTITY_MAX 16
 
-static bool
+/* What a byte is within a tag; every delimiter ends a name. */
+enum class {
+	IN_NAME,
+	SPACE,
+	DELIMITER,
+};
+
+static const uint8_t classes[256] = {
+	[' '] = SPACE, ['\n'] = SPACE, ['\r'] = SPACE, ['\t'] = SPACE,
+	['='] = DELIMITER, ['/'] = DELIMITER, ['>'] = DELIMITER, ['<'] = DELIMITER,
+	['\''] = DELIMITER, ['"'] = DELIMITER,
+};
+
+static inline bool
 is_space(char c)
 {
-	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+	return classes[(uint8_t)c] == SPACE;
 }
 
-/* Ends a name within a tag. */
-static bool
+static inline bool
 is_delimiter(char c)
 {
-	return is_space(c) || c == '=' || c == '/' || c == '>' || c == '<' || c == '\'' || c == '"';
+	return classes[(uint8_t)c] != IN_NAME;
 }
 
 static struct range
@@ -41,14 +53,6 @@ range_skip(struct range *range, size_t length)
 {
 	range->at += length;
 	range->length -= length;
-}
-
-bool
-range_equals(struct range range, const char *string)
-{
-	size_t length = strlen(string);
-
-	return range.at != NULL && range.length == length && memcmp(range.at, string, length) == 0;
 }
 
 bool
@@ -278,6 +282,8 @@ static const char *
 tag_end(const char *at, const char *end)
 {
 	for (at++; at < end; at++) {
+		if (classes[(uint8_t)*at] != DELIMITER)
+			continue;
 		if (*at == '>')
 			return at + 1;
 		if (*at == '<')
@@ -372,9 +378,11 @@ element_next_attribute(const struct element *element, struct attribute *attribut
 static bool
 find_attribute(const struct element *element, const char *name, struct attribute *attribute_r)
 {
+	const struct range wanted = { name, strlen(name) };
+
 	*attribute_r = (struct attribute){ 0 };
 	while (element_next_attribute(element, attribute_r))
-		if (range_equals(attribute_r->name, name))
+		if (ranges_equal(attribute_r->name, wanted))
 			return true;
 	return false;
 }

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "common/buffer.h"
 
@@ -48,7 +49,15 @@ range_end(struct range range)
 	return range.at + range.length;
 }
 
-bool range_equals(struct range range, const char *string);
+/* Inline, so that the length of a literal is known when it is compiled: this runs for every attribute of a packet. */
+static inline bool
+range_equals(struct range range, const char *string)
+{
+	size_t length = strlen(string);
+
+	return range.length == length && range.at != NULL && memcmp(range.at, string, length) == 0;
+}
+
 bool ranges_equal(struct range a, struct range b);
 
 /* True when the range, its entities resolved, is that string, or those bytes. */

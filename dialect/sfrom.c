@@ -26,18 +26,65 @@ sfrom_link_header(struct buffer *out, const char *name)
 	    "<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>");
 }
 
+/* The attributes that say whose and what a packet is, found in one pass: this is done for every packet. */
+struct head {
+	struct range sto, sfrom, to, from, id, type;
+};
+
+static struct range *
+head_place(struct head *head, struct range name)
+{
+	if (range_equals(name, "sto"))
+		return &head->sto;
+	if (range_equals(name, "sfrom"))
+		return &head->sfrom;
+	if (range_equals(name, "to"))
+		return &head->to;
+	if (range_equals(name, "from"))
+		return &head->from;
+	if (range_equals(name, "id"))
+		return &head->id;
+	if (range_equals(name, "type"))
+		return &head->type;
+	return NULL;
+}
+
+static void
+head_read(struct head *head_r, const struct element *element)
+{
+	struct attribute attribute = { 0 };
+
+	*head_r = (struct head){ 0 };
+	while (element_next_attribute(element, &attribute)) {
+		struct range *place = head_place(head_r, attribute.name);
+
+		if (place != NULL && place->at == NULL)
+			*place = attribute.value;
+	}
+	/* Nobody is called "". */
+	if (head_r->sfrom.length == 0)
+		head_r->sfrom = (struct range){ 0 };
+}
+
+static bool
+may_hold_error(const struct element *element)
+{
+	static const char error[] = "<error";
+
+	/* Nearly every packet is done with here, at the speed of memmem. */
+	return memmem(element->content.at, element->content.length, error, sizeof(error) - 1) != NULL;
+}
+
 /* Is there a 510 among the children? `alone_r`: and nothing else. */
 static bool
 holds_disconnect(const struct element *element, bool *alone_r)
 {
-	static const char error[] = "<error";
 	struct element child = { 0 };
 	unsigned count = 0;
 	bool found = false;
 
 	*alone_r = false;
-	/* Nearly every packet is done with here, at the speed of memmem. */
-	if (memmem(element->content.at, element->content.length, error, sizeof(error) - 1) == NULL)
+	if (!may_hold_error(element))
 		return false;
 	while (element_next_child(element, &child)) {
 		count++;
@@ -48,41 +95,28 @@ holds_disconnect(const struct element *element, bool *alone_r)
 	return found;
 }
 
-static bool
-has_attribute(const struct element *element, const char *name)
-{
-	struct range value;
-
-	return element_attribute(element, name, &value);
-}
-
 static enum packet_kind
-kind_of(const struct element *element, const struct packet *packet)
+kind_of(const struct element *element, const struct head *head, bool disconnect)
 {
 	struct address address;
 
-	if (packet->disconnect && element_attribute_is(element, "type", "error"))
-		return PACKET_DISCONNECT;
-	if (!packet->disconnect && range_equals(element->name, "iq") &&
-	    element_attribute_is(element, "type", "result") &&
-	    address_read(&address, packet->address) && address.user.at != NULL)
+	if (disconnect)
+		return range_decodes_to(head->type, "error") ? PACKET_DISCONNECT : PACKET_DATA;
+	if (range_equals(element->name, "iq") && range_decodes_to(head->type, "result") &&
+	    address_read(&address, head->sfrom) && address.user.at != NULL)
 		return PACKET_LOGIN;
 	return PACKET_DATA;
 }
 
 static void
-read_packet(struct packet *packet_r, const struct element *element)
+read_packet(struct packet *packet_r, const struct element *element, const struct head *head)
 {
 	struct address address;
-	struct range sto;
 	bool alone;
 
-	*packet_r = (struct packet){ .kind = PACKET_LOST };
+	*packet_r = (struct packet){ .kind = PACKET_LOST, .address = head->sfrom, .from = head->from };
 	packet_r->disconnect = holds_disconnect(element, &alone);
-	element_attribute(element, "from", &packet_r->from);
-	if (element_attribute(element, "sfrom", &packet_r->address) && packet_r->address.length == 0)
-		packet_r->address = (struct range){ 0 };
-	if (!element_attribute(element, "sto", &sto) || !address_read(&address, sto))
+	if (!address_read(&address, head->sto))
 		return;
 	packet_r->name = address.host;
 	if (address.user.at == NULL) {
@@ -90,20 +124,23 @@ read_packet(struct packet *packet_r, const struct element *element)
 		return;
 	}
 	/* No id of ours has a resource: with one it is none of ours as a whole, and goes back like one that is gone. */
-	packet_r->id = address.resource.at == NULL ? address.user : sto;
-	packet_r->kind = kind_of(element, packet_r);
-	packet_r->bare = packet_r->kind == PACKET_DISCONNECT && alone && packet_r->from.at == NULL &&
-	    !has_attribute(element, "to") && !has_attribute(element, "id");
+	packet_r->id = address.resource.at == NULL ? address.user : head->sto;
+	packet_r->kind = kind_of(element, head, packet_r->disconnect);
+	packet_r->bare = packet_r->kind == PACKET_DISCONNECT && alone && head->from.at == NULL && head->to.at == NULL &&
+	    head->id.at == NULL;
 }
 
 static void
 sfrom_link_read(struct packet *packet_r, const void *bytes, size_t length)
 {
 	struct element element;
+	struct head head;
 
 	*packet_r = (struct packet){ .kind = PACKET_LOST };
-	if (element_read_complete(&element, bytes, length))
-		read_packet(packet_r, &element);
+	if (!element_read_complete(&element, bytes, length))
+		return;
+	head_read(&head, &element);
+	read_packet(packet_r, &element, &head);
 }
 
 static void
@@ -126,29 +163,29 @@ static void
 sfrom_link_bounce(struct buffer *out, const void *bytes, size_t length)
 {
 	static const char *const replaced[] = { "sto", "sfrom", "type", NULL };
-	struct range sto, sfrom, type;
 	struct element element;
+	struct head head;
 	struct edit edit;
 
-	if (!element_read_complete(&element, bytes, length) || !element_attribute(&element, "sfrom", &sfrom) ||
-	    sfrom.length == 0)
+	if (!element_read_complete(&element, bytes, length))
 		return;
-	element_attribute(&element, "sto", &sto);
-	element_attribute(&element, "type", &type);
+	head_read(&head, &element);
+	if (head.sfrom.at == NULL)
+		return;
 	edit = edit_begin(out, &element);
 	edit_copy(&edit, range_end(element.name));
-	edit_put_attribute_raw(out, "sto", sfrom);
-	edit_put_attribute_raw(out, "sfrom", sto);
+	edit_put_attribute_raw(out, "sto", head.sfrom);
+	edit_put_attribute_raw(out, "sfrom", head.sto);
 	edit_put_attribute(out, "type", "error");
 	edit_cut_attributes(&edit, &element, replaced);
 	if (element_is_empty_tag(&element)) {
 		edit_copy(&edit, edit.end - strlen("/>"));
 		buffer_append_string(out, ">");
-		append_disconnected(out, type);
+		append_disconnected(out, head.type);
 		append_end_tag(out, element.name);
 	} else {
 		edit_copy(&edit, range_end(element.content));
-		append_disconnected(out, type);
+		append_disconnected(out, head.type);
 		edit_finish(&edit);
 	}
 }
@@ -253,7 +290,6 @@ send_up(const struct dialect_context *context, const struct element *element, si
 	static const char *const stamps_and_id[] = { "sto", "sfrom", "id", NULL };
 	bool invented = login != NULL && login->id.at == NULL;
 	struct edit edit = edit_begin(up, element);
-	const struct range content = element->content;
 
 	edit_copy(&edit, element->whole.at + name_end);
 	edit_put_attribute(up, "sto", sto);
@@ -261,7 +297,7 @@ send_up(const struct dialect_context *context, const struct element *element, si
 	if (invented)
 		edit_put_attribute(up, "id", LOGIN_ID);
 	edit_cut_attributes(&edit, element, invented ? stamps_and_id : stamps);
-	if (login != NULL || memmem(content.at, content.length, "<error", strlen("<error")) != NULL)
+	if (login != NULL || may_hold_error(element))
 		edit_children(&edit, element, login, context->stream_id);
 	edit_finish(&edit);
 	return up->failed ? -ENOMEM : DIALECT_SEND;
@@ -338,19 +374,19 @@ sfrom_client_element(struct dialect_client *client, const struct dialect_context
  * or still holds its query. To take it for the answer would let a second login go up while the first may succeed.
  */
 static int
-settle_login(struct dialect_client *client, const struct element *element, const struct packet *packet)
+settle_login(struct dialect_client *client, const struct element *element, const struct head *head,
+    const struct packet *packet)
 {
 	struct element query;
-	struct range id;
 
 	if (client->login_id == NULL || client->address != NULL || !range_equals(element->name, "iq") ||
-	    !element_attribute(element, "id", &id) || !range_decodes_to(id, client->login_id))
+	    !range_decodes_to(head->id, client->login_id))
 		return DIALECT_DELIVER;
 	if (packet->kind == PACKET_LOGIN) {
 		client->address = range_strdup_decoded(packet->address);
 		if (client->address == NULL)
 			return -ENOMEM;
-	} else if (!element_attribute_is(element, "type", "error") ||
+	} else if (!range_decodes_to(head->type, "error") ||
 	    element_find_child(element, "query", LOGIN_NS_REGISTER, &query)) {
 		return DIALECT_DELIVER;
 	}
@@ -366,18 +402,20 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 	const char *address = client->address != NULL ? client->address : client->host;
 	struct element element;
 	struct packet packet;
+	struct head head;
 	struct edit edit;
 	int outcome;
 
 	(void)context;
 	if (!element_read_complete(&element, bytes, length))
 		return DIALECT_UNREADABLE;
-	read_packet(&packet, &element);
+	head_read(&head, &element);
+	read_packet(&packet, &element, &head);
 	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
 		return DIALECT_UNREADABLE;
 	if (address != NULL && dialect_ends_session(&packet, address))
 		return DIALECT_END;
-	outcome = settle_login(client, &element, &packet);
+	outcome = settle_login(client, &element, &head, &packet);
 	if (outcome < 0)
 		return outcome;
 	edit = edit_begin(down, &element);

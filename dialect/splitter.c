@@ -9,6 +9,7 @@ enum splitter_state {
 	START_TAG,
 	SINGLE_QUOTED,	/* in an attribute's value */
 	DOUBLE_QUOTED,
+	EMPTY_TAG,	/* behind the / of a start tag, which must be its last but one */
 	END_TAG_NAME,	/* behind </ */
 	END_TAG,
 	DECLARATION,	/* behind <! and not yet known to be a comment or CDATA */
@@ -27,8 +28,8 @@ struct scan {
 	size_t at;
 };
 
-/* The bytes at which a start tag's scan stops: its end, quotes, and what must not be there. */
-static const bool tag_stops[256] = { ['>'] = true, ['\''] = true, ['"'] = true, ['<'] = true };
+/* The bytes at which the scan of a tag stops: its end, quotes, and what must not be there. */
+static const bool tag_stops[256] = { ['>'] = true, ['/'] = true, ['\''] = true, ['"'] = true, ['<'] = true };
 
 static bool
 is_space(char c)
@@ -52,6 +53,116 @@ scan_to(struct scan *scan, char byte)
 	return found != NULL;
 }
 
+/* Likewise to any of tag_stops: names are short, and a table is faster than a call for each. */
+static inline bool
+scan_to_stop(struct scan *scan)
+{
+	size_t at = scan->at;
+
+	while (at < scan->length && !tag_stops[(uint8_t)scan->bytes[at]])
+		at++;
+	scan->at = at;
+	return at < scan->length;
+}
+
+static enum splitter_event_type
+start_tag_done(struct splitter *splitter)
+{
+	splitter->state = OUTSIDE;
+	return splitter->depth++ == 0 ? SPLITTER_HEADER : SPLITTER_MORE;
+}
+
+static enum splitter_event_type
+scan_empty_tag(struct splitter *splitter, struct scan *scan)
+{
+	if (scan->bytes[scan->at++] != '>' || splitter->depth == 0)
+		return SPLITTER_BROKEN;
+	splitter->state = OUTSIDE;
+	return splitter->depth == 1 ? SPLITTER_ELEMENT : SPLITTER_MORE;
+}
+
+/* Scan to behind the quote that ends the value; false when it is not there. */
+static inline bool
+scan_quoted(struct splitter *splitter, struct scan *scan, char quote)
+{
+	if (!scan_to(scan, quote)) {
+		splitter->state = quote == '"' ? DOUBLE_QUOTED : SINGLE_QUOTED;
+		return false;
+	}
+	scan->at++;
+	splitter->state = START_TAG;
+	return true;
+}
+
+static enum splitter_event_type
+scan_start_tag(struct splitter *splitter, struct scan *scan)
+{
+	char stop;
+
+	do {
+		if (!scan_to_stop(scan))
+			return SPLITTER_MORE;
+		stop = scan->bytes[scan->at++];
+	} while ((stop == '\'' || stop == '"') && scan_quoted(splitter, scan, stop));
+	switch (stop) {
+	case '\'':
+	case '"':
+		return SPLITTER_MORE;
+	case '/':
+		splitter->state = EMPTY_TAG;
+		return SPLITTER_MORE;
+	case '>':
+		return start_tag_done(splitter);
+	default:
+		return SPLITTER_BROKEN;
+	}
+}
+
+static enum splitter_event_type
+scan_end_tag(struct splitter *splitter, struct scan *scan)
+{
+	if (!scan_to_stop(scan))
+		return SPLITTER_MORE;
+	/* Who looks for the end tag from behind relies on there being no other < in it. */
+	if (scan->bytes[scan->at++] != '>')
+		return SPLITTER_BROKEN;
+	splitter->state = OUTSIDE;
+	splitter->depth--;
+	if (splitter->depth > 1)
+		return SPLITTER_MORE;
+	return splitter->depth == 1 ? SPLITTER_ELEMENT : SPLITTER_END;
+}
+
+static enum splitter_event_type
+scan_end_tag_name(struct splitter *splitter, struct scan *scan)
+{
+	if (scan->at == scan->length)
+		return SPLITTER_MORE;
+	if (!is_name_start(scan->bytes[scan->at]))
+		return SPLITTER_BROKEN;
+	splitter->state = END_TAG;
+	return scan_end_tag(splitter, scan);
+}
+
+static enum splitter_event_type
+scan_opened(struct splitter *splitter, struct scan *scan)
+{
+	char c = scan->bytes[scan->at++];
+
+	if (is_name_start(c)) {
+		splitter->state = START_TAG;
+		return scan_start_tag(splitter, scan);
+	}
+	if (c == '/' && splitter->depth > 0) {
+		splitter->state = END_TAG_NAME;
+		return scan_end_tag_name(splitter, scan);
+	}
+	if (c != '!' && c != '?')
+		return SPLITTER_BROKEN;
+	splitter->state = c == '!' ? DECLARATION : INSTRUCTION;
+	return SPLITTER_MORE;
+}
+
 static enum splitter_event_type
 scan_outside(struct splitter *splitter, struct scan *scan)
 {
@@ -71,107 +182,7 @@ scan_outside(struct splitter *splitter, struct scan *scan)
 		splitter->begin = scan->at;
 	splitter->state = OPENED;
 	scan->at++;
-	return SPLITTER_MORE;
-}
-
-static enum splitter_event_type
-scan_opened(struct splitter *splitter, struct scan *scan)
-{
-	char c = scan->bytes[scan->at++];
-
-	if (is_name_start(c))
-		splitter->state = START_TAG;
-	else if (c == '/' && splitter->depth > 0)
-		splitter->state = END_TAG_NAME;
-	else if (c == '!')
-		splitter->state = DECLARATION;
-	else if (c == '?')
-		splitter->state = INSTRUCTION;
-	else
-		return SPLITTER_BROKEN;
-	return SPLITTER_MORE;
-}
-
-/* The > of a start tag is at scan->at - 1. */
-static enum splitter_event_type
-start_tag_done(struct splitter *splitter, const struct scan *scan)
-{
-	bool empty = scan->bytes[scan->at - 2] == '/';
-
-	splitter->state = OUTSIDE;
-	if (splitter->depth == 0) {
-		if (empty)
-			return SPLITTER_BROKEN;
-		splitter->depth = 1;
-		return SPLITTER_HEADER;
-	}
-	if (!empty)
-		splitter->depth++;
-	return empty && splitter->depth == 1 ? SPLITTER_ELEMENT : SPLITTER_MORE;
-}
-
-static enum splitter_event_type
-scan_start_tag(struct splitter *splitter, struct scan *scan)
-{
-	const char *bytes = scan->bytes;
-	size_t at = scan->at;
-
-	while (at < scan->length && !tag_stops[(uint8_t)bytes[at]])
-		at++;
-	scan->at = at;
-	if (at == scan->length)
-		return SPLITTER_MORE;
-	scan->at++;
-	switch (bytes[at]) {
-	case '\'':
-		splitter->state = SINGLE_QUOTED;
-		return SPLITTER_MORE;
-	case '"':
-		splitter->state = DOUBLE_QUOTED;
-		return SPLITTER_MORE;
-	case '>':
-		return start_tag_done(splitter, scan);
-	default:
-		return SPLITTER_BROKEN;
-	}
-}
-
-static enum splitter_event_type
-scan_quoted(struct splitter *splitter, struct scan *scan, char quote)
-{
-	if (scan_to(scan, quote)) {
-		scan->at++;
-		splitter->state = START_TAG;
-	}
-	return SPLITTER_MORE;
-}
-
-static enum splitter_event_type
-scan_end_tag_name(struct splitter *splitter, const struct scan *scan)
-{
-	if (!is_name_start(scan->bytes[scan->at]))
-		return SPLITTER_BROKEN;
-	splitter->state = END_TAG;
-	return SPLITTER_MORE;
-}
-
-static enum splitter_event_type
-scan_end_tag(struct splitter *splitter, struct scan *scan)
-{
-	size_t from = scan->at;
-	bool done = scan_to(scan, '>');
-
-	/* Who looks for the end tag from behind relies on this. */
-	if (memchr(scan->bytes + from, '<', scan->at - from) != NULL)
-		return SPLITTER_BROKEN;
-	if (!done)
-		return SPLITTER_MORE;
-	scan->at++;
-	splitter->state = OUTSIDE;
-	splitter->depth--;
-	if (splitter->depth > 1)
-		return SPLITTER_MORE;
-	return splitter->depth == 1 ? SPLITTER_ELEMENT : SPLITTER_END;
+	return scan->at < scan->length ? scan_opened(splitter, scan) : SPLITTER_MORE;
 }
 
 static enum splitter_event_type
@@ -207,6 +218,9 @@ scan_until(struct splitter *splitter, struct scan *scan, size_t opener, const ch
 
 		if (scan->at - splitter->markup >= opener + length && memcmp(end - length, tail, length) == 0) {
 			splitter->state = OUTSIDE;
+			/* However it is cut: what had to be kept while it was not complete counts. */
+			if (splitter->depth <= 1 && scan->at - splitter->begin > splitter->element_max)
+				return SPLITTER_TOO_LONG;
 			break;
 		}
 	}
@@ -230,9 +244,13 @@ scan_step(struct splitter *splitter, struct scan *scan)
 	case START_TAG:
 		return scan_start_tag(splitter, scan);
 	case SINGLE_QUOTED:
-		return scan_quoted(splitter, scan, '\'');
+		scan_quoted(splitter, scan, '\'');
+		return SPLITTER_MORE;
 	case DOUBLE_QUOTED:
-		return scan_quoted(splitter, scan, '"');
+		scan_quoted(splitter, scan, '"');
+		return SPLITTER_MORE;
+	case EMPTY_TAG:
+		return scan_empty_tag(splitter, scan);
 	case END_TAG_NAME:
 		return scan_end_tag_name(splitter, scan);
 	case END_TAG:
@@ -299,7 +317,7 @@ splitter_next(struct splitter *splitter, const void *bytes, size_t length, struc
 		type = scan_step(splitter, &scan);
 	if (type == SPLITTER_MORE)
 		return splitter_wait(splitter, &scan, event_r);
-	if (type == SPLITTER_BROKEN)
+	if (type == SPLITTER_BROKEN || type == SPLITTER_TOO_LONG)
 		return splitter_fail(splitter, type, event_r);
 	if (scan.at - splitter->begin > splitter->element_max)
 		return splitter_fail(splitter, SPLITTER_TOO_LONG, event_r);

@@ -149,6 +149,9 @@ static const struct row bad[] = {
 	{ ROOT "<<", HEAD "B" },
 	{ ROOT "< a/>", HEAD "B" },
 	{ ROOT "<a <b/>", HEAD "B" },
+	{ ROOT "<a //>", HEAD "B" },
+	{ ROOT "<a / b='1'>", HEAD "B" },
+	{ ROOT "<a b=c/d>", HEAD "B" },
 	{ ROOT "<a></>", HEAD "B" },
 	{ ROOT "<a></a<b>", HEAD "B" },
 	{ ROOT "</s:s><a/>", HEAD "X</s:s>B" },
@@ -164,6 +167,8 @@ static const struct row limited[] = {
 	{ ROOT "<a><b></b></a>", HEAD "T" },
 	{ ROOT "<a b='cccccccccccccc", HEAD "T" },
 	{ ROOT "<!-- cccccccccccccc", HEAD "T" },
+	{ ROOT "<!-- ccc --><a/>", HEAD "T" },
+	{ ROOT "<!-- cc --><a/>", HEAD "E<a/>" },
 };
 
 START_TEST(good_every_cut)

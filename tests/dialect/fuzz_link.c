@@ -1,0 +1,168 @@
+/*
+ * The sfrom dialect with any packet. Whatever the splitter calls an element can be bounced, once, and reaches a client
+ * without stamps; whatever a client sends goes up as one element, stamped, and never as a 510.
+ */
+#include <string.h>
+
+#include "common/buffer.h"
+#include "dialect/dialect.h"
+#include "dialect/splitter.h"
+#include "tests/dialect/fuzz.h"
+
+static const struct dialect_context context = {
+	.id = "i", .name = "s", .stream_id = "1", .digest = true, .registration = true,
+};
+
+/* One element and nothing else. */
+static void
+must_be_one_element(const struct buffer *buffer)
+{
+	struct splitter splitter = { .element_max = SIZE_MAX, .depth = 1 };
+	struct splitter_event event;
+
+	must(splitter_next(&splitter, buffer_bytes(buffer), buffer_length(buffer), &event) == SPLITTER_ELEMENT);
+	must(event.skip == 0 && event.length == buffer_length(buffer));
+}
+
+static void
+check_bounce(const char *bytes, size_t length)
+{
+	const struct range all = { bytes, length };
+	struct packet packet, bounced;
+	struct buffer out = { 0 };
+
+	dialect_sfrom.link_read(&packet, bytes, length);
+	must_lie_within(packet.id, all);
+	must_lie_within(packet.name, all);
+	must_lie_within(packet.address, all);
+	must_lie_within(packet.from, all);
+	dialect_sfrom.link_bounce(&out, bytes, length);
+	must((buffer_length(&out) > 0) == (packet.address.at != NULL));
+	if (packet.address.at != NULL) {
+		must_be_one_element(&out);
+		dialect_sfrom.link_read(&bounced, buffer_bytes(&out), buffer_length(&out));
+		must(bounced.disconnect);
+		must(packet.kind == PACKET_LOST || packet.kind == PACKET_OWN || bounced.address.at != NULL);
+		must(ranges_equal(packet.from, bounced.from));
+	}
+	buffer_deinit(&out);
+}
+
+static void
+client_init(struct dialect_client *client, const char *login_id, const char *address)
+{
+	*client = (struct dialect_client){
+		.host = strdup("h"), .login_id = login_id == NULL ? NULL : strdup(login_id),
+		.address = address == NULL ? NULL : strdup(address),
+	};
+}
+
+/* The splitter does not look at attributes one by one: what stands behind a broken one is nobody's promise. */
+static bool
+attributes_are_good(const char *bytes, size_t length)
+{
+	struct attribute attribute = { 0 };
+	struct element element;
+	const char *end;
+
+	must(element_read_complete(&element, bytes, length));
+	end = range_end(element.name);
+	while (element_next_attribute(&element, &attribute)) {
+		if (attribute.whole.at == attribute.name.at)
+			return false;
+		end = range_end(attribute.whole);
+	}
+	return end + strspn(end, " \t\r\n") + (element_is_empty_tag(&element) ? 2 : 1) == range_end(element.tag);
+}
+
+static void
+check_delivery(const char *bytes, size_t length, const char *login_id, const char *address)
+{
+	struct dialect_client client;
+	struct buffer down = { 0 };
+	struct element element;
+	struct range value;
+	int outcome;
+
+	client_init(&client, login_id, address);
+	outcome = dialect_sfrom.client_packet(&client, &context, bytes, length, &down);
+	must(outcome >= DIALECT_DELIVER);
+	if (outcome != DIALECT_END && outcome != DIALECT_UNREADABLE) {
+		must_be_one_element(&down);
+		must(element_read_complete(&element, buffer_bytes(&down), buffer_length(&down)));
+		must(!attributes_are_good(bytes, length) ||
+		    (!element_attribute(&element, "sto", &value) && !element_attribute(&element, "sfrom", &value)));
+	}
+	must((outcome == DIALECT_LOGGED_IN) == (address == NULL && client.address != NULL));
+	must(outcome != DIALECT_LOGGED_IN || client.login_id == NULL);
+	buffer_deinit(&down);
+	dialect_client_deinit(&client);
+}
+
+static void
+check_sending(const char *bytes, size_t length, const char *login_id, const char *address)
+{
+	struct buffer up = { 0 }, down = { 0 };
+	struct dialect_client client;
+	struct element element;
+	struct packet packet;
+	int outcome;
+
+	must(element_read_complete(&element, bytes, length));
+	client_init(&client, login_id, address);
+	outcome = dialect_sfrom.client_element(&client, &context, bytes, length, 1 + element.name.length, &up, &down);
+	must(outcome >= 0 && outcome < DIALECT_DELIVER);
+	must((outcome == DIALECT_SEND) == (buffer_length(&up) > 0));
+	must((outcome == DIALECT_ANSWER) == (buffer_length(&down) > 0));
+	must(address == NULL || outcome == DIALECT_SEND);
+	if (outcome == DIALECT_SEND) {
+		must_be_one_element(&up);
+		must(element_read_complete(&element, buffer_bytes(&up), buffer_length(&up)));
+		must(element_attribute_is(&element, "sto", address == NULL ? "h" : address));
+		must(element_attribute_is(&element, "sfrom", "i@s"));
+		dialect_sfrom.link_read(&packet, buffer_bytes(&up), buffer_length(&up));
+		must(!packet.disconnect);
+	}
+	if (outcome == DIALECT_ANSWER)
+		must_be_one_element(&down);
+	buffer_deinit(&up);
+	buffer_deinit(&down);
+	dialect_client_deinit(&client);
+}
+
+static void
+check_unsplit(const uint8_t *data, size_t size)
+{
+	struct dialect_client client;
+	struct buffer out = { 0 };
+	struct packet packet;
+
+	client_init(&client, "1", NULL);
+	dialect_sfrom.link_read(&packet, data, size);
+	dialect_sfrom.link_bounce(&out, data, size);
+	must(dialect_sfrom.client_packet(&client, &context, (const char *)data, size, &out) >= DIALECT_DELIVER);
+	buffer_deinit(&out);
+	dialect_client_deinit(&client);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct splitter splitter = { .element_max = SIZE_MAX, .depth = 1 };
+	struct splitter_event event;
+	const char *bytes = (const char *)data;
+
+	check_unsplit(data, size);
+	while (splitter_next(&splitter, bytes, size, &event) == SPLITTER_ELEMENT) {
+		bytes += event.skip;
+		check_bounce(bytes, event.length);
+		check_delivery(bytes, event.length, "1", NULL);
+		check_delivery(bytes, event.length, NULL, "a@h/r");
+		check_sending(bytes, event.length, NULL, NULL);
+		check_sending(bytes, event.length, "1", NULL);
+		check_sending(bytes, event.length, NULL, "a@h/r");
+		bytes += event.length;
+		size -= event.skip + event.length;
+	}
+	return 0;
+}
