@@ -375,36 +375,19 @@ element_next_attribute(const struct element *element, struct attribute *attribut
 	return true;
 }
 
-static bool
-find_attribute(const struct element *element, const char *name, struct attribute *attribute_r)
-{
-	const struct range wanted = { name, strlen(name) };
-
-	*attribute_r = (struct attribute){ 0 };
-	while (element_next_attribute(element, attribute_r))
-		if (ranges_equal(attribute_r->name, wanted))
-			return true;
-	return false;
-}
-
 bool
 element_attribute(const struct element *element, const char *name, struct range *value_r)
 {
-	struct attribute attribute;
-	bool found = find_attribute(element, name, &attribute);
+	const struct range wanted = { name, strlen(name) };
+	struct attribute attribute = { 0 };
 
-	*value_r = attribute.value;
-	return found;
-}
-
-bool
-element_attribute_whole(const struct element *element, const char *name, struct range *whole_r)
-{
-	struct attribute attribute;
-	bool found = find_attribute(element, name, &attribute);
-
-	*whole_r = attribute.whole;
-	return found;
+	*value_r = (struct range){ 0 };
+	while (element_next_attribute(element, &attribute))
+		if (ranges_equal(attribute.name, wanted)) {
+			*value_r = attribute.value;
+			return true;
+		}
+	return false;
 }
 
 bool

@@ -107,9 +107,6 @@ bool element_next_attribute(const struct element *element, struct attribute *att
 /* The value of an attribute of the start tag, still escaped, without its quotes. False: it has none of that name. */
 bool element_attribute(const struct element *element, const char *name, struct range *value_r);
 
-/* The attribute together with its name, quotes and the white space before it: what to cut out to remove it. */
-bool element_attribute_whole(const struct element *element, const char *name, struct range *whole_r);
-
 /* True when the attribute is there and its value, its entities resolved, is exactly this. */
 bool element_attribute_is(const struct element *element, const char *name, const char *value);
 

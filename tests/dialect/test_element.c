@@ -79,12 +79,14 @@ END_TEST
 START_TEST(attributes_are_found)
 {
 	struct element element = read_whole("<a to='x&apos;y' \n id = \"it's\" x:id='no' e='' last='>'/>");
+	struct attribute attribute = { 0 };
 	struct range range;
 
 	ck_assert(element_attribute(&element, "to", &range));
 	assert_range(range, "x&apos;y");
-	ck_assert(element_attribute_whole(&element, "id", &range));
-	assert_range(range, " \n id = \"it's\"");
+	ck_assert(element_next_attribute(&element, &attribute) && element_next_attribute(&element, &attribute));
+	assert_range(attribute.name, "id");
+	assert_range(attribute.whole, " \n id = \"it's\"");
 	ck_assert(element_attribute_is(&element, "to", "x'y"));
 	ck_assert(element_attribute_is(&element, "id", "it's"));
 	ck_assert(element_attribute_is(&element, "e", ""));
