@@ -81,11 +81,11 @@ account_write(struct sessiond *sd, const char *jid, const char *password, bool c
 	if (!good)
 		return ACCOUNT_BROKEN;
 	if (create)
-		store_execute(&sd->store, STORE_ACCOUNT_ADD, "tbibbbb", jid, &blobs[0], iterations, &blobs[1], &blobs[2],
-		    &blobs[3], &blobs[4]);
+		store_execute(&sd->store, STORE_ACCOUNT_ADD, "tbibbbb", jid, &blobs[0], iterations, &blobs[1],
+		    &blobs[2], &blobs[3], &blobs[4]);
 	else
-		store_execute(&sd->store, STORE_ACCOUNT_CHANGE, "bibbbbt", &blobs[0], iterations, &blobs[1], &blobs[2],
-		    &blobs[3], &blobs[4], jid);
+		store_execute(&sd->store, STORE_ACCOUNT_CHANGE, "bibbbbt", &blobs[0], iterations, &blobs[1],
+		    &blobs[2], &blobs[3], &blobs[4], jid);
 	return link_turn_commit(sd) == 0 ? ACCOUNT_DONE : ACCOUNT_BROKEN;
 }
 

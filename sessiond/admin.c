@@ -25,7 +25,8 @@ admin_answer(struct sessiond *sd, const struct packet *packet, int result)
 		packet_refuse(sd, packet, STANZA_ITEM_NOT_FOUND, "There is no such account");
 		return 0;
 	case ACCOUNT_BAD_PASSWORD:
-		packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, "The password is empty, too long or holds what SASLprep forbids");
+		packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE,
+		    "The password is empty, too long or holds what SASLprep forbids");
 		return 0;
 	case ACCOUNT_REFUSED:
 	case ACCOUNT_BROKEN:
@@ -93,7 +94,8 @@ admin_handle(struct sessiond *sd, struct packet *packet)
 		return STANZA_BAD_REQUEST;
 	if (strcmp(action, "list") == 0)
 		return admin_list(sd, packet);
-	if (name == NULL || !jid_prepare_local(jid.local, name) || !jid_prepare_domain(jid.domain, packet->answer_from)) {
+	if (name == NULL || !jid_prepare_local(jid.local, name) ||
+	    !jid_prepare_domain(jid.domain, packet->answer_from)) {
 		packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, "This is not a name for an account");
 		return 0;
 	}

@@ -80,7 +80,8 @@ static void
 features_add(struct sessiond *sd, struct node *query)
 {
 	static const char *const features[] = {
-		NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING, NS_TIME, NS_VERSION, NS_PRIVATE, NS_ROSTER, NS_VCARD, "msgoffline",
+		NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING, NS_TIME, NS_VERSION, NS_PRIVATE, NS_ROSTER, NS_VCARD,
+		"msgoffline",
 	};
 
 	for (unsigned i = 0; i < sizeof features / sizeof features[0]; i++)

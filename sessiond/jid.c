@@ -5,6 +5,26 @@
 #include <string.h>
 #include <stringprep.h>
 
+/*
+ * Plain ASCII needs no tables: all three profiles leave what is printable as it is, two of them in lower case. False:
+ * libidn has to look at it. `special` is left to libidn too.
+ */
+static bool
+prepare_ascii(char part_r[JID_PART_SIZE], const char *text, const char *special, bool fold)
+{
+	size_t i;
+
+	for (i = 0; text[i] != '\0' && i < JID_PART_SIZE - 1; i++) {
+		char c = text[i];
+
+		if (c < ' ' || c > '~' || strchr(special, c) != NULL)
+			return false;
+		part_r[i] = fold && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	}
+	part_r[i] = '\0';
+	return i > 0 && text[i] == '\0';
+}
+
 static bool
 prepare(char part_r[JID_PART_SIZE], const char *text, const Stringprep_profile *profile)
 {
@@ -16,13 +36,13 @@ prepare(char part_r[JID_PART_SIZE], const char *text, const Stringprep_profile *
 bool
 jid_prepare_local(char local_r[JID_PART_SIZE], const char *text)
 {
-	return prepare(local_r, text, stringprep_xmpp_nodeprep);
+	return prepare_ascii(local_r, text, " \"&'/:<>@", true) || prepare(local_r, text, stringprep_xmpp_nodeprep);
 }
 
 bool
 jid_prepare_resource(char resource_r[JID_PART_SIZE], const char *text)
 {
-	return prepare(resource_r, text, stringprep_xmpp_resourceprep);
+	return prepare_ascii(resource_r, text, "", false) || prepare(resource_r, text, stringprep_xmpp_resourceprep);
 }
 
 /* Nameprep lets more through than a host name may hold, so what would read as another part of an address is refused. */
@@ -31,7 +51,9 @@ jid_prepare_domain(char domain_r[JID_PART_SIZE], const char *text)
 {
 	size_t length;
 
-	if (!prepare(domain_r, text, stringprep_nameprep) || strpbrk(domain_r, "@/ '\"<>&") != NULL)
+	if (!prepare_ascii(domain_r, text, "@/ '\"<>&", true) && !prepare(domain_r, text, stringprep_nameprep))
+		return false;
+	if (strpbrk(domain_r, "@/ '\"<>&") != NULL)
 		return false;
 	/* RFC 6122 2.2: the final dot of a fully qualified name is not part of it. */
 	length = strlen(domain_r);

@@ -2,7 +2,6 @@
  * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, its
  * settings on descriptor 4 (settings.h) and its log on standard error. Ends with 0 when the link ends or on SIGTERM.
  */
-#include <bsd/stdlib.h>
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/privilege.h"
 #include "sessiond/sessiond.h"
 
 #define LINK_FD 3
@@ -209,6 +208,9 @@ process_start(void)
 	if (flags < 0 || fcntl(LINK_FD, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
+	/* The master decides when we end: a terminal's ^C and its hang-up go to the whole group. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
 	error = loop_init(&process.loop);
 	if (error == 0)
 		error = loop_catch(&process.loop, SIGTERM, on_terminate, NULL);
@@ -226,9 +228,9 @@ main(int argc, char **argv, char **environment)
 	setproctitle_init(argc, argv, environment);
 	setproctitle("-c2sd: sessiond");
 	log_init("sessiond", LOG_LEVEL_INFO);
-	closefrom(SETTINGS_FD + 1);
+	privilege_close_from(SETTINGS_FD + 1);
 	umask(S_IRWXG | S_IRWXO);
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+	if (privilege_seal() < 0) {
 		log_error("privileges cannot be given up error=%s", strerror(errno));
 		return EXIT_FAILURE;
 	}

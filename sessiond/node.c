@@ -246,7 +246,9 @@ write_attribute(struct buffer *buffer, const char *name, const char *value)
 {
 	if (value == NULL)
 		return;
-	buffer_append_format(buffer, " %s='", name);
+	buffer_append(buffer, " ", 1);
+	buffer_append_string(buffer, name);
+	buffer_append(buffer, "='", 2);
 	write_escaped(buffer, value, "\r\n\t");
 	buffer_append(buffer, "'", 1);
 }
@@ -288,7 +290,8 @@ write_node(struct buffer *buffer, const struct node *node, const char *outer, co
 		write_escaped(buffer, node->text, "\r");
 		return;
 	}
-	buffer_append_format(buffer, "<%s", node->name);
+	buffer_append(buffer, "<", 1);
+	buffer_append_string(buffer, node->name);
 	write_attribute(buffer, "sto", sto);
 	write_attribute(buffer, "sfrom", sfrom);
 	if (!strings_equal(node->xmlns, outer))
@@ -301,7 +304,9 @@ write_node(struct buffer *buffer, const struct node *node, const char *outer, co
 	buffer_append(buffer, ">", 1);
 	for (const struct node *child = node->first; child != NULL; child = child->next)
 		write_node(buffer, child, node->xmlns, NULL, NULL);
-	buffer_append_format(buffer, "</%s>", node->name);
+	buffer_append(buffer, "</", 2);
+	buffer_append_string(buffer, node->name);
+	buffer_append(buffer, ">", 1);
 }
 
 void

@@ -75,7 +75,6 @@ packet_in_session(struct sessiond *sd, struct packet *packet)
 	struct node *stanza = packet->stanza;
 	enum stanza_error error;
 
-	packet->answer_from = packet->session->user->jid;
 	node_set(stanza, "from", packet->session->address);
 	if (node_is(stanza, "message", NULL))
 		error = message_handle(sd, packet);
@@ -94,19 +93,20 @@ packet_in_session(struct sessiond *sd, struct packet *packet)
  * the client that owns it; the packet in it is looked after in any case.
  */
 static void
-packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disconnect, const struct jid *to)
+packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disconnect)
 {
 	struct node *stanza = packet->stanza;
 	struct session *session = session_find_id(sd, packet->sfrom);
+	struct jid to;
 	char bare[JID_SIZE];
 
 	if (session != NULL && strcmp(session->address, packet->sto) == 0)
 		session_end(sd, session, "Disconnected");
-	if (to->local[0] == '\0')
+	if (!jid_parse(&to, packet->sto) || to.local[0] == '\0')
 		return;
 	node_set(stanza, "type", node_get(disconnect, "type"));
 	node_remove(stanza, disconnect);
-	jid_write_bare(to, bare);
+	jid_write_bare(&to, bare);
 	if (node_is(stanza, "message", NULL))
 		message_return(sd, stanza, bare, packet->sfrom);
 	else if (node_is(stanza, "iq", NULL))
@@ -114,32 +114,29 @@ packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disco
 }
 
 static void
-packet_dispatch(struct sessiond *sd, struct packet *packet, const struct jid *to, bool too_deep)
+packet_dispatch(struct sessiond *sd, struct packet *packet, bool too_deep)
 {
-	struct session *session;
+	struct session *session = session_find_id(sd, packet->sfrom);
+	struct jid to;
 
-	if (!settings_has_host(sd->settings, to->domain)) {
-		packet_bounce(sd, packet);
-	} else if (to->local[0] == '\0') {
-		packet->answer_from = to->domain;
-		if (!too_deep)
-			packet_without_session(sd, packet);
-		else
-			packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, NULL);
-	} else {
-		session = session_find_id(sd, packet->sfrom);
-		if (session == NULL || strcmp(session->address, packet->sto) != 0) {
-			packet_bounce(sd, packet);
-			return;
-		}
+	if (session != NULL && strcmp(session->address, packet->sto) == 0) {
 		packet->session = session;
-		if (!too_deep) {
-			packet_in_session(sd, packet);
-		} else {
-			packet->answer_from = session->user->jid;
+		packet->answer_from = session->user->jid;
+		if (too_deep)
 			packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, "Too many elements inside each other");
-		}
+		else
+			packet_in_session(sd, packet);
+		return;
 	}
+	if (!jid_parse(&to, packet->sto))
+		return;
+	packet->answer_from = arena_copy_string(&sd->arena, to.domain);
+	if (!settings_has_host(sd->settings, to.domain) || to.local[0] != '\0')
+		packet_bounce(sd, packet);
+	else if (too_deep)
+		packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, NULL);
+	else if (packet->answer_from != NULL)
+		packet_without_session(sd, packet);
 }
 
 /* In place of the answers of a packet whose effects did not reach the disk. */
@@ -164,9 +161,8 @@ packet_handle(struct sessiond *sd, struct node *stanza, bool too_deep)
 		.sfrom = node_get(stanza, "sfrom"),
 	};
 	struct node *disconnect = stanza_find_disconnect(stanza);
-	struct jid to;
 
-	if (packet.sto == NULL || packet.sfrom == NULL || !jid_parse(&to, packet.sto)) {
+	if (packet.sto == NULL || packet.sfrom == NULL) {
 		log_debug("packet dropped reason=no-address");
 		return;
 	}
@@ -174,9 +170,9 @@ packet_handle(struct sessiond *sd, struct node *stanza, bool too_deep)
 	node_set(stanza, "sfrom", NULL);
 	link_packet_begin(sd);
 	if (disconnect != NULL)
-		packet_disconnect(sd, &packet, disconnect, &to);
+		packet_disconnect(sd, &packet, disconnect);
 	else
-		packet_dispatch(sd, &packet, &to, too_deep);
+		packet_dispatch(sd, &packet, too_deep);
 	if (!packet.keep && sd->store.touched && (sd->store.writing || sd->store.failed))
 		packet_fail(sd, &packet, disconnect != NULL);
 }

@@ -15,13 +15,18 @@ static const char schema[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE account (jid TEXT PRIMARY KEY, salt BLOB NOT NULL, iterations INTEGER NOT NULL,"
     " stored_sha1 BLOB NOT NULL, server_sha1 BLOB NOT NULL,"
-    " stored_sha256 BLOB NOT NULL, server_sha256 BLOB NOT NULL) WITHOUT ROWID;"
+    " stored_sha256 BLOB NOT NULL, server_sha256 BLOB NOT NULL,"
+    " waiting INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
     "CREATE TABLE roster (account TEXT NOT NULL REFERENCES account (jid) ON DELETE CASCADE,"
     " contact TEXT NOT NULL, name TEXT, state INTEGER NOT NULL, listed INTEGER NOT NULL, groups TEXT,"
     " request TEXT, PRIMARY KEY (account, contact)) WITHOUT ROWID;"
     "CREATE TABLE offline (id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " account TEXT NOT NULL REFERENCES account (jid) ON DELETE CASCADE, stanza TEXT NOT NULL);"
     "CREATE INDEX offline_account ON offline (account, id);"
+    "CREATE TRIGGER offline_added AFTER INSERT ON offline BEGIN"
+    " UPDATE account SET waiting = waiting + 1 WHERE jid = NEW.account; END;"
+    "CREATE TRIGGER offline_removed AFTER DELETE ON offline BEGIN"
+    " UPDATE account SET waiting = waiting - 1 WHERE jid = OLD.account; END;"
     "CREATE TABLE private (account TEXT NOT NULL REFERENCES account (jid) ON DELETE CASCADE,"
     " key TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (account, key)) WITHOUT ROWID;"
     "PRAGMA user_version = 1;"
@@ -223,7 +228,7 @@ store_commit(struct store *store)
 
 	if (store->writing && !store->failed && sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
 		store_fail(store, "commit");
-	/* A full disk may have ended the transaction already (sqlite.org/lang_transaction.html, "Response to errors"). */
+	/* A full disk may have ended the transaction already (SQLite, "Response To Errors Within A Transaction"). */
 	if (store->failed && !sqlite3_get_autocommit(store->db))
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	error = store->failed ? -EIO : 0;
