@@ -689,7 +689,8 @@ client_take_event(struct client *client, struct stream *stream)
 		client_end(client, END_CLOSED, CONDITION_NONE, NULL);
 		break;
 	case STREAM_FAILED:
-		client_end(client, END_STREAM_ERROR, event.condition, event.text);
+		client_end(client, event.condition == CONDITION_INTERNAL_SERVER_ERROR ? END_BROKEN : END_STREAM_ERROR,
+		    event.condition, event.text);
 		break;
 	}
 	return client->state < CLIENT_CLOSING;
