@@ -3,6 +3,7 @@
 #include <bsd/stdlib.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,9 @@
 
 /* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
 #define READ_SIZE 16384
+
+/* Fewer parsers than this at a time leave holes that are not worth a system call. */
+#define TRIM_PARSERS 64
 
 static void client_flush(struct client *client);
 
@@ -111,6 +115,19 @@ client_wants(struct client *client)
 
 /* ---- parser ---- */
 
+/*
+ * After a storm of logins the heap is full of holes that parsers left, and malloc keeps them: give whole pages back once
+ * most of the parsers are gone.
+ */
+static void
+intakes_trim(struct worker *worker)
+{
+	if (worker->intakes_peak < TRIM_PARSERS || worker->intakes > worker->intakes_peak / 8)
+		return;
+	worker->intakes_peak = worker->intakes;
+	malloc_trim(0);
+}
+
 static void
 intake_free(struct client *client)
 {
@@ -120,6 +137,7 @@ intake_free(struct client *client)
 	stream_free(&client->intake->stream);
 	free(client->intake);
 	client->intake = NULL;
+	client->worker->intakes--;
 }
 
 static struct intake *
@@ -134,6 +152,8 @@ intake_get(struct client *client)
 	if (client->intake == NULL)
 		return NULL;
 	client->intake->client = client;
+	if (++worker->intakes > worker->intakes_peak)
+		worker->intakes_peak = worker->intakes;
 	client->intake->stream = stream_new(limits, client->state == CLIENT_OPENING ? NULL : &client->header);
 	if (client->intake->stream == NULL)
 		intake_free(client);
@@ -145,9 +165,13 @@ client_on_intake_idle(struct deadline *deadline)
 {
 	struct intake *intake = container_of(deadline, struct intake, deadline);
 
+	struct worker *worker = intake->client->worker;
+
 	/* Half an element stays, and so does its parser, until the client goes on or its own deadline ends it. */
-	if (stream_is_quiet(intake->stream))
-		intake_free(intake->client);
+	if (!stream_is_quiet(intake->stream))
+		return;
+	intake_free(intake->client);
+	intakes_trim(worker);
 }
 
 /* ---- output ---- */
