@@ -1,9 +1,9 @@
 /*
- * link: the session manager's end of the link to the socket manager, dialect `sfrom` (README.SM.txt; doc/link.md): header
- * and handshake, the packets that come in, and the output.
+ * link: the session manager's end of the link to the socket manager, dialect `sfrom` (README.SM.txt; doc/link.md):
+ * header and handshake, the packets that come in, and the output.
  *
  * Output is collected in `turn` and moves to `out`, from where it may be written, when the turn's transaction was
- * committed. Packets that wrote to the database are marked: were their answers stand in `turn`, and what takes the
+ * committed. Packets that wrote to the database are marked: where their answers stand in `turn`, and what takes the
  * place of these answers when the commit fails.
  */
 #ifndef C2SD_SESSIOND_LINK_H

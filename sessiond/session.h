@@ -2,7 +2,8 @@
  * session: who is logged in. A session belongs to the client (the id that the socket manager gave it) which logged in,
  * and has the full JID as its address; sessions of one account hang on one struct user.
  *
- * An idle session costs its struct, its address, its id, and the presence it last sent (tens of thousands are expected).
+ * An idle session costs its struct, its address, its id, and the presence it last sent: tens of thousands are expected,
+ * and 300 bytes were measured without the presence.
  */
 #ifndef C2SD_SESSIOND_SESSION_H
 #define C2SD_SESSIOND_SESSION_H

@@ -25,7 +25,7 @@ struct settings {
 	char *database;
 	bool registration;
 	unsigned offline_max;
-	unsigned iterations;			/* of PBKDF2 for new passwords; not a setting, tests make it small */
+	unsigned iterations;			/* of PBKDF2 for new passwords: not a setting, for tests */
 };
 
 /*

@@ -2,8 +2,8 @@
  * store: the SQLite file under accounts, rosters, offline messages and private storage.
  *
  * One transaction per turn of the loop: the first store_execute of a turn begins it, store_commit ends it before the
- * turn's answers leave (sessiond_turn). Any failure, of reading or of writing, sets `failed`: nothing further is done in
- * this turn, store_commit rolls back and says so, and the turn's answers are replaced (link_turn_fail).
+ * turn's answers leave (sessiond_turn). Any failure, of reading or of writing, sets `failed`: nothing further is done
+ * in this turn, store_commit rolls back and says so, and the answers of what had written are replaced (link.h).
  */
 #ifndef C2SD_SESSIOND_STORE_H
 #define C2SD_SESSIOND_STORE_H
@@ -64,8 +64,8 @@ void store_close(struct store *store);
 
 /*
  * A statement that is ready for store_row. `format` says what follows: t a string or NULL (const char *), i a number
- * (long long), b a const struct store_bytes *. What is bound must live until the last store_row. One run of a statement at a time:
- * no reading of the same kind from within a reading.
+ * (long long), b a const struct store_bytes *. What is bound must live until the last store_row. One run of a statement
+ * at a time: no reading of the same kind from within a reading.
  */
 sqlite3_stmt *store_query(struct store *store, enum store_statement which, const char *format, ...);
 

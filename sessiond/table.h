@@ -1,6 +1,6 @@
 /*
- * table: a hash table of objects that live elsewhere (an entry is embedded in each). Keyed with a secret of the process,
- * because users choose the strings in it. Zeroed memory is an empty table.
+ * table: a hash table of objects that live elsewhere (an entry is embedded in each). Keyed with a secret of the
+ * process, because users choose the strings in it. Zeroed memory is an empty table.
  */
 #ifndef C2SD_SESSIOND_TABLE_H
 #define C2SD_SESSIOND_TABLE_H

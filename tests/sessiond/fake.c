@@ -116,7 +116,8 @@ void
 fake_register(struct fake *fake, const char *user)
 {
 	const char *answer = fake_sendf(fake, "<iq type='set' id='r' sto='localhost' sfrom='%s'>"
-	    "<query xmlns='jabber:iq:register'><username>%s</username><password>pw</password></query></iq>", FAKE_A, user);
+	    "<query xmlns='jabber:iq:register'><username>%s</username><password>pw</password></query></iq>", FAKE_A,
+	    user);
 
 	ck_has(answer, "type='result'");
 }
@@ -125,7 +126,8 @@ void
 fake_login(struct fake *fake, const char *id, const char *user, const char *resource)
 {
 	const char *answer = fake_sendf(fake, "<iq type='set' id='l' sto='localhost' sfrom='%s'>"
-	    "<query xmlns='jabber:iq:auth'><username>%s</username><password>pw</password><resource>%s</resource></query></iq>",
+	    "<query xmlns='jabber:iq:auth'><username>%s</username><password>pw</password><resource>%s</resource>"
+	    "</query></iq>",
 	    id, user, resource);
 
 	ck_has(answer, "type='result'");

@@ -52,7 +52,8 @@ user_open(struct sessiond *sd, const char *jid, const char *id)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char text[] = "host=localhost\nname=foo-sockets\nsecret=s\ndatabase=:memory:\nregistration=yes\noffline-max=5\n";
+	static const char text[] = "host=localhost\nname=foo-sockets\nsecret=s\ndatabase=:memory:\nregistration=yes\n"
+	    "offline-max=5\n";
 	char copy[sizeof text];
 	struct settings settings;
 	struct sessiond sd;

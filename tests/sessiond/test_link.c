@@ -115,7 +115,8 @@ START_TEST(registration_can_be_off)
 	struct fake *closed = fake_new("registration=no\n");
 	const char *answer;
 
-	answer = fake_send(closed, "<iq type='get' id='r' sto='localhost' sfrom='" FAKE_A "'>" REGISTER "</query></iq>");
+	answer = fake_send(closed, "<iq type='get' id='r' sto='localhost' sfrom='" FAKE_A "'>" REGISTER "</query>"
+	    "</iq>");
 	ck_has(answer, "<error code='405' type='cancel'>" CONDITION("not-allowed"));
 	answer = fake_send(closed, "<iq type='set' id='r' sto='localhost' sfrom='" FAKE_A "'>" REGISTER
 	    "<username>alice</username><password>pw</password></query></iq>");
@@ -134,7 +135,8 @@ START_TEST(login_refuses)
 	} cases[] = {
 		{ "<username>alice</username><password>x-bad</password><resource>r</resource>", "code='401'" },
 		{ "<username>nobody</username><password>pw</password><resource>r</resource>", "code='401'" },
-		{ "<username>alice</username><digest>d945856f8689ec830ca457b327fefe428bffa1bc</digest><resource>r</resource>",
+		{ "<username>alice</username><digest>d945856f8689ec830ca457b327fefe428bffa1bc</digest><resource>"
+		  "r</resource>",
 		  "code='401'" },
 		{ "<username>alice</username><password/><resource>r</resource>", "code='401'" },
 		{ "<username>alice</username><password>pw</password>", "code='406'" },
@@ -166,7 +168,8 @@ START_TEST(login_answers_alike_for_nobody_and_a_wrong_password)
 	    "<username>alice</username><password>bad</password><resource>r</resource></query></iq>"));
 	ck_assert_str_eq(wrong, fake_send(fake, "<iq type='set' id='a' sto='localhost' sfrom='" FAKE_A "'>" AUTH
 	    "<username>nobody</username><password>bad</password><resource>r</resource></query></iq>"));
-	ck_assert_str_eq(wrong, "<iq sto='" FAKE_A "' sfrom='localhost' type='error' id='a'><query xmlns='jabber:iq:auth'/>"
+	ck_assert_str_eq(wrong, "<iq sto='" FAKE_A "' sfrom='localhost' type='error' id='a'><query "
+	    "xmlns='jabber:iq:auth'/>"
 	    "<error code='401' type='auth'>" CONDITION("not-authorized") "</error></iq>");
 }
 END_TEST
@@ -191,7 +194,8 @@ START_TEST(passwords_are_prepared_and_never_stored)
 	ck_has(fake_send(fake, "<iq type='set' id='a' sto='localhost' sfrom='" FAKE_A "'>" AUTH
 	    "<username>alice</username><password>&#xff50;assphrase</password><resource>r</resource></query></iq>"),
 	    "type='result'");
-	sqlite3_prepare_v2(fake->sd.store.db, "SELECT hex(jid || salt || stored_sha1 || server_sha1 || stored_sha256 || "
+	sqlite3_prepare_v2(fake->sd.store.db, "SELECT hex(jid || salt || stored_sha1 || server_sha1 || "
+	    "stored_sha256 || "
 	    "server_sha256), length(salt), length(stored_sha1), length(server_sha256) FROM account", -1, &row, NULL);
 	ck_assert_int_eq(sqlite3_step(row), SQLITE_ROW);
 	ck_has_not((const char *)sqlite3_column_text(row, 0), "706173737068726173");
@@ -212,7 +216,8 @@ END_TEST
 
 START_TEST(other_host_is_bounced)
 {
-	ck_assert_str_eq(fake_send(fake, "<iq type='get' id='3' sto='nohost.example' sfrom='" FAKE_A "'>" AUTH "</query></iq>"),
+	ck_assert_str_eq(fake_send(fake, "<iq type='get' id='3' sto='nohost.example' "
+	    "sfrom='" FAKE_A "'>" AUTH "</query></iq>"),
 	    "<iq sto='" FAKE_A "' sfrom='nohost.example' type='error' id='3'><query xmlns='jabber:iq:auth'/>"
 	    "<error code='510' type='get'>Disconnected</error></iq>");
 }
@@ -220,11 +225,14 @@ END_TEST
 
 START_TEST(before_login_only_two_questions_are_answered)
 {
-	ck_has(fake_send(fake, "<iq type='get' id='u1' sto='localhost' sfrom='" FAKE_A "'><query xmlns='jabber:iq:version'/></iq>"),
+	ck_has(fake_send(fake, "<iq type='get' id='u1' sto='localhost' sfrom='" FAKE_A "'><query "
+	    "xmlns='jabber:iq:version'/></iq>"),
 	    "code='406'");
-	ck_assert_str_eq(fake_send(fake, "<message to='bob@localhost' sto='localhost' sfrom='" FAKE_A "'><body>x</body></message>"), "");
+	ck_assert_str_eq(fake_send(fake, "<message to='bob@localhost' sto='localhost' sfrom='" FAKE_A "'><body>"
+	    "x</body></message>"), "");
 	ck_assert_str_eq(fake_send(fake, "<presence sto='localhost' sfrom='" FAKE_A "'/>"), "");
-	ck_assert_str_eq(fake_send(fake, "<iq type='result' id='c6' sto='localhost' sfrom='" FAKE_A "'>" AUTH "</query></iq>"), "");
+	ck_assert_str_eq(fake_send(fake, "<iq type='result' id='c6' sto='localhost' "
+	    "sfrom='" FAKE_A "'>" AUTH "</query></iq>"), "");
 	ck_assert_str_eq(fake_send(fake, "<iq type='get' id='1'>" AUTH "</query></iq>"), "");
 	ck_assert_str_eq(fake_send(fake, "<iq type='get' id='1' sto='a@@b' sfrom='x'>" AUTH "</query></iq>"), "");
 }
@@ -236,7 +244,8 @@ START_TEST(replaced_session_answers_the_new_one_first)
 	fake_login(fake, FAKE_A, "alice", "home");
 	ck_assert_str_eq(fake_send(fake, "<iq type='set' id='a3' sto='localhost' sfrom='" FAKE_B "'>" AUTH
 	    "<username>alice</username><password>pw</password><resource>home</resource></query></iq>"),
-	    "<iq sto='" FAKE_B "' sfrom='alice@localhost/home' type='result' id='a3'/>" BARE_510(FAKE_A, "alice@localhost/home"));
+	    "<iq sto='" FAKE_B "' sfrom='alice@localhost/home' type='result' id='a3'/>" BARE_510(FAKE_A,
+	    "alice@localhost/home"));
 	ck_assert_uint_eq(fake->sd.sessions.by_address.count, 1);
 	/* The old client's 510 comes late and must not end the new session. */
 	fake_send(fake, BARE_510("alice@localhost/home", FAKE_A));
@@ -262,16 +271,19 @@ START_TEST(unknown_session_gets_its_packet_back)
 {
 	fake_register(fake, "alice");
 	fake_login(fake, FAKE_A, "alice", "home");
-	ck_assert_str_eq(fake_send(fake, "<message to='bob@localhost' type='chat' id='m3' sto='alice@localhost/nosuch' sfrom='"
+	ck_assert_str_eq(fake_send(fake, "<message to='bob@localhost' type='chat' id='m3' "
+	    "sto='alice@localhost/nosuch' sfrom='"
 	    FAKE_C "'><body>x</body></message>"), "<message sto='" FAKE_C "' sfrom='alice@localhost/nosuch' "
-	    "to='bob@localhost' type='error' id='m3'><body>x</body><error code='510' type='chat'>Disconnected</error></message>");
+	    "to='bob@localhost' type='error' id='m3'><body>x</body><error code='510' type='chat'>"
+	    "Disconnected</error></message>");
 	/* Of another client. */
 	ck_assert_str_eq(fake_send(fake, "<message to='bob@localhost' sto='alice@localhost/home' sfrom='" FAKE_C
 	    "'><body>x</body></message>"), "<message sto='" FAKE_C "' sfrom='alice@localhost/home' to='bob@localhost' "
 	    "type='error'><body>x</body><error code='510'>Disconnected</error></message>");
 	ck_assert_str_eq(fake_send(fake, "<presence sto='alice@localhost/home' sfrom='" FAKE_C "'/>"),
 	    BARE_510(FAKE_C, "alice@localhost/home"));
-	ck_assert_str_eq(fake_send(fake, "<iq from='eve@x' type='get' sto='alice@localhost/home' sfrom='" FAKE_C "'><a/></iq>"),
+	ck_assert_str_eq(fake_send(fake, "<iq from='eve@x' type='get' sto='alice@localhost/home' sfrom='" FAKE_C "'>"
+	    "<a/></iq>"),
 	    BARE_510(FAKE_C, "alice@localhost/home"));
 	/* A 510 is never answered with one. */
 	ck_assert_str_eq(fake_send(fake, BARE_510("alice@localhost/nosuch", FAKE_C)), "");
@@ -321,7 +333,8 @@ START_TEST(account_is_changed_and_removed_by_its_owner)
 	answer = fake_send(fake, "<iq type='set' id='a' sto='localhost' sfrom='" FAKE_C "'>" AUTH
 	    "<username>alice</username><password>pw</password><resource>r</resource></query></iq>");
 	ck_has(answer, "code='401'");
-	answer = fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='set' id='3'", REGISTER "<remove/></query>");
+	answer = fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='set' id='3'",
+	    REGISTER "<remove/></query>");
 	ck_assert_ptr_eq(strstr(answer, "<iq sto='" FAKE_A "' sfrom='alice@localhost' type='result' id='3'"), answer);
 	ck_has(answer, BARE_510(FAKE_A, "alice@localhost/home"));
 	ck_has(answer, BARE_510(FAKE_B, "alice@localhost/work"));
@@ -373,7 +386,8 @@ START_TEST(admin_cannot_be_forged)
 	}
 	fake_register(fake, "alice");
 	fake_login(fake, FAKE_A, "alice", "home");
-	answer = fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='set' id='x' to='localhost' from='foo-sockets'",
+	answer = fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq",
+	    "type='set' id='x' to='localhost' from='foo-sockets'",
 	    "<user xmlns='urn:x-c2sd:admin:0' action='add' name='eve' password='pw'/>");
 	ck_has(answer, "code='503'");
 	ck_assert_str_eq(fake_send(fake, ADMIN("action='list'")), ADMIN_DONE
@@ -383,13 +397,13 @@ END_TEST
 
 #define CONVERSATION \
 	"<iq type='set' id='r2' sto='localhost' sfrom='" FAKE_A "'>" REGISTER "<username>alice</username>" \
-	"<password>p&lt;w</password></query></iq>\n<iq type='set' id='r3' sto='localhost' sfrom='" FAKE_B "'>" REGISTER \
-	"<username>bob</username><password>pw</password></query></iq>" \
+	"<password>p&lt;w</password></query></iq>\n" \
+	"<iq type='set' id='r3' sto='localhost' sfrom='" FAKE_B "'>" REGISTER "<username>bob</username><password>pw</password></query></iq>" \
 	"<message to='bob@localhost' sto='alice@localhost/h' sfrom='" FAKE_A "'/>" \
 	"<iq type='set' id='a' sto='localhost' sfrom='" FAKE_A "'>" AUTH "<username>alice</username>" \
 	"<password>p&lt;w</password><resource>h</resource></query></iq> " \
-	"<message to='bob@localhost' type='chat' sto='alice@localhost/h' sfrom='" FAKE_A "'><body>\xc3\xa9 &amp; <!-- > -->" \
-	"<![CDATA[]]x>]]></body><x xmlns:p='q' p:y='\">'/></message>" \
+	"<message to='bob@localhost' type='chat' sto='alice@localhost/h' sfrom='" FAKE_A "'>" \
+	"<body>\xc3\xa9 &amp; <!-- > --><![CDATA[]]x>]]></body><x xmlns:p='q' p:y='\">'/></message>" \
 	"<iq type='set' id='a' sto='localhost' sfrom='" FAKE_B "'>" AUTH "<username>bob</username>" \
 	"<password>pw</password><resource>w</resource></query></iq><presence sto='bob@localhost/w' sfrom='" FAKE_B "'/>"
 
@@ -401,7 +415,8 @@ START_TEST(input_cut_anywhere_gives_the_same_output)
 
 	buffer_append_string(&whole, fake_send(fake, text));
 	buffer_append(&whole, "", 1);
-	ck_has((const char *)buffer_bytes(&whole), "<body>\xc3\xa9 &amp; ]]x&gt;</body><x xmlns:p='q' p:y='&quot;&gt;'/><delay");
+	ck_has((const char *)buffer_bytes(&whole), "<body>\xc3\xa9 &amp; ]]x&gt;</body><x xmlns:p='q' "
+	    "p:y='&quot;&gt;'/><delay");
 	for (size_t cut = 1; cut < sizeof text - 1; cut += 3) {
 		struct fake *other = fake_new("");
 		struct buffer both = { 0 };
@@ -476,7 +491,8 @@ START_TEST(element_too_deep_is_refused_alone)
 	for (int i = 0; i < 5000; i++)
 		buffer_append_string(&text, "</x>");
 	buffer_append(&text, "", 1);
-	answer = fake_sendf(fake, "<message id='deep' to='alice@localhost' sto='alice@localhost/home' sfrom='" FAKE_A "'>");
+	answer = fake_sendf(fake, "<message id='deep' to='alice@localhost' sto='alice@localhost/home' "
+	    "sfrom='" FAKE_A "'>");
 	ck_assert_str_eq(answer, "");
 	fake_send(fake, (const char *)buffer_bytes(&text));
 	answer = fake_send(fake, "</message>");
@@ -514,7 +530,8 @@ START_TEST(full_database_is_said)
 	fake_login(fake, FAKE_A, "alice", "home");
 	memset(body, 'x', sizeof body - 1);
 	database_fill();
-	buffer_append_format(&turn, "<iq type='get' id='before' sto='alice@localhost/home' sfrom='%s'><ping xmlns='urn:xmpp:ping'/></iq>"
+	buffer_append_format(&turn, "<iq type='get' id='before' sto='alice@localhost/home' sfrom='%s'><ping "
+	    "xmlns='urn:xmpp:ping'/></iq>"
 	    "<message id='m1' to='bob@localhost' sto='alice@localhost/home' sfrom='%s'><body>small</body></message>"
 	    "<message id='m2' to='bob@localhost' sto='alice@localhost/home' sfrom='%s'><body>%s</body></message>"
 	    "<iq type='get' id='after' sto='alice@localhost/home' sfrom='%s'><ping xmlns='urn:xmpp:ping'/></iq>",
@@ -528,7 +545,8 @@ START_TEST(full_database_is_said)
 	ck_assert(strstr(answer, "id='m2'") < strstr(answer, "id='after'"));
 	ck_assert_uint_eq(fake_count(answer, "type='result'"), 2);
 	sqlite3_exec(fake->sd.store.db, "PRAGMA max_page_count = 100000", NULL, NULL, NULL);
-	ck_assert_str_eq(fake_stanza(fake, FAKE_A, "alice@localhost/home", "message", "to='bob@localhost'", "<body>again</body>"), "");
+	ck_assert_str_eq(fake_stanza(fake, FAKE_A, "alice@localhost/home", "message", "to='bob@localhost'",
+	    "<body>again</body>"), "");
 	fake_login(fake, FAKE_B, "bob", "w");
 	answer = fake_stanza(fake, FAKE_B, "bob@localhost/w", "presence", "", "");
 	ck_has(answer, "again");

@@ -180,7 +180,8 @@ START_TEST(offline_messages_wait_and_come_in_order)
 	fake_available(fake, FAKE_B, BOB, -1);
 	ck_assert_int_eq(offline_count(), 3);
 	answer = fake_stanza(fake, FAKE_B, BOB, "presence", "", "");
-	ck_has(answer, "<message sto='" FAKE_B "' sfrom='bob@localhost' to='bob@localhost' type='chat' id='1' from='" ALICE
+	ck_has(answer, "<message sto='" FAKE_B "' sfrom='bob@localhost' to='bob@localhost' type='chat' id='1' "
+	    "from='" ALICE
 	    "'><body>one</body>" STAMPS "</message>"
 	    "<message sto='" FAKE_B "' sfrom='bob@localhost' to='bob@localhost/gone' id='2' from='" ALICE
 	    "'><body>t&amp;wo</body>" STAMPS "</message><message sto='" FAKE_B "'");
@@ -197,7 +198,8 @@ START_TEST(many_offline_messages_come_in_pages)
 	fake_register(roomy, "alice");
 	fake_login(roomy, FAKE_A, "alice", "home");
 	for (int i = 0; i < 250; i++)
-		fake_sendf(roomy, "<message to='alice@localhost' sto='" ALICE "' sfrom='" FAKE_A "'><body>(%d)</body></message>", i);
+		fake_sendf(roomy, "<message to='alice@localhost' sto='" ALICE "' sfrom='" FAKE_A "'><body>"
+		    "(%d)</body></message>", i);
 	answer = fake_stanza(roomy, FAKE_A, ALICE, "presence", "", "");
 	ck_assert_uint_eq(fake_count(answer, "<message"), 250);
 	ck_assert(strstr(answer, "(0)") < strstr(answer, "(100)"));
@@ -208,7 +210,8 @@ END_TEST
 
 START_TEST(typing_is_not_kept)
 {
-	alice_says("to='bob@localhost' type='chat'", "<composing xmlns='http://jabber.org/protocol/chatstates'/><thread>t</thread>");
+	alice_says("to='bob@localhost' type='chat'", "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
+	    "<thread>t</thread>");
 	alice_says("to='bob@localhost' type='chat'", "<body>x</body><no-store xmlns='urn:xmpp:hints'/>");
 	alice_says("to='bob@localhost' type='chat'", "");
 	ck_assert_int_eq(offline_count(), 0);
@@ -222,7 +225,8 @@ START_TEST(stamps_in_our_name_cannot_be_forged)
 	const char *answer;
 
 	alice_says("to='bob@localhost'", "<body>x</body><delay xmlns='urn:xmpp:delay' from='localhost' "
-	    "stamp='1999-01-01T00:00:00Z'/><delay xmlns='urn:xmpp:delay' from='room@muc' stamp='2001-01-01T00:00:00Z'/>");
+	    "stamp='1999-01-01T00:00:00Z'/><delay xmlns='urn:xmpp:delay' from='room@muc' "
+	    "stamp='2001-01-01T00:00:00Z'/>");
 	fake_login(fake, FAKE_B, "bob", "work");
 	answer = fake_stanza(fake, FAKE_B, BOB, "presence", "", "");
 	ck_has_not(answer, "1999");
@@ -238,13 +242,15 @@ START_TEST(bounced_message_is_kept_with_its_type)
 
 	fake_login(fake, FAKE_B, "bob", "work");
 	fake_available(fake, FAKE_B, BOB, 0);
-	ck_assert_str_eq(fake_send(fake, "<message type='error' sto='" BOB "' sfrom='" FAKE_B "'><error code='510'>Disconnected</error></message>"
+	ck_assert_str_eq(fake_send(fake, "<message type='error' sto='" BOB "' sfrom='" FAKE_B "'><error code='510'>"
+	    "Disconnected</error></message>"
 	    "<message to='" BOB "' from='" ALICE "' type='error' id='m5' sto='bob@localhost' sfrom='" FAKE_B "'>"
 	    "<body>will bounce 2</body><error code='510' type='chat'>Disconnected</error></message>"), "");
 	ck_assert_int_eq(offline_count(), 1);
 	fake_login(fake, FAKE_C, "bob", "work");
 	answer = fake_stanza(fake, FAKE_C, BOB, "presence", "", "");
-	ck_has(answer, "<message sto='" FAKE_C "' sfrom='bob@localhost' to='" BOB "' from='" ALICE "' type='chat' id='m5'>"
+	ck_has(answer, "<message sto='" FAKE_C "' sfrom='bob@localhost' to='" BOB "' from='" ALICE "' type='chat' "
+	    "id='m5'>"
 	    "<body>will bounce 2</body>" STAMPS "</message>");
 	/* And back again: stored once more, stamped only once. */
 	fake->sd.clock = clock_later;
@@ -260,7 +266,8 @@ END_TEST
 
 START_TEST(bounced_message_goes_to_another_client_never_the_same)
 {
-	const char *bounce = "<message to='bob@localhost' from='" ALICE "' type='error' id='m' sto='bob@localhost' sfrom='" FAKE_B "'>"
+	const char *bounce = "<message to='bob@localhost' from='" ALICE "' type='error' id='m' sto='bob@localhost' "
+	    "sfrom='" FAKE_B "'>"
 	    "<body>x</body><error code='510'>Disconnected</error></message>";
 	const char *answer;
 
@@ -273,7 +280,8 @@ START_TEST(bounced_message_goes_to_another_client_never_the_same)
 	fake_available(fake, FAKE_C, "bob@localhost/phone", 1);
 	ck_assert_int_eq(offline_count(), 0);
 	answer = fake_send(fake, bounce);
-	ck_assert_str_eq(answer, "<message sto='" FAKE_C "' sfrom='bob@localhost' to='bob@localhost' from='" ALICE "' id='m'>"
+	ck_assert_str_eq(answer, "<message sto='" FAKE_C "' sfrom='bob@localhost' to='bob@localhost' "
+	    "from='" ALICE "' id='m'>"
 	    "<body>x</body></message>");
 }
 END_TEST
@@ -281,12 +289,16 @@ END_TEST
 START_TEST(bounced_packets_that_are_nothing_to_keep)
 {
 	static const char *const cases[] = {
-		"<presence from='alice@localhost/home' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><error code='510'/></presence>",
-		"<message from='alice@localhost/home' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><body>x</body>"
+		"<presence from='alice@localhost/home' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><error "
+		    "code='510'/></presence>",
+		"<message from='alice@localhost/home' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><body>"
+		    "x</body>"
 		"<error code='404'/><error code='510' type='error'/></message>",
-		"<message from='alice@localhost/home' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><body>x</body>"
+		"<message from='alice@localhost/home' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><body>"
+		    "x</body>"
 		"<error code='510' type='headline'/></message>",
-		"<iq from='alice@localhost/home' id='q' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><query xmlns='q'/>"
+		"<iq from='alice@localhost/home' id='q' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><query "
+		    "xmlns='q'/>"
 		"<error code='510' type='result'/></iq>",
 		"<iq id='push-1' type='error' sto='bob@localhost' sfrom='" FAKE_B "'><query xmlns='jabber:iq:roster'/>"
 		"<error code='510' type='set'/></iq>",
@@ -301,13 +313,16 @@ END_TEST
 
 START_TEST(bounced_question_is_answered_with_an_error)
 {
-	const char *answer = fake_send(fake, "<iq from='" ALICE "' to='" BOB "' id='q' type='error' sto='bob@localhost' sfrom='" FAKE_B
+	const char *answer = fake_send(fake, "<iq from='" ALICE "' to='" BOB "' id='q' type='error' "
+	    "sto='bob@localhost' sfrom='" FAKE_B
 	    "'><query xmlns='q'/><error code='510' type='get'>Disconnected</error></iq>");
 
-	ck_assert_str_eq(answer, "<iq sto='" FAKE_A "' sfrom='alice@localhost' type='error' id='q' to='" ALICE "' from='" BOB "'>"
+	ck_assert_str_eq(answer, "<iq sto='" FAKE_A "' sfrom='alice@localhost' type='error' id='q' to='" ALICE "' "
+	    "from='" BOB "'>"
 	    "<query xmlns='q'/><error code='503' type='cancel'>"
 	    "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>");
-	answer = fake_send(fake, "<message from='" ALICE "' to='" BOB "' id='q' type='error' sto='bob@localhost' sfrom='" FAKE_B
+	answer = fake_send(fake, "<message from='" ALICE "' to='" BOB "' id='q' type='error' sto='bob@localhost' "
+	    "sfrom='" FAKE_B
 	    "'><body>x</body><error code='510' type='groupchat'>Disconnected</error></message>");
 	ck_has(answer, "code='503'");
 }
@@ -318,7 +333,8 @@ START_TEST(question_to_another_client_is_passed_on)
 	fake_login(fake, FAKE_B, "bob", "work");
 	ck_assert_str_eq(alice_asks("type='get' id='q' to='" BOB "'", "<query xmlns='x'/>"), "<iq sto='" FAKE_B
 	    "' sfrom='bob@localhost' type='get' id='q' to='" BOB "' from='" ALICE "'><query xmlns='x'/></iq>");
-	ck_assert_str_eq(fake_stanza(fake, FAKE_B, BOB, "iq", "type='result' id='q' to='" ALICE "'", ""), "<iq sto='" FAKE_A
+	ck_assert_str_eq(fake_stanza(fake, FAKE_B, BOB, "iq", "type='result' id='q' to='" ALICE "'", ""),
+	    "<iq sto='" FAKE_A
 	    "' sfrom='alice@localhost' type='result' id='q' to='" ALICE "' from='" BOB "'/>");
 }
 END_TEST
@@ -333,22 +349,26 @@ START_TEST(question_has_its_answer)
 		{ "type='get'", "<ping xmlns='urn:xmpp:ping'/>", "type='result'" },
 		{ "type='set'", "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>", "type='result'" },
 		{ "type='get' to='localhost'", "<query xmlns='jabber:iq:version'/>", "<name>c2sd</name><version>" },
-		{ "type='get' to='localhost'", "<time xmlns='urn:xmpp:time'/>", "<utc>2026-11-21T12:00:00Z</utc><tzo>+00:00</tzo>" },
-		{ "type='get' to='localhost'", "<query xmlns='jabber:iq:time'/>", "<utc>20261121T12:00:00</utc><tz>UTC</tz>" },
+		{ "type='get' to='localhost'", "<time xmlns='urn:xmpp:time'/>",
+		  "<utc>2026-11-21T12:00:00Z</utc><tzo>+00:00</tzo>" },
+		{ "type='get' to='localhost'", "<query xmlns='jabber:iq:time'/>",
+		  "<utc>20261121T12:00:00</utc><tz>UTC</tz>" },
 		{ "type='get' to='localhost'", "<query xmlns='http://jabber.org/protocol/disco#info'/>",
 		  "<identity category='server' type='im' name='c2sd'/>" },
 		{ "type='get' to='alice@localhost'", "<query xmlns='http://jabber.org/protocol/disco#info'/>",
 		  "<identity category='account' type='registered'/>" },
 		{ "type='get' to='localhost'", "<query xmlns='http://jabber.org/protocol/disco#items'/>",
 		  "<query xmlns='http://jabber.org/protocol/disco#items'/>" },
-		{ "type='get' to='localhost'", "<query node='x' xmlns='http://jabber.org/protocol/disco#items'/>", "code='404'" },
+		{ "type='get' to='localhost'", "<query node='x' xmlns='http://jabber.org/protocol/disco#items'/>",
+		  "code='404'" },
 		{ "type='set' to='localhost'", "<query xmlns='jabber:iq:version'/>", "code='405'" },
 		{ "type='get' to='localhost'", "<query xmlns='jabber:iq:nonsense'/>", "code='503'" },
 		{ "type='get' to='localhost/x'", "<query xmlns='jabber:iq:version'/>", "code='503'" },
 		{ "type='get' to='bob@localhost'", "<query xmlns='jabber:iq:version'/>", "code='503'" },
 		{ "type='get' to='bob@localhost'", "<query xmlns='jabber:iq:roster'/>", "code='503'" },
 		{ "type='get' to='bob@localhost/gone'", "<query xmlns='jabber:iq:version'/>", "code='503'" },
-		{ "type='get' to='bob@elsewhere.example'", "<query xmlns='jabber:iq:version'/>", "<remote-server-not-found " },
+		{ "type='get' to='bob@elsewhere.example'", "<query xmlns='jabber:iq:version'/>",
+		  "<remote-server-not-found " },
 		{ "type='get' to='b ob@localhost'", "<query xmlns='jabber:iq:version'/>", "<jid-malformed " },
 		{ "type='get'", "", "code='400'" },
 		{ "type='get'", "<a/><b/>", "code='400'" },
@@ -390,14 +410,18 @@ START_TEST(private_storage_keeps_what_it_got)
 {
 	const char *answer;
 
-	answer = alice_asks("type='get' id='1'", "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>");
+	answer = alice_asks("type='get' id='1'", "<query xmlns='jabber:iq:private'><storage "
+	    "xmlns='storage:bookmarks'/></query>");
 	ck_has(answer, "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>");
 	answer = alice_asks("type='set' id='2'", "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'>"
 	    "<conference jid='r@c' xml:lang='de'>\xc3\xa9</conference></storage></query>");
 	ck_has(answer, "type='result'");
-	answer = alice_asks("type='get' id='3'", "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>");
-	ck_has(answer, "<storage xmlns='storage:bookmarks'><conference jid='r@c' xml:lang='de'>\xc3\xa9</conference></storage>");
-	ck_has(alice_asks("type='set' id='4'", "<query xmlns='jabber:iq:private'><vCard xmlns='vcard-temp'/></query>"), "code='406'");
+	answer = alice_asks("type='get' id='3'", "<query xmlns='jabber:iq:private'><storage "
+	    "xmlns='storage:bookmarks'/></query>");
+	ck_has(answer, "<storage xmlns='storage:bookmarks'><conference jid='r@c' xml:lang='de'>\xc3\xa9</conference>"
+	    "</storage>");
+	ck_has(alice_asks("type='set' id='4'", "<query xmlns='jabber:iq:private'><vCard xmlns='vcard-temp'/>"
+	    "</query>"), "code='406'");
 	ck_has(alice_asks("type='set' id='5'", "<query xmlns='jabber:iq:private'/>"), "code='400'");
 }
 END_TEST
@@ -406,10 +430,13 @@ START_TEST(visiting_card_is_read_by_others_and_written_by_none)
 {
 	fake_login(fake, FAKE_B, "bob", "work");
 	ck_has(alice_asks("type='get' id='1'", "<vCard xmlns='vcard-temp'/>"), "<vCard xmlns='vcard-temp'/>");
-	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='get' id='2' to='alice@localhost'", "<vCard xmlns='vcard-temp'/>"), "code='503'");
+	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='get' id='2' to='alice@localhost'",
+	    "<vCard xmlns='vcard-temp'/>"), "code='503'");
 	ck_has(alice_asks("type='set' id='3'", "<vCard xmlns='vcard-temp'><FN>Alice</FN></vCard>"), "type='result'");
-	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='get' id='4' to='alice@localhost'", "<vCard xmlns='vcard-temp'/>"), "<FN>Alice</FN>");
-	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='set' id='5' to='alice@localhost'", "<vCard xmlns='vcard-temp'/>"), "code='405'");
+	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='get' id='4' to='alice@localhost'",
+	    "<vCard xmlns='vcard-temp'/>"), "<FN>Alice</FN>");
+	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='set' id='5' to='alice@localhost'",
+	    "<vCard xmlns='vcard-temp'/>"), "code='405'");
 }
 END_TEST
 

@@ -170,13 +170,15 @@ struct transition {
 static const struct transition outbound[] = {
 	{ SUBSCRIBE, NONE, OUT, true }, { SUBSCRIBE, OUT, OUT, true }, { SUBSCRIBE, IN, OUT | IN, true },
 	{ SUBSCRIBE, OUT | IN, OUT | IN, true }, { SUBSCRIBE, TO, TO, true }, { SUBSCRIBE, TO | IN, TO | IN, true },
-	{ SUBSCRIBE, FROM, FROM | OUT, true }, { SUBSCRIBE, FROM | OUT, FROM | OUT, true }, { SUBSCRIBE, BOTH, BOTH, true },
+	{ SUBSCRIBE, FROM, FROM | OUT, true }, { SUBSCRIBE, FROM | OUT, FROM | OUT, true }, { SUBSCRIBE, BOTH, BOTH,
+	  true },
 	{ UNSUBSCRIBE, NONE, NONE, true }, { UNSUBSCRIBE, OUT, NONE, true }, { UNSUBSCRIBE, IN, IN, true },
 	{ UNSUBSCRIBE, OUT | IN, IN, true }, { UNSUBSCRIBE, TO, NONE, true }, { UNSUBSCRIBE, TO | IN, IN, true },
 	{ UNSUBSCRIBE, FROM, FROM, true }, { UNSUBSCRIBE, FROM | OUT, FROM, true }, { UNSUBSCRIBE, BOTH, FROM, true },
 	{ SUBSCRIBED, NONE, NONE, false }, { SUBSCRIBED, OUT, OUT, false }, { SUBSCRIBED, IN, FROM, true },
 	{ SUBSCRIBED, OUT | IN, FROM | OUT, true }, { SUBSCRIBED, TO, TO, false }, { SUBSCRIBED, TO | IN, BOTH, true },
-	{ SUBSCRIBED, FROM, FROM, false }, { SUBSCRIBED, FROM | OUT, FROM | OUT, false }, { SUBSCRIBED, BOTH, BOTH, false },
+	{ SUBSCRIBED, FROM, FROM, false }, { SUBSCRIBED, FROM | OUT, FROM | OUT, false }, { SUBSCRIBED, BOTH, BOTH,
+	  false },
 	{ UNSUBSCRIBED, NONE, NONE, false }, { UNSUBSCRIBED, OUT, OUT, false }, { UNSUBSCRIBED, IN, NONE, true },
 	{ UNSUBSCRIBED, OUT | IN, OUT, true }, { UNSUBSCRIBED, TO, TO, false }, { UNSUBSCRIBED, TO | IN, TO, true },
 	{ UNSUBSCRIBED, FROM, NONE, true }, { UNSUBSCRIBED, FROM | OUT, OUT, true }, { UNSUBSCRIBED, BOTH, TO, true },
@@ -184,8 +186,10 @@ static const struct transition outbound[] = {
 
 static const struct transition inbound[] = {
 	{ SUBSCRIBE, NONE, IN, true }, { SUBSCRIBE, OUT, OUT | IN, true }, { SUBSCRIBE, IN, IN, false },
-	{ SUBSCRIBE, OUT | IN, OUT | IN, false }, { SUBSCRIBE, TO, TO | IN, true }, { SUBSCRIBE, TO | IN, TO | IN, false },
-	{ SUBSCRIBE, FROM, FROM, false }, { SUBSCRIBE, FROM | OUT, FROM | OUT, false }, { SUBSCRIBE, BOTH, BOTH, false },
+	{ SUBSCRIBE, OUT | IN, OUT | IN, false }, { SUBSCRIBE, TO, TO | IN, true }, { SUBSCRIBE, TO | IN, TO | IN,
+	  false },
+	{ SUBSCRIBE, FROM, FROM, false }, { SUBSCRIBE, FROM | OUT, FROM | OUT, false }, { SUBSCRIBE, BOTH, BOTH,
+	  false },
 	{ UNSUBSCRIBE, NONE, NONE, false }, { UNSUBSCRIBE, OUT, OUT, false }, { UNSUBSCRIBE, IN, NONE, true },
 	{ UNSUBSCRIBE, OUT | IN, OUT, true }, { UNSUBSCRIBE, TO, TO, false }, { UNSUBSCRIBE, TO | IN, TO, true },
 	{ UNSUBSCRIBE, FROM, NONE, true }, { UNSUBSCRIBE, FROM | OUT, OUT, true }, { UNSUBSCRIBE, BOTH, TO, true },
@@ -194,7 +198,8 @@ static const struct transition inbound[] = {
 	{ SUBSCRIBED, FROM, FROM, false }, { SUBSCRIBED, FROM | OUT, BOTH, true }, { SUBSCRIBED, BOTH, BOTH, false },
 	{ UNSUBSCRIBED, NONE, NONE, false }, { UNSUBSCRIBED, OUT, NONE, true }, { UNSUBSCRIBED, IN, IN, false },
 	{ UNSUBSCRIBED, OUT | IN, IN, true }, { UNSUBSCRIBED, TO, NONE, true }, { UNSUBSCRIBED, TO | IN, IN, true },
-	{ UNSUBSCRIBED, FROM, FROM, false }, { UNSUBSCRIBED, FROM | OUT, FROM, true }, { UNSUBSCRIBED, BOTH, FROM, true },
+	{ UNSUBSCRIBED, FROM, FROM, false }, { UNSUBSCRIBED, FROM | OUT, FROM, true }, { UNSUBSCRIBED, BOTH, FROM,
+	  true },
 };
 
 START_TEST(subscription_follows_appendix_a)

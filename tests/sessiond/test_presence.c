@@ -75,11 +75,13 @@ START_TEST(roster_set_is_answered_pushed_and_kept)
 
 	fake_login(fake, FAKE_C, "alice", "quiet");
 	alice_roster("type='get' id='1'", "");
-	answer = alice_roster("type='set' id='2'", "<item jid='Bob@Localhost' name='B&amp;b' ask='subscribe' subscription='both'>"
+	answer = alice_roster("type='set' id='2'", "<item jid='Bob@Localhost' name='B&amp;b' ask='subscribe' "
+	    "subscription='both'>"
 	    "<group>Friends</group><group>Work</group></item>");
 	ck_assert_str_eq(answer, "<iq " TO_A " type='result' id='2' to='" ALICE "'/>"
 	    "<iq " TO_A " type='set' id='push-1' to='" ALICE "'>" ROSTER
-	    "<item jid='bob@localhost' name='B&amp;b' subscription='none'><group>Friends</group><group>Work</group></item></query></iq>");
+	    "<item jid='bob@localhost' name='B&amp;b' subscription='none'><group>Friends</group><group>Work</group>"
+	    "</item></query></iq>");
 	ck_has(alice_roster("type='get' id='3'", ""), "<item jid='bob@localhost' name='B&amp;b' subscription='none'>"
 	    "<group>Friends</group><group>Work</group></item>");
 	answer = alice_roster("type='set' id='4'", "<item jid='bob@localhost'/>");
@@ -126,14 +128,17 @@ START_TEST(subscription_from_the_first_word_to_the_last)
 	answer = alice_is("type='subscribe' to='bob@localhost/ignored' id='s1'", "<status>please</status>");
 	ck_assert_str_eq(answer, "<iq " TO_A " type='set' id='push-1' to='" ALICE "'>" ROSTER
 	    "<item jid='bob@localhost' subscription='none' ask='subscribe'/></query></iq>"
-	    "<presence " TO_B " to='bob@localhost' type='subscribe' id='s1' from='alice@localhost'><status>please</status></presence>");
+	    "<presence " TO_B " to='bob@localhost' type='subscribe' id='s1' from='alice@localhost'><status>"
+	    "please</status></presence>");
 	/* Who only waits for an answer is not in the contact's roster, and asking again changes nothing. */
-	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='get' id='2'", ROSTER "</query>"), "<query xmlns='jabber:iq:roster'/>");
+	ck_has(fake_stanza(fake, FAKE_B, BOB, "iq", "type='get' id='2'", ROSTER "</query>"),
+	    "<query xmlns='jabber:iq:roster'/>");
 	ck_assert_str_eq(alice_is("type='subscribe' to='bob@localhost'", ""), "");
 	answer = bob_is("type='subscribed' to='alice@localhost'", "");
 	ck_assert_str_eq(answer, "<iq " TO_B " type='set' id='push-2' to='" BOB "'>" ROSTER
 	    "<item jid='alice@localhost' subscription='from'/></query></iq>"
-	    "<iq " TO_A " type='set' id='push-3' to='" ALICE "'>" ROSTER "<item jid='bob@localhost' subscription='to'/></query></iq>"
+	    "<iq " TO_A " type='set' id='push-3' to='" ALICE "'>" ROSTER "<item jid='bob@localhost' "
+	    "subscription='to'/></query></iq>"
 	    "<presence " TO_A " to='alice@localhost' type='subscribed' from='bob@localhost'/>");
 	/* Alice is not available: bob's presence comes when she is. */
 	answer = alice_is("", "");
@@ -166,7 +171,8 @@ START_TEST(request_waits_for_the_contact)
 	ck_assert_str_eq(alice_is("type='subscribe' to='bob@localhost'", "<status>&lt;hi></status>"), "");
 	for (int i = 0; i < 2; i++) {
 		answer = bob_is("", "");
-		ck_has(answer, "<presence " TO_B " to='bob@localhost' type='subscribe' from='alice@localhost'><status>&lt;hi&gt;</status></presence>");
+		ck_has(answer, "<presence " TO_B " to='bob@localhost' type='subscribe' from='alice@localhost'>"
+		    "<status>&lt;hi&gt;</status></presence>");
 		bob_is("type='unavailable'", "");
 	}
 	bob_is("type='unsubscribed' to='alice@localhost'", "");
@@ -183,7 +189,8 @@ START_TEST(request_to_who_agreed_before_is_answered_for_him)
 	alice_is("", "");
 	bob_is("", "");
 	/* Alice's side forgets, bob's does not. */
-	sqlite3_exec(fake->sd.store.db, "UPDATE roster SET state = 2 WHERE account = 'alice@localhost'", NULL, NULL, NULL);
+	sqlite3_exec(fake->sd.store.db, "UPDATE roster SET state = 2 WHERE account = 'alice@localhost'", NULL, NULL,
+	    NULL);
 	answer = alice_is("type='subscribe' to='bob@localhost'", "");
 	ck_has_not(answer, "type='subscribe' ");
 	ck_has(answer, "<presence " TO_A " to='alice@localhost' type='subscribed' from='bob@localhost'/>");
@@ -210,7 +217,8 @@ START_TEST(presence_goes_to_subscribers_and_oneself)
 	const char *answer;
 
 	become_friends();
-	ck_assert_str_eq(alice_is("id='p'", "<show>chat</show>"), "<presence " TO_A " to='alice@localhost' id='p' from='" ALICE
+	ck_assert_str_eq(alice_is("id='p'", "<show>chat</show>"),
+	    "<presence " TO_A " to='alice@localhost' id='p' from='" ALICE
 	    "'><show>chat</show></presence>");
 	answer = bob_is("", "");
 	ck_has(answer, "<presence " TO_A " to='alice@localhost' from='" BOB "'/>");
@@ -220,12 +228,15 @@ START_TEST(presence_goes_to_subscribers_and_oneself)
 	ck_has_not(answer, "from='" BOB "'");
 	fake_login(fake, FAKE_C, "alice", "phone");
 	answer = fake_stanza(fake, FAKE_C, "alice@localhost/phone", "presence", "", "");
-	ck_has(answer, "<presence sto='" FAKE_C "' sfrom='alice@localhost' to='alice@localhost' from='" ALICE "'><show>away</show></presence>");
+	ck_has(answer, "<presence sto='" FAKE_C "' sfrom='alice@localhost' to='alice@localhost' from='" ALICE "'>"
+	    "<show>away</show></presence>");
 	ck_has(answer, "<presence " TO_A " to='alice@localhost' from='alice@localhost/phone'/>");
 	ck_has(answer, "<presence " TO_B " to='bob@localhost' from='alice@localhost/phone'/>");
 	answer = alice_is("type='unavailable'", "<status>bye</status>");
-	ck_has(answer, "<presence " TO_B " to='bob@localhost' type='unavailable' from='" ALICE "'><status>bye</status></presence>");
-	ck_has(answer, "<presence sto='" FAKE_C "' sfrom='alice@localhost' to='alice@localhost' type='unavailable' from='" ALICE "'>");
+	ck_has(answer, "<presence " TO_B " to='bob@localhost' type='unavailable' from='" ALICE "'><status>"
+	    "bye</status></presence>");
+	ck_has(answer, "<presence sto='" FAKE_C "' sfrom='alice@localhost' to='alice@localhost' type='unavailable' "
+	    "from='" ALICE "'>");
 	ck_assert_str_eq(alice_is("type='unavailable'", ""), "");
 }
 END_TEST
@@ -237,12 +248,15 @@ START_TEST(session_that_ends_takes_its_presence_along)
 	become_friends();
 	alice_is("", "");
 	bob_is("", "");
-	answer = fake_send(fake, "<message type='error' sto='" ALICE "' sfrom='" FAKE_A "'><error code='510'>Disconnected</error></message>");
-	ck_assert_str_eq(answer, "<presence " TO_B " to='bob@localhost' type='unavailable' from='" ALICE "'><status>Disconnected</status></presence>");
+	answer = fake_send(fake, "<message type='error' sto='" ALICE "' sfrom='" FAKE_A "'><error code='510'>"
+	    "Disconnected</error></message>");
+	ck_assert_str_eq(answer, "<presence " TO_B " to='bob@localhost' type='unavailable' from='" ALICE "'><status>"
+	    "Disconnected</status></presence>");
 	fake_login(fake, FAKE_A, "alice", "home");
 	alice_is("", "");
 	/* Replaced: the old one's end is told too. */
-	answer = fake_send(fake, "<iq type='set' id='a3' sto='localhost' sfrom='" FAKE_C "'><query xmlns='jabber:iq:auth'>"
+	answer = fake_send(fake, "<iq type='set' id='a3' sto='localhost' sfrom='" FAKE_C "'><query "
+	    "xmlns='jabber:iq:auth'>"
 	    "<username>alice</username><password>pw</password><resource>home</resource></query></iq>");
 	ck_has(answer, "<presence " TO_B " to='bob@localhost' type='unavailable' from='" ALICE "'>");
 	ck_assert(strstr(answer, "type='result'") < strstr(answer, "code='510'"));
@@ -273,7 +287,8 @@ START_TEST(long_presence_is_refused)
 	struct buffer text = { 0 };
 	const char *answer;
 
-	buffer_append_format(&text, "<presence sto='" ALICE "' sfrom='" FAKE_A "'><status>%020000d</status></presence>", 0);
+	buffer_append_format(&text, "<presence sto='" ALICE "' sfrom='" FAKE_A "'><status>%020000d</status>"
+	    "</presence>", 0);
 	buffer_append(&text, "", 1);
 	answer = fake_send(fake, (const char *)buffer_bytes(&text));
 	ck_has(answer, "code='406'");
@@ -289,11 +304,14 @@ START_TEST(directed_presence_ends_with_the_session)
 	bob_is("", "");
 	answer = alice_is("to='" BOB "'", "<show>dnd</show>");
 	ck_assert_str_eq(answer, "<presence " TO_B " to='" BOB "' from='" ALICE "'><show>dnd</show></presence>");
-	ck_assert_str_eq(alice_is("to='bob@localhost'", ""), "<presence " TO_B " to='bob@localhost' from='" ALICE "'/>");
+	ck_assert_str_eq(alice_is("to='bob@localhost'", ""), "<presence " TO_B " to='bob@localhost' "
+	    "from='" ALICE "'/>");
 	ck_assert_str_eq(alice_is("to='bob@localhost' type='unavailable'", ""),
 	    "<presence " TO_B " to='bob@localhost' type='unavailable' from='" ALICE "'/>");
-	answer = fake_send(fake, "<message type='error' sto='" ALICE "' sfrom='" FAKE_A "'><error code='510'>Disconnected</error></message>");
-	ck_assert_str_eq(answer, "<presence " TO_B " to='" BOB "' type='unavailable' from='" ALICE "'><status>Disconnected</status></presence>");
+	answer = fake_send(fake, "<message type='error' sto='" ALICE "' sfrom='" FAKE_A "'><error code='510'>"
+	    "Disconnected</error></message>");
+	ck_assert_str_eq(answer, "<presence " TO_B " to='" BOB "' type='unavailable' from='" ALICE "'><status>"
+	    "Disconnected</status></presence>");
 }
 END_TEST
 
@@ -359,7 +377,8 @@ START_TEST(account_that_is_removed_leaves_its_contacts)
 	become_friends();
 	alice_is("", "");
 	bob_is("", "");
-	answer = fake_stanza(fake, FAKE_A, ALICE, "iq", "type='set' id='3'", "<query xmlns='jabber:iq:register'><remove/></query>");
+	answer = fake_stanza(fake, FAKE_A, ALICE, "iq", "type='set' id='3'",
+	    "<query xmlns='jabber:iq:register'><remove/></query>");
 	ck_has(answer, "type='unsubscribed' from='alice@localhost'");
 	ck_has(answer, "<item jid='alice@localhost' subscription='none'/>");
 	ck_has(answer, "<iq " TO_A " type='result' id='3'");

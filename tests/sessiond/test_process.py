@@ -1,100 +1,15 @@
 #!/usr/bin/python3
 """The real process: what it has acknowledged survives kill -9, and how it ends. TAP on standard output."""
-import hashlib
 import os
-import re
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import unittest
 
+from manager import Manager
+
 PROGRAM = sys.argv.pop(1)
-SECRET = 's3cret'
-SECONDS = 20
-
-
-class Manager:
-    """Plays the master: the link on descriptor 3, the settings on descriptor 4."""
-
-    def __init__(self, database, settings=None):
-        self.link, theirs = socket.socketpair()
-        self.link.settimeout(SECONDS)
-        self.text = ''
-        reading, writing = os.pipe()
-        if settings is None:
-            settings = ('host=localhost\nname=foo-sockets\nsecret=%s\ndatabase=%s\nregistration=yes\n'
-                        % (SECRET, database))
-        os.write(writing, settings.encode())
-        os.close(writing)
-
-        def place():
-            link, pipe = os.dup(theirs.fileno()), os.dup(reading)
-            while link < 10 or pipe < 10:
-                link, pipe = os.dup(link), os.dup(pipe)
-            os.dup2(link, 3)
-            os.dup2(pipe, 4)
-
-        self.process = subprocess.Popen([PROGRAM], stderr=subprocess.PIPE, close_fds=False, preexec_fn=place)
-        theirs.close()
-        os.close(reading)
-
-    def send(self, text):
-        self.link.sendall(text.encode())
-
-    def expect(self, pattern):
-        """Read until it is there; what stood before it is gone."""
-        while True:
-            found = re.search(pattern, self.text)
-            if found:
-                self.text = self.text[found.end():]
-                return found
-            more = self.link.recv(65536)
-            if not more:
-                raise AssertionError('no %r in %r' % (pattern, self.text))
-            self.text += more.decode()
-
-    def shake(self, secret=SECRET):
-        self.send("<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>")
-        identity = self.expect(" id='([0-9a-f]+)'").group(1)
-        self.send('<handshake>%s</handshake>' % hashlib.sha1((identity + secret).encode()).hexdigest())
-        return self
-
-    def open(self):
-        self.shake().expect('<handshake/>')
-        return self
-
-    def ask(self, name, fields, client):
-        self.send("<iq type='set' id='q' sto='localhost' sfrom='%s@foo-sockets'><query xmlns='jabber:iq:%s'>%s</query></iq>"
-                  % (client, name, fields))
-        self.expect("<iq [^>]*type='result'[^>]*>")
-
-    def register(self, user, client):
-        self.ask('register', '<username>%s</username><password>pw</password>' % user, client)
-
-    def login(self, user, client):
-        self.ask('auth', '<username>%s</username><password>pw</password><resource>r</resource>' % user, client)
-
-    def stanza(self, user, client, name, attributes, content):
-        self.send("<%s %s sto='%s@localhost/r' sfrom='%s@foo-sockets'>%s</%s>" % (name, attributes, user, client, content, name))
-
-    def ping(self, user, client):
-        """What was sent before it has been handled, and its turn committed."""
-        self.stanza(user, client, 'iq', "type='get' id='ping'", "<ping xmlns='urn:xmpp:ping'/>")
-        self.expect("<iq [^>]*id='ping'[^>]*>")
-
-    def kill(self):
-        self.process.kill()
-        self.end()
-
-    def end(self):
-        """Its exit status."""
-        status = self.process.wait(SECONDS)
-        self.log = self.process.stderr.read().decode()
-        self.process.stderr.close()
-        self.link.close()
-        return status
 
 
 class Process(unittest.TestCase):
@@ -111,7 +26,7 @@ class Process(unittest.TestCase):
                 manager.kill()
 
     def manager(self, settings=None):
-        manager = Manager(self.database, settings)
+        manager = Manager(PROGRAM, self.database, settings)
         self.managers.append(manager)
         return manager
 
@@ -209,8 +124,9 @@ def main():
         test.run(result)
         for _, trace in result.failures + result.errors:
             print('\n'.join('# ' + line for line in trace.splitlines()))
-        print('%s %d - %s' % ('ok' if result.wasSuccessful() else 'not ok', number, test.id().split('.')[-1]), flush=True)
-        failed |= not result.wasSuccessful()
+        good = result.wasSuccessful()
+        print('%s %d - %s' % ('ok' if good else 'not ok', number, test.id().split('.')[-1]), flush=True)
+        failed |= not good
     return 1 if failed else 0
 
 
