@@ -19,13 +19,24 @@ union descriptor_message {
 	char space[CMSG_SPACE(sizeof(int))];
 };
 
+/* A hang-up is told in every turn to who still watches: the owner may take its time with channel_deinit. */
+static void
+descriptor_close(struct channel *channel)
+{
+	int fd = channel->watch.fd;
+
+	watch_remove(channel->loop, &channel->watch);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void
 channel_end(struct channel *channel, enum channel_end end)
 {
 	if (channel->ended)
 		return;
 	channel->ended = true;
-	watch_change(channel->loop, &channel->watch, 0);
+	descriptor_close(channel);
 	channel->on_end(channel, end);
 }
 
@@ -217,7 +228,8 @@ channel_flush(struct channel *channel)
 {
 	uint32_t wanted = EPOLLIN;
 
-	if (channel->ended || timer_is_set(&channel->retry))
+	/* `failed` is the job's to see: what is in there ends in the middle of a frame. */
+	if (channel->ended || channel->out.failed || timer_is_set(&channel->retry))
 		return;
 	while (buffer_length(&channel->out) > 0) {
 		ssize_t length = channel_write(channel);
@@ -265,8 +277,6 @@ channel_init(struct channel *channel, struct loop *loop, int fd, enum contract_s
 void
 channel_deinit(struct channel *channel)
 {
-	int fd = channel->watch.fd;
-
 	if (channel->loop == NULL)
 		return;
 	while (channel->count_in > 0) {
@@ -277,9 +287,7 @@ channel_deinit(struct channel *channel)
 	}
 	job_cancel(channel->loop, &channel->flush);
 	timer_clear(channel->loop, &channel->retry);
-	watch_remove(channel->loop, &channel->watch);
-	if (fd >= 0)
-		close(fd);
+	descriptor_close(channel);
 	buffer_deinit(&channel->in);
 	buffer_deinit(&channel->out);
 	channel->count_out = 0;

@@ -56,7 +56,10 @@ struct channel {
 	 * the callee owns it. The body is valid during the call. A breach that only the callee can see is returned.
 	 */
 	enum contract_breach (*on_frame)(struct channel *channel, const struct frame *frame, int fd);
-	/* Nothing more will come; called once, from the loop. The owner calls channel_deinit. */
+	/*
+	 * Nothing more will come, and the descriptor is closed; called once, from the loop. The owner calls channel_deinit,
+	 * now or later.
+	 */
 	void (*on_end)(struct channel *channel, enum channel_end end);
 	/* What was unsent has shrunk below half of CHANNEL_HIGH after having been above it; may be NULL. */
 	void (*on_drained)(struct channel *channel);

@@ -1,0 +1,120 @@
+#include "tests/ipc/sample.h"
+
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *
+unconst(const char *string)
+{
+	union {
+		const char *read;
+		char *write;
+	} either = { string };
+
+	return either.write;
+}
+
+void
+sample_settings(struct settings *settings)
+{
+	*settings = (struct settings){
+		.worker = 0x01020304,
+		.nonce = unconst("nonce"),
+		.name = unconst("foo-sockets"),
+		.dialect = unconst("sfrom"),
+		.digest = true,
+		.registration = false,
+		.log_level = 2,
+		.limits = { 4096, 10000, 32, 262144, 10001, 101, 102, 60000, 70000, 80000, 90000, 4194304, 55 },
+		.host_count = 2,
+		.hosts = { unconst("foo.com"), unconst("") },
+	};
+}
+
+static void
+settings_body(struct buffer *body)
+{
+	struct settings settings;
+
+	sample_settings(&settings);
+	message_put_settings(body, &settings);
+}
+
+static void
+client_body(struct buffer *body)
+{
+	struct peer peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 };
+
+	message_put_client(body, &peer);
+}
+
+void
+sample_body(struct buffer *body, uint16_t type)
+{
+	const struct worker_counters counters = { 1, 2, 3, 4 };
+
+	if (type == M2W_HELLO || type == W2M_HELLO)
+		message_put_hello(body, CONTRACT_VERSION);
+	else if (type == M2W_SETTINGS)
+		settings_body(body);
+	else if (type == M2W_CLIENT)
+		client_body(body);
+	else if (type == M2W_CLOSE || type == M2W_CLOSE_ALL || type == W2M_ENDED)
+		message_put_reason(body, END_KICKED);
+	else if (type == M2W_PACKET || type == W2M_SETTLED || type == W2M_CONSUMED)
+		message_put_number(body, 4711);
+	else if (type == W2M_PONG)
+		message_put_counters(body, &counters);
+	else if (type == W2M_LOG)
+		message_put_log(body, 1, "a line");
+	if (type == M2W_PACKET || type == W2M_PACKET)
+		buffer_append_string(body, "<presence/>");
+	if (type == W2M_SESSION)
+		buffer_append_string(body, "a@b/c");
+}
+
+void
+sample_frame(struct buffer *frame, uint16_t type)
+{
+	struct buffer body = { 0 };
+	struct frame header = { .type = type, .slot = type, .serial = 1000u + type };
+
+	sample_body(&body, type);
+	header.length = (uint32_t)buffer_length(&body);
+	frame_encode_header(frame, &header);
+	buffer_append(frame, buffer_bytes(&body), buffer_length(&body));
+	buffer_deinit(&body);
+}
+
+enum contract_side
+sample_sender(uint16_t type)
+{
+	return contract_name(type)[0] == 'M' ? CONTRACT_MASTER : CONTRACT_WORKER;
+}
+
+enum contract_phase
+sample_phase(uint16_t type)
+{
+	if (type == M2W_HELLO || type == W2M_HELLO)
+		return PHASE_NEW;
+	if (type == M2W_SETTINGS || type == M2W_PING || type == W2M_READY || type == W2M_PONG || type == W2M_LOG)
+		return PHASE_SETUP;
+	return PHASE_RUNNING;
+}
+
+bool
+sample_limit_descriptors(rlim_t most)
+{
+	struct rlimit limit;
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit) < 0)
+			_exit(1);
+		limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
+		_exit(prlimit(getppid(), RLIMIT_NOFILE, &limit, NULL) < 0 ? 2 : 0);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}

@@ -1,0 +1,361 @@
+/* message: every body there and back; every truncation of it and one byte too many refused. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "tests/dialect/tap.h"
+#include "tests/ipc/sample.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Decoders with one signature: what they decode is thrown away. */
+static bool
+try_hello(const struct frame *frame)
+{
+	uint32_t version;
+
+	return message_get_hello(frame, &version);
+}
+
+static bool
+try_settings(const struct frame *frame)
+{
+	struct settings settings;
+	bool read = message_get_settings(frame, &settings);
+
+	/* Refused, it owns nothing. */
+	if (!read)
+		ck_assert(settings.nonce == NULL && settings.hosts[0] == NULL && settings.host_count == 0);
+	settings_deinit(&settings);
+	return read;
+}
+
+static bool
+try_client(const struct frame *frame)
+{
+	struct peer peer;
+
+	return message_get_client(frame, &peer);
+}
+
+static bool
+try_packet(const struct frame *frame)
+{
+	const uint8_t *bytes;
+	uint64_t number;
+	size_t length;
+
+	return message_get_packet(frame, &number, &bytes, &length);
+}
+
+static bool
+try_reason(const struct frame *frame)
+{
+	enum end_reason reason;
+
+	return message_get_reason(frame, &reason);
+}
+
+static bool
+try_number(const struct frame *frame)
+{
+	uint64_t number;
+
+	return message_get_number(frame, &number);
+}
+
+static bool
+try_counters(const struct frame *frame)
+{
+	struct worker_counters counters;
+
+	return message_get_counters(frame, &counters);
+}
+
+static bool
+try_log(const struct frame *frame)
+{
+	char line[16];
+	uint8_t level;
+
+	return message_get_log(frame, &level, line, sizeof line);
+}
+
+static const struct {
+	uint16_t type;
+	bool (*try)(const struct frame *frame);
+	size_t open;	/* what is behind that many bytes may have any length; 0: nothing may be */
+} bodies[] = {
+	{ M2W_HELLO, try_hello, 0 },
+	{ M2W_SETTINGS, try_settings, 0 },
+	{ M2W_CLIENT, try_client, 0 },
+	{ M2W_PACKET, try_packet, 8 },
+	{ M2W_CLOSE, try_reason, 0 },
+	{ W2M_SETTLED, try_number, 0 },
+	{ W2M_PONG, try_counters, 0 },
+	{ W2M_LOG, try_log, 1 },
+};
+
+/* The first `length` bytes of a body, in memory of exactly that size. */
+static bool
+try_cut(unsigned body, const struct buffer *bytes, size_t length)
+{
+	uint8_t *copy = malloc(length > 0 ? length : 1);
+	struct frame frame = { .type = bodies[body].type, .body = copy, .length = (uint32_t)length };
+	bool read;
+
+	ck_assert_ptr_nonnull(copy);
+	if (length > 0)
+		memcpy(copy, buffer_bytes(bytes), length);
+	read = bodies[body].try(&frame);
+	free(copy);
+	return read;
+}
+
+START_TEST(exactly_its_fields)
+{
+	unsigned body = (unsigned)_i;
+	struct buffer bytes = { 0 };
+	size_t length;
+
+	sample_body(&bytes, bodies[body].type);
+	length = buffer_length(&bytes);
+	ck_assert(try_cut(body, &bytes, length));
+	for (size_t cut = 0; cut < length; cut++)
+		ck_assert_msg(try_cut(body, &bytes, cut) == (bodies[body].open > 0 && cut >= bodies[body].open), "%zu", cut);
+	buffer_append(&bytes, "", 1);
+	ck_assert(try_cut(body, &bytes, length + 1) == (bodies[body].open > 0));
+	buffer_deinit(&bytes);
+}
+END_TEST
+
+static struct frame
+frame_of(const struct buffer *body)
+{
+	return (struct frame){ .body = buffer_bytes(body), .length = (uint32_t)buffer_length(body) };
+}
+
+START_TEST(settings_come_back)
+{
+	struct settings before, after;
+	struct buffer body = { 0 };
+	struct frame frame;
+
+	sample_settings(&before);
+	message_put_settings(&body, &before);
+	frame = frame_of(&body);
+	ck_assert(message_get_settings(&frame, &after));
+	ck_assert_uint_eq(after.worker, before.worker);
+	ck_assert_str_eq(after.nonce, "nonce");
+	ck_assert_str_eq(after.name, "foo-sockets");
+	ck_assert_str_eq(after.dialect, "sfrom");
+	ck_assert(after.digest && !after.registration);
+	ck_assert_uint_eq(after.log_level, 2);
+	ck_assert_mem_eq(&after.limits, &before.limits, sizeof before.limits);
+	ck_assert_uint_eq(after.host_count, 2);
+	ck_assert_str_eq(after.hosts[0], "foo.com");
+	ck_assert_str_eq(after.hosts[1], "");
+	ck_assert_ptr_null(after.hosts[2]);
+	settings_deinit(&after);
+	settings_deinit(&after);
+	buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(settings_with_all_hosts)
+{
+	struct settings settings, after;
+	struct buffer body = { 0 };
+	struct frame frame;
+
+	sample_settings(&settings);
+	settings.host_count = SETTINGS_HOSTS_MAX;
+	for (unsigned i = 0; i < SETTINGS_HOSTS_MAX; i++)
+		settings.hosts[i] = settings.name;
+	message_put_settings(&body, &settings);
+	frame = frame_of(&body);
+	ck_assert(message_get_settings(&frame, &after));
+	ck_assert_str_eq(after.hosts[SETTINGS_HOSTS_MAX - 1], settings.name);
+	settings_deinit(&after);
+	buffer_deinit(&body);
+}
+END_TEST
+
+/* The count of hosts stands right before them; `hosts` of them follow in truth. */
+static bool
+settings_with_count(uint32_t count, uint32_t hosts)
+{
+	struct settings settings, after;
+	struct buffer body = { 0 };
+	struct frame frame;
+	bool read;
+
+	sample_settings(&settings);
+	settings.host_count = 0;
+	message_put_settings(&body, &settings);
+	body.end -= 4;
+	for (unsigned i = 0; i < 4; i++)
+		buffer_append(&body, &(uint8_t){ (uint8_t)(count >> 8 * i) }, 1);
+	for (uint32_t i = 0; i < hosts; i++)
+		buffer_append(&body, "\1\0h", 3);
+	frame = frame_of(&body);
+	read = message_get_settings(&frame, &after);
+	settings_deinit(&after);
+	buffer_deinit(&body);
+	return read;
+}
+
+START_TEST(settings_lie_about_hosts)
+{
+	ck_assert(settings_with_count(3, 3));
+	ck_assert(!settings_with_count(2, 3));
+	ck_assert(!settings_with_count(4, 3));
+	ck_assert(!settings_with_count(SETTINGS_HOSTS_MAX + 1, SETTINGS_HOSTS_MAX + 1));
+	ck_assert(!settings_with_count(UINT32_MAX, 3));
+}
+END_TEST
+
+START_TEST(strings_hold_no_zero)
+{
+	struct settings after;
+	struct buffer body = { 0 };
+	struct frame frame;
+
+	sample_body(&body, M2W_SETTINGS);
+	/* The first string's second letter. */
+	buffer_bytes(&body)[7] = '\0';
+	frame = frame_of(&body);
+	ck_assert(!message_get_settings(&frame, &after));
+	buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(peers_come_back)
+{
+	static const char *const texts[] = { "192.0.2.7", "2001:db8::1", "::1", "::" };
+	struct sockaddr_storage address = { 0 };
+	struct sockaddr_in *in = (void *)&address;
+	struct sockaddr_in6 *in6 = (void *)&address;
+	char text[INET6_ADDRSTRLEN];
+	struct buffer body = { 0 };
+	struct peer before, after;
+	struct frame frame;
+
+	if (_i == 0) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(50123);
+		ck_assert_int_eq(inet_pton(AF_INET, texts[0], &in->sin_addr), 1);
+	} else {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(50123);
+		ck_assert_int_eq(inet_pton(AF_INET6, texts[_i], &in6->sin6_addr), 1);
+	}
+	peer_from_sockaddr(&before, &address);
+	message_put_client(&body, &before);
+	frame = frame_of(&body);
+	ck_assert(message_get_client(&frame, &after));
+	ck_assert_str_eq(peer_format(&after, text), texts[_i]);
+	ck_assert_uint_eq(after.port, 50123);
+	buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(reasons_come_back)
+{
+	struct buffer body = { 0 };
+	enum end_reason reason;
+	struct frame frame;
+
+	for (int i = 0; i < 256; i++) {
+		buffer_clear(&body);
+		message_put_reason(&body, (enum end_reason)i);
+		frame = frame_of(&body);
+		ck_assert(message_get_reason(&frame, &reason) == (i < END_REASON_COUNT));
+		if (i < END_REASON_COUNT)
+			ck_assert_int_eq((int)reason, i);
+		ck_assert((strcmp(end_reason_name((enum end_reason)i), "?") == 0) == (i >= END_REASON_COUNT));
+	}
+	buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(numbers_come_back)
+{
+	static const uint64_t numbers[] = { 0, 1, 255, 256, UINT32_MAX, 1ull << 32, UINT64_MAX };
+	struct worker_counters before = { 1, 1ull << 40, UINT64_MAX, 7 }, after;
+	struct buffer body = { 0 };
+	struct frame frame;
+	uint64_t number;
+
+	for (unsigned i = 0; i < COUNT(numbers); i++) {
+		buffer_clear(&body);
+		message_put_number(&body, numbers[i]);
+		frame = frame_of(&body);
+		ck_assert(message_get_number(&frame, &number));
+		ck_assert_uint_eq(number, numbers[i]);
+	}
+	buffer_clear(&body);
+	message_put_counters(&body, &before);
+	frame = frame_of(&body);
+	ck_assert(message_get_counters(&frame, &after));
+	ck_assert_mem_eq(&after, &before, sizeof before);
+	buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(packets_come_back)
+{
+	struct buffer body = { 0 };
+	const uint8_t *bytes;
+	struct frame frame;
+	uint64_t number;
+	size_t length;
+
+	sample_body(&body, M2W_PACKET);
+	frame = frame_of(&body);
+	ck_assert(message_get_packet(&frame, &number, &bytes, &length));
+	ck_assert_uint_eq(number, 4711);
+	ck_assert_uint_eq(length, strlen("<presence/>"));
+	ck_assert_mem_eq(bytes, "<presence/>", length);
+	buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(lines_are_cut)
+{
+	char line[8];
+	struct buffer body = { 0 };
+	struct frame frame;
+	uint8_t level;
+
+	message_put_log(&body, 3, "1234567");
+	frame = frame_of(&body);
+	ck_assert(message_get_log(&frame, &level, line, sizeof line));
+	ck_assert_uint_eq(level, 3);
+	ck_assert_str_eq(line, "1234567");
+	buffer_append_string(&body, "89");
+	frame = frame_of(&body);
+	ck_assert(message_get_log(&frame, &level, line, sizeof line));
+	ck_assert_str_eq(line, "1234567");
+	buffer_deinit(&body);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("message");
+	TCase *tests = tcase_create("message");
+
+	tcase_add_loop_test(tests, exactly_its_fields, 0, COUNT(bodies));
+	tcase_add_test(tests, settings_come_back);
+	tcase_add_test(tests, settings_with_all_hosts);
+	tcase_add_test(tests, settings_lie_about_hosts);
+	tcase_add_test(tests, strings_hold_no_zero);
+	tcase_add_loop_test(tests, peers_come_back, 0, 4);
+	tcase_add_test(tests, reasons_come_back);
+	tcase_add_test(tests, numbers_come_back);
+	tcase_add_test(tests, packets_come_back);
+	tcase_add_test(tests, lines_are_cut);
+	suite_add_tcase(suite, tests);
+	return tap_run(suite);
+}
