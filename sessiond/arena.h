@@ -2,8 +2,8 @@
  * arena: memory that lives as long as one packet is being handled.
  *
  * What is taken from it is never given back singly: arena_reset forgets all of it when the packet is done. Zeroed
- * memory is an empty arena. An allocation that failed sets `failed` and gives NULL; everything that works on nodes copes with
- * NULL, and the link asks once, at the end of the packet (sessiond_turn).
+ * memory is an empty arena. An allocation that failed sets `failed` and gives NULL; everything that works on nodes
+ * copes with NULL, and the link asks once, at the end of the packet.
  */
 #ifndef C2SD_SESSIOND_ARENA_H
 #define C2SD_SESSIOND_ARENA_H

@@ -81,6 +81,14 @@ wanted_events(void)
 	return events;
 }
 
+static void
+on_patience(struct timer *timer)
+{
+	(void)timer;
+	log_warning("link does not take what is left bytes=%zu", buffer_length(sessiond_output(&process.sd)));
+	loop_stop(&process.loop);
+}
+
 /* Write as long as the link takes it: what was stored for later follows page by page. */
 static void
 process_flush(void)
@@ -101,7 +109,9 @@ process_flush(void)
 		process_fail("turn failed", error);
 	else if (process.ended && buffer_length(out) == 0)
 		loop_stop(&process.loop);
-	else
+	else if (process.ended && !timer_is_set(&process.patience))
+		timer_set(&process.loop, &process.patience, FLUSH_MILLISECONDS, on_patience);
+	if (!process.loop.stopped)
 		watch_change(&process.loop, &process.watch, wanted_events());
 }
 
@@ -157,20 +167,11 @@ on_link(struct watch *watch, uint32_t events)
 }
 
 static void
-on_patience(struct timer *timer)
-{
-	(void)timer;
-	log_warning("link does not take what is left bytes=%zu", buffer_length(sessiond_output(&process.sd)));
-	loop_stop(&process.loop);
-}
-
-static void
 on_terminate(int number, void *argument)
 {
 	(void)number;
 	(void)argument;
 	process.ended = true;
-	timer_set(&process.loop, &process.patience, FLUSH_MILLISECONDS, on_patience);
 	process_turn();
 }
 

@@ -45,7 +45,7 @@ builder_flush_text(struct builder *builder)
 {
 	struct node *top = builder_top(builder);
 
-	if (buffer_length(&builder->text) == 0)
+	if (buffer_length(&builder->text) == 0 && !builder->text.failed)
 		return;
 	buffer_append(&builder->text, "", 1);
 	if (builder->text.failed)

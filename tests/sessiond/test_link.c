@@ -398,7 +398,8 @@ END_TEST
 #define CONVERSATION \
 	"<iq type='set' id='r2' sto='localhost' sfrom='" FAKE_A "'>" REGISTER "<username>alice</username>" \
 	"<password>p&lt;w</password></query></iq>\n" \
-	"<iq type='set' id='r3' sto='localhost' sfrom='" FAKE_B "'>" REGISTER "<username>bob</username><password>pw</password></query></iq>" \
+	"<iq type='set' id='r3' sto='localhost' sfrom='" FAKE_B "'>" REGISTER \
+	"<username>bob</username><password>pw</password></query></iq>" \
 	"<message to='bob@localhost' sto='alice@localhost/h' sfrom='" FAKE_A "'/>" \
 	"<iq type='set' id='a' sto='localhost' sfrom='" FAKE_A "'>" AUTH "<username>alice</username>" \
 	"<password>p&lt;w</password><resource>h</resource></query></iq> " \

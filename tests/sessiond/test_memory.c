@@ -1,0 +1,126 @@
+/*
+ * No memory: whichever allocation of ours fails, nothing stumbles and nothing leaks, and either everything is answered
+ * as ever or the session manager says that it is broken. Linked with --wrap, so that the libraries are left alone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sessiond/fake.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+/* Allocations until one fails; negative: none does. */
+static long countdown = -1;
+
+static bool
+fails_now(void)
+{
+	return countdown >= 0 && countdown-- == 0;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+	return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+	return fails_now() ? NULL : __real_calloc(count, size);
+}
+
+void *
+__wrap_realloc(void *memory, size_t size)
+{
+	return fails_now() ? NULL : __real_realloc(memory, size);
+}
+
+#define A " sto='alice@localhost/r' sfrom='" FAKE_A "'"
+#define B " sto='bob@localhost/r' sfrom='" FAKE_B "'"
+#define LOGIN(user, id) "<iq type='set' id='l' sto='localhost' sfrom='" id "'><query xmlns='jabber:iq:auth'>" \
+    "<username>" user "</username><password>pw</password><resource>r</resource></query></iq>"
+
+/* Each in a turn of its own. */
+static const char *const turns[] = {
+	LOGIN("alice", FAKE_A),
+	"<iq type='get' id='1'" A "><query xmlns='jabber:iq:roster'/></iq>",
+	"<presence" A "/>",
+	"<message to='bob@localhost'" A "><body>one &amp; two</body></message>",
+	"<presence to='bob@localhost' type='subscribe'" A "/>",
+	LOGIN("bob", FAKE_B),
+	"<presence" B "/>",
+	"<presence to='alice@localhost' type='subscribed'" B "/>",
+	"<presence to='alice@localhost/r'" B "/>",
+	"<iq type='set' id='2'" A "><query xmlns='jabber:iq:roster'><item jid='bob@localhost' name='B'><group>G</group>"
+	    "<group>H</group></item></query></iq>",
+	"<iq type='set' id='3'" A "><vCard xmlns='vcard-temp'><FN>x<!-- -->y</FN></vCard></iq>",
+	"<iq type='get' id='4'" A "><vCard xmlns='vcard-temp'/></iq>",
+	"<iq type='get' id='5' to='localhost'" A "><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+	"<message to='bob@localhost' from='alice@localhost/r' type='error' sto='bob@localhost' sfrom='" FAKE_B "'>"
+	    "<body>x</body><error code='510' type='chat'/></message>",
+	LOGIN("bob", FAKE_C),
+	"<message type='error' sto='alice@localhost/r' sfrom='" FAKE_A "'><error code='510'/></message>",
+	"<iq type='set' id='6' sto='bob@localhost/r' sfrom='" FAKE_C "'><query xmlns='jabber:iq:register'>"
+	    "<remove/></query></iq>",
+};
+
+/* False: it said that it is broken. */
+static bool
+turn_run(struct sessiond *sd, const char *text)
+{
+	struct buffer *out = sessiond_output(sd);
+
+	if (sessiond_input(sd, text, strlen(text)) < 0 || sessiond_turn(sd) < 0)
+		return false;
+	while (buffer_length(out) > 0) {
+		buffer_consume(out, buffer_length(out));
+		if (sessiond_drained(sd) < 0)
+			return false;
+	}
+	return true;
+}
+
+START_TEST(any_allocation_may_fail)
+{
+	bool failed = true;
+	unsigned broken = 0;
+	long nth;
+
+	for (nth = 0; failed; nth++) {
+		struct fake *fake = fake_new("");
+		bool good = true;
+
+		fake_register(fake, "alice");
+		fake_register(fake, "bob");
+		countdown = nth;
+		for (size_t i = 0; i < sizeof turns / sizeof turns[0] && good; i++)
+			good = turn_run(&fake->sd, turns[i]);
+		failed = countdown < 0;
+		countdown = -1;
+		broken += !good;
+		if (good)
+			ck_assert_uint_eq(fake->sd.sessions.by_id.count, 0);
+		fake_free(fake);
+	}
+	ck_assert_int_gt(nth, 50);
+	ck_assert_uint_gt(broken, 40);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("memory");
+	TCase *tests = tcase_create("memory");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, any_allocation_may_fail);
+	suite_add_tcase(suite, tests);
+	return fake_run(suite);
+}
