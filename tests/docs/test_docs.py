@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""The documents against the code: every option stands in the sample and in the manual page with its range and default,
+every frame in doc/ipc.md with its side, phases and lengths, and nothing else does; links lead somewhere; nothing in the
+tree knows the machine that it was written on."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+SOURCE = os.environ['SOURCE']
+# What a build with default options would say.
+BUILT = {os.environ['LIBEXECDIR']: '/usr/local/libexec/c2sd', os.environ['STATEDIR']: '/var/lib/c2sd',
+         os.environ['RUNDIR']: '/run/c2sd'}
+PATH = os.path.join
+
+
+def read(*path):
+    with open(PATH(SOURCE, *path), encoding='utf-8') as file:
+        return file.read()
+
+
+class Option:
+    def __init__(self, line):
+        (self.element, self.name, self.kind, self.lowest, self.highest, self.word, default, self.help) = line.split('\t')
+        for built, usual in BUILT.items():
+            if default.startswith(built + '/'):
+                default = usual + default[len(built):]
+        if (self.element, self.name) == ('user', 'name') and default == os.environ['SERVICE_USER']:
+            default = 'c2sd'
+        self.default = None if default == '-' else default
+
+    def summary(self):
+        """The line below the option's name in the manual page."""
+        if self.kind == 'number':
+            values = '%s to %s' % (self.lowest, self.highest) + (' or ' + self.word if self.word != '-' else '')
+        elif self.kind == 'choice':
+            words = self.word.split('|')
+            values = ', '.join(words[:-1]) + ' or ' + words[-1]
+        else:
+            values = {'boolean': 'yes or no', 'string': 'text'}[self.kind]
+        return '(%s; %s)' % (values, 'no default' if self.default is None else 'default ' + self.default)
+
+
+def options():
+    lines = subprocess.run([os.environ['OPTIONS']], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {(option.element, option.name): option for option in map(Option, lines)}
+
+
+class Options(unittest.TestCase):
+    def test_the_table_is_there(self):
+        self.assertGreater(len(options()), 30)
+
+    def sample(self):
+        """(element, name) -> value, and whether it is in force or stands in a comment."""
+        text = read('etc', 'c2sd.xml')
+        found = {}
+        elements = [(element, True) for element in ElementTree.fromstring(text)]
+        for comment in re.findall(r'<!--\s*(<.*?>)\s*-->', text, re.S):
+            elements.append((ElementTree.fromstring(comment), False))
+        for element, live in elements:
+            for name, value in element.attrib.items():
+                if live or (element.tag, name) not in found:
+                    found[element.tag, name] = (value, live)
+            if element.text and element.text.strip():
+                found[element.tag, ''] = (element.text.strip(), live)
+        return found
+
+    def test_sample_has_every_option_and_no_other(self):
+        self.assertEqual(sorted(options()), sorted(self.sample()))
+
+    def test_sample_shows_the_defaults(self):
+        table = options()
+        for key, (value, live) in self.sample().items():
+            if table[key].default is None:
+                self.assertTrue(not live or key == ('host', ''), key)
+            else:
+                self.assertEqual(table[key].default, value, key)
+
+    def test_sample_is_accepted(self):
+        result = subprocess.run([os.environ['C2SD'], '-t', '-c', PATH(SOURCE, 'etc', 'c2sd.xml')], capture_output=True,
+                                text=True)
+        self.assertEqual((0, ''), (result.returncode, result.stderr))
+
+    def test_manual_has_every_option_and_no_other(self):
+        found = {}
+        section = None
+        lines = read('doc', 'c2sd.xml.5').splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith('.S'):
+                section = line[4:] if line.startswith('.Ss ') else None
+            elif line.startswith('.It Cm ') and section:
+                name = line[len('.It Cm '):]
+                found[section, '' if name == 'text' else name] = lines[number + 1]
+        self.assertEqual({key: option.summary() for key, option in options().items()}, found)
+
+
+class Frames(unittest.TestCase):
+    def contract(self):
+        """Name -> the row of the table as doc/ipc.md writes it."""
+        sizes = {'FRAME_BODY_MAX': '16777280', '1024 * 1024': '1048576'}
+        rows = {}
+        for name, side, phases, descriptor, least, most in re.findall(
+                r'\[(\w+)\] = \{ "\w+", CONTRACT_(\w+), ([A-Z_| ]+), (\w+), (\d+), ([\w *]+) \}', read('ipc', 'contract.c')):
+            words = [word.lower() for word in re.findall(r'IN_(\w+)', phases)]
+            length = least if least == most else '%s to %s' % (least, sizes.get(most, most))
+            rows[name] = (', '.join(words), 'yes' if descriptor == 'true' else 'no', length)
+        return rows
+
+    def test_every_frame_is_in_the_table(self):
+        named = set(re.findall(r'^\t([MW]2[MW]_\w+)', read('ipc', 'contract.h'), re.M))
+        self.assertEqual(named, set(self.contract()))
+        self.assertGreater(len(named), 15)
+
+    def test_document_has_every_frame_and_no_other(self):
+        found = {}
+        for line in read('doc', 'ipc.md').splitlines():
+            cells = [cell.strip().strip('`') for cell in line.strip('|').split('|')]
+            if line.startswith('| `') and re.match(r'[MW]2[MW]_', cells[0]):
+                found[cells[0]] = tuple(cells[1:4])
+        self.assertEqual(self.contract(), found)
+
+    def test_document_has_every_breach_and_reason(self):
+        text = read('doc', 'ipc.md')
+        for source, table in (('contract.c', 'BREACH'), ('reason.c', 'END')):
+            names = re.findall(r'\[%s_\w+\] = "([a-z-]+)"' % table, read('ipc', source))
+            self.assertGreater(len(names), 5)
+            for name in names:
+                self.assertIn('`%s`' % name, text)
+
+    def test_version(self):
+        version = re.search(r'#define CONTRACT_VERSION (\d+)', read('ipc', 'contract.h')).group(1)
+        self.assertIn('version of the contract is %s.' % version, read('doc', 'ipc.md'))
+
+
+class Documents(unittest.TestCase):
+    documents = ['README.md', 'HACKING.md', 'doc/design.md', 'doc/ipc.md', 'doc/link.md', 'doc/control.md']
+
+    def test_links_lead_to_files(self):
+        for document in self.documents:
+            for target in re.findall(r'\]\(([^)#]+)[^)]*\)', read(document)):
+                if '://' not in target:
+                    path = PATH(SOURCE, os.path.dirname(document), target)
+                    self.assertTrue(os.path.exists(path), '%s: %s' % (document, target))
+
+    def test_files_that_are_named_exist(self):
+        name = re.compile(r'`((?:common|ipc|dialect|master|worker|sessiond|ctl|etc|tests|doc)/[\w./-]*\w)`')
+        for document in self.documents:
+            for path in name.findall(read(document)):
+                self.assertTrue(os.path.exists(PATH(SOURCE, path)) or os.path.exists(PATH(SOURCE, path + '.h')),
+                                '%s: %s' % (document, path))
+
+    def test_documents_of_comments_exist(self):
+        for folder in ('common', 'ipc', 'dialect', 'master', 'worker', 'sessiond', 'ctl'):
+            for name in os.listdir(PATH(SOURCE, folder)):
+                for path in re.findall(r'doc/[\w.]+\w', read(folder, name) if name.endswith(('.c', '.h')) else ''):
+                    self.assertTrue(os.path.exists(PATH(SOURCE, path)), '%s/%s: %s' % (folder, name, path))
+
+    def test_commands_of_the_usage_are_in_the_manual(self):
+        usage = re.search(r'"usage: c2sctl.*?exit\(', read('ctl', 'main.c'), re.S).group(0)
+        manual = read('doc', 'c2sctl.1')
+        commands = re.findall(r'"  (\w+)(?: (\w+))?', usage)
+        self.assertGreater(len(commands), 6)
+        for command, action in commands:
+            self.assertRegex(manual, r'\.It Cm %s%s\b' % (command, ' ' + action if command == 'user' else ''))
+
+    def test_manual_pages_are_clean(self):
+        if not shutil.which('mandoc'):
+            self.skipTest('mandoc is not installed')
+        for page in ('c2sctl.1', 'c2sd.8', 'c2sd.xml.5'):
+            result = subprocess.run(['mandoc', '-Tlint', '-Wwarning', PATH(SOURCE, 'doc', page)], capture_output=True,
+                                    text=True)
+            self.assertEqual((0, ''), (result.returncode, result.stdout), page)
+
+
+class Tree(unittest.TestCase):
+    def files(self):
+        for folder, folders, names in os.walk(SOURCE):
+            folders[:] = [name for name in folders if not name.startswith(('.', 'build')) and
+                          name not in ('run', 'corpus', '__pycache__')]
+            for name in names:
+                yield os.path.relpath(PATH(folder, name), SOURCE)
+
+    def test_nothing_knows_a_machine(self):
+        # Put together, so that this file does not find itself.
+        machine = re.compile('/' + 'work/|/' + 'home/[a-z]|/tmp/' + 'b-|/root' + '/')
+        for path in self.files():
+            try:
+                text = read(path)
+            except UnicodeDecodeError:
+                continue
+            self.assertIsNone(machine.search(text), path)
+
+    def test_nothing_is_left_to_do(self):
+        marks = re.compile(r'\b(TO' + 'DO|FIX' + r'ME)\b')
+        for path in self.files():
+            if path.endswith(('.c', '.h', '.py', '.md', '.build')):
+                self.assertIsNone(marks.search(read(path)), path)
+
+
+class LineResult(unittest.TextTestResult):
+    """One line a test, as tests/tally.py counts them."""
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        print('ok', test.id())
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        print('not ok', test.id())
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        print('not ok', test.id())
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        print('ok', test.id(), '# skip', reason)
+
+
+if __name__ == '__main__':
+    unittest.main(testRunner=unittest.TextTestRunner(stream=sys.stdout, resultclass=LineResult, verbosity=0))
