@@ -333,13 +333,19 @@ START_TEST(account_is_changed_and_removed_by_its_owner)
 	answer = fake_send(fake, "<iq type='set' id='a' sto='localhost' sfrom='" FAKE_C "'>" AUTH
 	    "<username>alice</username><password>pw</password><resource>r</resource></query></iq>");
 	ck_has(answer, "code='401'");
+	fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='set' id='v'",
+	    "<vCard xmlns='vcard-temp'><FN/></vCard>");
 	answer = fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='set' id='3'",
 	    REGISTER "<remove/></query>");
 	ck_assert_ptr_eq(strstr(answer, "<iq sto='" FAKE_A "' sfrom='alice@localhost' type='result' id='3'"), answer);
 	ck_has(answer, BARE_510(FAKE_A, "alice@localhost/home"));
 	ck_has(answer, BARE_510(FAKE_B, "alice@localhost/work"));
 	ck_assert_uint_eq(fake->sd.sessions.by_id.count, 0);
+	/* Whoever takes the name next finds nothing of it. */
 	fake_register(fake, "alice");
+	fake_login(fake, FAKE_A, "alice", "home");
+	ck_has_not(fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='get' id='v'",
+	    "<vCard xmlns='vcard-temp'/>"), "<FN/>");
 }
 END_TEST
 

@@ -208,6 +208,32 @@ START_TEST(many_offline_messages_come_in_pages)
 }
 END_TEST
 
+START_TEST(offline_messages_come_again_when_they_cannot_be_deleted)
+{
+	alice_says("to='bob@localhost'", "<body>one</body>");
+	fake_login(fake, FAKE_B, "bob", "work");
+	sqlite3_exec(fake->sd.store.db, "PRAGMA query_only = 1", NULL, NULL, NULL);
+	ck_assert_uint_eq(fake_count(fake_stanza(fake, FAKE_B, BOB, "presence", "", ""), "<message"), 1);
+	sqlite3_exec(fake->sd.store.db, "PRAGMA query_only = 0", NULL, NULL, NULL);
+	fake_stanza(fake, FAKE_B, BOB, "presence", "type='unavailable'", "");
+	ck_assert_uint_eq(fake_count(fake_stanza(fake, FAKE_B, BOB, "presence", "", ""), "<message"), 1);
+	ck_assert_int_eq(offline_count(), 0);
+}
+END_TEST
+
+START_TEST(offline_messages_come_once_while_the_link_has_not_taken_them)
+{
+	const char *answer;
+
+	alice_says("to='bob@localhost'", "<body>one</body>");
+	fake_login(fake, FAKE_B, "bob", "work");
+	answer = fake_send(fake, "<presence sto='" BOB "' sfrom='" FAKE_B "'/>"
+	    "<presence type='unavailable' sto='" BOB "' sfrom='" FAKE_B "'/><presence sto='" BOB "' "
+	    "sfrom='" FAKE_B "'/>");
+	ck_assert_uint_eq(fake_count(answer, "<message"), 1);
+}
+END_TEST
+
 START_TEST(typing_is_not_kept)
 {
 	alice_says("to='bob@localhost' type='chat'", "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
@@ -276,6 +302,7 @@ START_TEST(bounced_message_goes_to_another_client_never_the_same)
 	ck_assert_str_eq(fake_send(fake, bounce), "");
 	ck_assert_int_eq(offline_count(), 1);
 	ck_assert_ptr_nonnull(session_find(&fake->sd, BOB));
+	ck_has_not(fake_stanza(fake, FAKE_B, BOB, "presence", "", "<show>away</show>"), "<message");
 	fake_login(fake, FAKE_C, "bob", "phone");
 	fake_available(fake, FAKE_C, "bob@localhost/phone", 1);
 	ck_assert_int_eq(offline_count(), 0);
@@ -456,6 +483,8 @@ main(void)
 	tcase_add_test(tests, message_without_to_is_for_oneself);
 	tcase_add_test(tests, offline_messages_wait_and_come_in_order);
 	tcase_add_test(tests, many_offline_messages_come_in_pages);
+	tcase_add_test(tests, offline_messages_come_again_when_they_cannot_be_deleted);
+	tcase_add_test(tests, offline_messages_come_once_while_the_link_has_not_taken_them);
 	tcase_add_test(tests, typing_is_not_kept);
 	tcase_add_test(tests, stamps_in_our_name_cannot_be_forged);
 	tcase_add_test(tests, bounced_message_is_kept_with_its_type);

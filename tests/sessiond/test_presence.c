@@ -352,6 +352,16 @@ START_TEST(probe_is_answered_to_who_may_see)
 }
 END_TEST
 
+START_TEST(contact_decides_who_may_see)
+{
+	become_friends();
+	bob_is("", "");
+	/* Bob's side forgets, alice's does not. */
+	sqlite3_exec(fake->sd.store.db, "UPDATE roster SET state = 1 WHERE account = 'bob@localhost'", NULL, NULL, NULL);
+	ck_has_not(alice_is("", ""), BOB);
+}
+END_TEST
+
 START_TEST(roster_remove_ends_both_ways)
 {
 	const char *answer;
@@ -417,6 +427,7 @@ main(void)
 	tcase_add_test(tests, directed_presence_does_not_say_goodbye_twice);
 	tcase_add_test(tests, directed_presence_is_bounded);
 	tcase_add_test(tests, probe_is_answered_to_who_may_see);
+	tcase_add_test(tests, contact_decides_who_may_see);
 	tcase_add_test(tests, roster_remove_ends_both_ways);
 	tcase_add_test(tests, account_that_is_removed_leaves_its_contacts);
 	tcase_add_test(tests, idle_session_is_small);
