@@ -211,7 +211,7 @@ class Daemon:
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
 
     def configuration(self):
-        def element(name, **attributes):
+        def element(name, /, **attributes):
             text = ''.join(' %s=%s' % (key.replace('_', '-'), quoteattr(str(value)))
                            for key, value in attributes.items() if value is not None)
             return '  <%s%s/>\n' % (name, text)

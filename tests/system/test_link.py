@@ -22,6 +22,7 @@ class LinkCase(DaemonCase):
         self.daemon = Daemon(link=self.sm.attributes(**(link or {})), **arguments)
         self.addCleanup(self.daemon.cleanup)
         self.daemon.start(ready=False)
+        self.daemon.log.wait(r'worker \d+ started', count=self.daemon.workers)
 
     def client(self, user, **arguments):
         client = self.daemon.client()
@@ -202,7 +203,8 @@ class Loss(LinkCase):
         self.assert_quiet(alice)
 
     def test_link_that_becomes_malformed(self):
-        for bad in ('<a></b>', '</stream:stream>', '\0', '<stream:error>gone</stream:error></stream:stream>'):
+        for bad in ('</stream:stream>', '\0', '</a>', '<!DOCTYPE x>', '<?x ?>',
+                    '<stream:error>gone</stream:error></stream:stream>'):
             with self.subTest(bad):
                 self.up()
                 alice = self.client('alice')

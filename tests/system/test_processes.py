@@ -265,11 +265,6 @@ class CommandLine(DaemonCase):
         return subprocess.run([harness.program('master/c2sd')] + list(arguments), capture_output=True, text=True,
                               timeout=harness.TIMEOUT)
 
-    def test_version(self):
-        result = self.run_it('-v')
-        self.assertEqual(0, result.returncode)
-        self.assertRegex(result.stdout + result.stderr, r'c2sd.* \d+\.\d+')
-
     def test_unknown_option(self):
         self.assertNotEqual(0, self.run_it('-Z').returncode)
 

@@ -8,7 +8,7 @@ import socket
 
 import harness
 from harness import DaemonCase, RawClient, chat
-from xmlstream import STREAMS
+from xmlstream import STREAM_ERRORS, STREAMS
 
 HEADER = "<stream:stream xmlns='jabber:client' xmlns:stream='%s' to='localhost' version='1.0'>" % STREAMS
 LOGIN = ("<iq type='set' id='l'><query xmlns='jabber:iq:auth'><username>carol</username><password>secret</password>"
@@ -26,7 +26,8 @@ BEFORE_LOGIN = {
     'unknown host': (HEADER.replace('localhost', 'elsewhere.example'), 'host-unknown'),
     'namespace of the content': (HEADER.replace('jabber:client', 'jabber:server'), 'invalid-namespace'),
     'namespace of streams': (HEADER.replace(STREAMS, 'http://example.org/streams'), 'invalid-namespace'),
-    'version': (HEADER.replace("'1.0'", "'2.0'"), 'unsupported-version'),
+    'version': (HEADER.replace("'1.0'", "'one'"), 'unsupported-version'),
+    'half a version': (HEADER.replace("'1.0'", "'1.'"), 'unsupported-version'),
     'root element': (HEADER.replace('<stream:stream', '<stream:flood'), 'bad-format invalid-xml invalid-namespace'),
     'no XML at all': ('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'not-well-formed invalid-xml bad-format'),
     'TLS': (b'\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03' + b'\0' * 60, 'not-well-formed invalid-xml bad-format'),
@@ -62,7 +63,7 @@ BEFORE_LOGIN = {
     'framing': (HEADER + "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>", 'not-authorized policy-violation '
                 'unsupported-stanza-type invalid-namespace'),
     'too big': (HEADER + '<iq>' + 'x' * 200000, 'policy-violation'),
-    'too deep': (HEADER + '<a>' * 5000, 'policy-violation'),
+    'too deep': (HEADER + '<iq>' + '<a>' * 5000, 'policy-violation'),
     'too many attributes': (HEADER + '<iq %s/>' % ' '.join("a%d=''" % i for i in range(1500)), 'policy-violation'),
     'too many elements': (HEADER + '<iq>' + '<a/>' * 2400, 'policy-violation'),
     'a name that never ends': (HEADER + '<' + 'n' * 200000, 'policy-violation'),
@@ -120,7 +121,8 @@ class Rude(DaemonCase):
             self.assertFalse(errors)
             return
         self.assertEqual(1, len(errors), 'errors in %r' % bytes(client.received[-600:]))
-        self.assertIn(errors[0].children[0].name, conditions)
+        names = [child.name for child in errors[0].children if child.namespace == STREAM_ERRORS]
+        self.assertTrue(names and names[0] in conditions, errors)
         self.assertTrue(client.stream.closed)
 
     def check_log(self, since):
@@ -145,8 +147,9 @@ class Rude(DaemonCase):
     def test_after_login(self):
         for name, (data, conditions) in AFTER_LOGIN.items():
             with self.subTest(name):
+                since = self.daemon.log.mark()
                 client = self.daemon.login('carol')
-                client.settle()
+                self.daemon.log.wait('client logged in account=carol@', since)
                 since = self.daemon.log.mark()
                 self.send_rudely(client, data)
                 self.check_end(client, conditions)
@@ -193,6 +196,10 @@ class Polite(DaemonCase):
     def test_goodbye_is_answered(self):
         self.daemon.login('alice').leave()
         self.daemon.client().open().leave()
+
+    def test_higher_version_is_answered_with_ours(self):
+        """RFC 6120 4.7.5: whichever is lower."""
+        self.assertEqual('1.0', self.daemon.client().open(version='2.0').stream.header.get('version'))
 
     def test_half_closed_connection(self):
         client = self.daemon.login('alice')
@@ -244,16 +251,18 @@ class Polite(DaemonCase):
                 '</stream:stream>').encode()
         for cut in range(0, len(text) + 1):
             client = self.daemon.client()
-            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.send(text[:cut])
             client.reset() if cut % 2 else client.close()
         client = self.daemon.client()
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in text:
+        login_end = text.index(b'<presence')
+        for byte in text[:login_end]:
             client.send(bytes([byte]))
-        client.expect_end()
-        whole = client.pending
-        self.assertTrue([e for e in whole if e.name == 'message' and e.child_text('body') == '<\u00e4'])
+        client.expect('iq')
+        for byte in text[login_end:text.index(b'</stream')]:
+            client.send(bytes([byte]))
+        client.expect_message('<\u00e4')
+        client.leave()
         chat(self.daemon.login('alice').available(), self.daemon.login('bob').available(), 'alice@localhost',
              'bob@localhost')
 
@@ -301,12 +310,13 @@ class Deadlines(DaemonCase):
     def test_idle_takes_too_long(self):
         daemon = self.start(limits={'idle_seconds': 2}, users=('alice', 'bob'))
         idle, busy = daemon.login('alice'), daemon.login('bob')
-        while not idle.ended:
+        deadline = harness.Deadline()
+        while not idle.ended and deadline.left():
             busy.send(' ')
             busy.settle()
             select.select([idle.socket], [], [], 0.3)
             idle._read(harness.Deadline(0))
-        self.assertTrue([e for e in idle.pending if e.name == 'error' and e.child('connection-timeout')])
+        idle.expect_stream_error('connection-timeout', 0)
         busy.settle()
 
 
