@@ -195,6 +195,8 @@ directory_set_address(struct directory *directory, struct entry *entry, struct r
 	entry->address = strndup(address.at, address.length);
 	if (entry->address == NULL)
 		return false;
+	/* What it is forgotten by: a zero byte in what we were given ends it. */
+	address = (struct range){ entry->address, strlen(entry->address) };
 	if (directory->session_count >= directory->bucket_count)
 		buckets_grow(directory);
 	bucket = bucket_of(directory, address.at, address.length);

@@ -1,6 +1,7 @@
 #include "master/router.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -191,6 +192,8 @@ router_session(struct master *master, struct entry *entry, const struct frame *f
 {
 	struct range address = { (const char *)frame->body, frame->length };
 
+	if (memchr(address.at, '\0', address.length) != NULL)
+		return BREACH_BODY;
 	if (entry->confirmed)
 		return BREACH_CLIENT;
 	if (!directory_set_address(&master->directory, entry, address))
