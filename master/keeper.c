@@ -61,14 +61,23 @@ let_go(struct keeper *keeper, struct entry *entry, struct kept *one, enum fate f
 	free(one);
 }
 
+static bool
+number_was_given(const struct entry *entry, uint64_t number)
+{
+	return number >= 1 && number <= entry->numbers;
+}
+
 bool
 keeper_settle(struct keeper *keeper, struct entry *entry, uint64_t number)
 {
 	struct kept *first;
 
+	/* A worker that lies about this is not believed in any of it: what it had goes back. */
+	if (!number_was_given(entry, number))
+		return false;
 	while ((first = STAILQ_FIRST(&entry->kept)) != NULL && first->number <= number)
 		let_go(keeper, entry, first, FATE_SETTLED);
-	return number <= entry->numbers;
+	return true;
 }
 
 bool
@@ -82,7 +91,7 @@ keeper_consume(struct keeper *keeper, struct entry *entry, uint64_t number)
 			break;
 		}
 	}
-	return number <= entry->numbers;
+	return number_was_given(entry, number);
 }
 
 const struct kept *
