@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "dialect/dialect.h"
+
 /* Its packets end at 1 MiB, and a packet grows on its way by addresses and escapes. */
 #define EMBEDDED_STANZA_MAX 524288
 
@@ -69,7 +71,7 @@ static const struct config_option limits_table[] = {
 	{ "depth", CONFIG_NUMBER, 8, 10000, NULL, "100", false, IN(limits, depth), "elements inside each other" },
 	{ "attributes", CONFIG_NUMBER, 8, 10000, NULL, "100", false, IN(limits, attributes), "attributes of one element" },
 	{ "login-seconds", CONFIG_NUMBER, 1, 86400, NULL, "60", false, IN(limits, login_seconds), "from connecting to having logged in" },
-	{ "idle-seconds", CONFIG_NUMBER, 1, 31536000, "never", "never", false, IN(limits, idle_seconds), "silence that ends a client" },
+	{ "idle-seconds", CONFIG_NUMBER, 1, 4294967, "never", "never", false, IN(limits, idle_seconds), "silence that ends a client" },
 	{ "keepalive-seconds", CONFIG_NUMBER, 1, 86400, "never", "300", false, IN(limits, keepalive_seconds),
 	    "silence after which white space is sent" },
 	{ "stall-seconds", CONFIG_NUMBER, 1, 86400, NULL, "60", false, IN(limits, stall_seconds), "a client that reads nothing ends" },
@@ -125,6 +127,8 @@ options_check(const struct options *options, const char *file, const struct conf
 		errors += complain(report, file, "link: type connect needs an address");
 	if (options->link.type == LINK_TYPE_CONNECT && options->link.secret == NULL)
 		errors += complain(report, file, "link: type connect needs a secret");
+	if (options->link.dialect != NULL && dialect_find(options->link.dialect) == NULL)
+		errors += complain(report, file, "link: no dialect of that name");
 	if (options->link.type == LINK_TYPE_EMBEDDED && options->limits.stanza_bytes > EMBEDDED_STANZA_MAX)
 		errors += complain(report, file, "limits: stanza-bytes is above 524288, the most that the embedded session "
 		    "manager takes");

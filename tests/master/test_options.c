@@ -1,0 +1,192 @@
+/* options: the defaults, every error with its line, all errors of a file. */
+#include <string.h>
+
+#include "dialect/dialect.h"
+#include "master/options.h"
+#include "tests/common/report.h"
+#include "tests/dialect/tap.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define SMALLEST "<c2sd><listen/><host>foo.com</host>"
+
+static struct options options;
+static struct buffer complaints;
+
+static int
+load(const char *text)
+{
+	struct config_report report = { .fn = report_take, .argument = &complaints };
+	char path[32];
+	int result;
+
+	buffer_clear(&complaints);
+	file_write(path, text);
+	result = options_load(&options, path, &report);
+	unlink(path);
+	return result;
+}
+
+static void
+teardown(void)
+{
+	options_free(&options);
+	options_free(&options);
+	buffer_deinit(&complaints);
+}
+
+START_TEST(defaults)
+{
+	ck_assert_msg(load(SMALLEST "</c2sd>") == 0, "%s", report_text(&complaints));
+	ck_assert_uint_eq(options.listener_count, 1);
+	ck_assert_str_eq(options.listeners[0].address, "::");
+	ck_assert_uint_eq(options.listeners[0].port, 5222);
+	ck_assert_uint_eq(options.host_count, 1);
+	ck_assert_str_eq(options.hosts[0].name, "foo.com");
+	ck_assert_uint_eq(options.workers.count, 0);
+	ck_assert_uint_eq(options.link.type, LINK_TYPE_EMBEDDED);
+	ck_assert_str_eq(options.link.dialect, "sfrom");
+	ck_assert(!options.link.digest);
+	ck_assert(!options.sessiond.registration);
+	ck_assert_uint_eq(options.link.hold, 300);
+	ck_assert_uint_eq(options.link.timeout, 10);
+	ck_assert_uint_eq(options.limits.header_bytes, 4096);
+	ck_assert_uint_eq(options.limits.stanza_bytes, 262144);
+	ck_assert_uint_eq(options.limits.idle_seconds, 0);
+	ck_assert_uint_eq(options.limits.keepalive_seconds, 300);
+	ck_assert_uint_eq(options.limits.held_bytes, 268435456);
+	ck_assert_uint_eq(options.limits.clients, 0);
+}
+END_TEST
+
+START_TEST(many_of_each)
+{
+	struct buffer text = { 0 };
+
+	buffer_append_string(&text, "<c2sd>");
+	for (unsigned i = 0; i < LISTENERS_MAX; i++)
+		buffer_append_format(&text, "<listen address='127.0.0.1' port='%u'/>", i + 1);
+	for (unsigned i = 0; i < SETTINGS_HOSTS_MAX; i++)
+		buffer_append_format(&text, "<host>h%u</host>", i);
+	buffer_append_string(&text, "</c2sd>");
+	ck_assert_msg(load(report_text(&text)) == 0, "%s", report_text(&complaints));
+	ck_assert_uint_eq(options.listeners[LISTENERS_MAX - 1].port, LISTENERS_MAX);
+	ck_assert_str_eq(options.hosts[SETTINGS_HOSTS_MAX - 1].name, "h63");
+	options_free(&options);
+	text.end -= strlen("</c2sd>");
+	buffer_append_string(&text, "\n<listen/>\n<host>one more</host></c2sd>");
+	ck_assert_int_eq(load(report_text(&text)), 2);
+	ck_assert_str_eq(report_text(&complaints), "2: listen: too many\n3: host: too many\n");
+	buffer_deinit(&text);
+}
+END_TEST
+
+static const struct {
+	const char *text, *complaint;
+} wrong[] = {
+	{ "<c2sd><host>a</host></c2sd>", "0: no <listen/>: no client could connect\n" },
+	{ "<c2sd><listen/></c2sd>", "0: no <host/>: no client could log in\n" },
+	{ SMALLEST "<link type='connect' secret='s'/></c2sd>", "0: link: type connect needs an address\n" },
+	{ SMALLEST "<link type='connect' address='h:1'/></c2sd>", "0: link: type connect needs a secret\n" },
+	{ SMALLEST "<link dialect='latin'/></c2sd>", "0: link: no dialect of that name\n" },
+	{ SMALLEST "\n<host/></c2sd>", "2: host: empty\n" },
+	{ SMALLEST "\n<listen port='0'/></c2sd>", "2: listen port: not a number from 1 to 65535\n" },
+	{ SMALLEST "\n<listen port='65536'/></c2sd>", "2: listen port: not a number from 1 to 65535\n" },
+	{ SMALLEST "\n<workers count='0'/></c2sd>", "2: workers count: not a number from 1 to 256 or auto\n" },
+	{ SMALLEST "\n<link type='both'/></c2sd>", "2: link type: none of embedded|connect\n" },
+	{ SMALLEST "\n<log level='loud'/></c2sd>", "2: log level: none of error|warning|info|debug\n" },
+	{ SMALLEST "\n<limit/></c2sd>", "2: unknown element limit\n" },
+	{ SMALLEST "\n<limits stanzabytes='1'/></c2sd>", "2: limits: unknown attribute stanzabytes\n" },
+};
+
+START_TEST(what_is_wrong_is_said)
+{
+	ck_assert_int_eq(load(wrong[_i].text), 1);
+	ck_assert_str_eq(report_text(&complaints), wrong[_i].complaint);
+}
+END_TEST
+
+START_TEST(all_that_is_wrong_is_said)
+{
+	ck_assert_int_eq(load("<c2sd>\n<listen port='x' backlog='y'/>\n<host></host>\n<link type='z'/>\n<typo/>\n</c2sd>"), 5);
+	ck_assert_str_eq(report_text(&complaints), "2: listen port: not a number from 1 to 65535\n"
+	    "2: listen backlog: not a number from 1 to 65535\n3: host: empty\n4: link type: none of embedded|connect\n"
+	    "5: unknown element typo\n");
+}
+END_TEST
+
+/* The table itself: what it allows can be held, and every default is allowed. */
+static void
+check_option(const struct config_section *section, const struct config_option *option)
+{
+	bool seconds = strstr(option->name, "-seconds") != NULL;
+
+	ck_assert_msg(option->help != NULL && option->help[0] != '\0', "%s %s", section->element, option->name);
+	if (option->type != CONFIG_NUMBER)
+		return;
+	ck_assert_uint_le(option->min, option->max);
+	/* Workers are told milliseconds, in 32 bits (message.h). */
+	if (seconds)
+		ck_assert_msg(option->max <= UINT32_MAX / 1000, "%s %s", section->element, option->name);
+}
+
+START_TEST(table_makes_sense)
+{
+	for (size_t i = 0; i < options_table.section_count; i++) {
+		for (size_t k = 0; k < options_table.sections[i].option_count; k++)
+			check_option(&options_table.sections[i], &options_table.sections[i].options[k]);
+	}
+}
+END_TEST
+
+/* Both ends of the range of every number are taken, and what lies beside them is not. */
+static void
+check_bound(const struct config_section *section, const struct config_option *option, uint64_t value, bool allowed)
+{
+	char text[256];
+	const char *embedded = strcmp(option->name, "stanza-bytes") == 0 ? "<link type='connect' address='h:1' secret='s'/>" : "";
+
+	snprintf(text, sizeof text, "<c2sd>%s<host>h</host>%s<%s %s='%llu'/></c2sd>",
+	    strcmp(section->element, "listen") == 0 ? "" : "<listen/>", embedded, section->element, option->name,
+	    (unsigned long long)value);
+	ck_assert_msg((load(text) == 0) == allowed, "%s: %s", text, report_text(&complaints));
+	options_free(&options);
+}
+
+START_TEST(ranges_are_kept)
+{
+	for (size_t i = 0; i < options_table.section_count; i++) {
+		const struct config_section *section = &options_table.sections[i];
+
+		for (size_t k = 0; k < section->option_count; k++) {
+			const struct config_option *option = &section->options[k];
+
+			if (option->type != CONFIG_NUMBER || strcmp(section->element, "link") == 0)
+				continue;
+			check_bound(section, option, option->min, true);
+			check_bound(section, option, option->max, true);
+			check_bound(section, option, (uint64_t)option->max + 1, false);
+			if (option->min > 0)
+				check_bound(section, option, option->min - 1, false);
+		}
+	}
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("options");
+	TCase *tests = tcase_create("options");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, NULL, teardown);
+	tcase_add_test(tests, defaults);
+	tcase_add_test(tests, many_of_each);
+	tcase_add_loop_test(tests, what_is_wrong_is_said, 0, COUNT(wrong));
+	tcase_add_test(tests, all_that_is_wrong_is_said);
+	tcase_add_test(tests, table_makes_sense);
+	tcase_add_test(tests, ranges_are_kept);
+	suite_add_tcase(suite, tests);
+	return tap_run(suite);
+}
