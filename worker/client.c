@@ -3,7 +3,6 @@
 #include <bsd/stdlib.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +17,11 @@
 /* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
 #define READ_SIZE 16384
 
-/* Fewer parsers than this at a time leave holes that are not worth a system call. */
-#define TRIM_PARSERS 64
+/*
+ * Parsers that are kept although nothing is in them, for clients that are likely to go on at once. More would make a heap
+ * of 16 kB a client in a storm of logins, with the small things that stay between the holes.
+ */
+#define QUIET_PARSERS 64
 
 static void client_flush(struct client *client);
 
@@ -115,19 +117,6 @@ client_wants(struct client *client)
 
 /* ---- parser ---- */
 
-/*
- * After a storm of logins the heap is full of holes that parsers left, and malloc keeps them: give whole pages back once
- * most of the parsers are gone.
- */
-static void
-intakes_trim(struct worker *worker)
-{
-	if (worker->intakes_peak < TRIM_PARSERS || worker->intakes > worker->intakes_peak / 8)
-		return;
-	worker->intakes_peak = worker->intakes;
-	malloc_trim(0);
-}
-
 static void
 intake_free(struct client *client)
 {
@@ -152,8 +141,7 @@ intake_get(struct client *client)
 	if (client->intake == NULL)
 		return NULL;
 	client->intake->client = client;
-	if (++worker->intakes > worker->intakes_peak)
-		worker->intakes_peak = worker->intakes;
+	worker->intakes++;
 	client->intake->stream = stream_new(limits, client->state == CLIENT_OPENING ? NULL : &client->header);
 	if (client->intake->stream == NULL)
 		intake_free(client);
@@ -165,13 +153,9 @@ client_on_intake_idle(struct deadline *deadline)
 {
 	struct intake *intake = container_of(deadline, struct intake, deadline);
 
-	struct worker *worker = intake->client->worker;
-
 	/* Half an element stays, and so does its parser, until the client goes on or its own deadline ends it. */
-	if (!stream_is_quiet(intake->stream))
-		return;
-	intake_free(intake->client);
-	intakes_trim(worker);
+	if (stream_is_quiet(intake->stream))
+		intake_free(intake->client);
 }
 
 /* ---- output ---- */
@@ -740,7 +724,7 @@ client_take_bytes(struct client *client, const uint8_t *bytes, size_t length)
 			;
 		deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
 	}
-	if (client->state >= CLIENT_CLOSING)
+	if (client->state >= CLIENT_CLOSING || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
 		intake_free(client);
 }
 

@@ -36,7 +36,6 @@ struct worker {
 	struct deadline_list intake_idle;	/* parsers without bytes */
 
 	uint32_t intakes;			/* parsers alive */
-	uint32_t intakes_peak;			/* most of them since memory was last given back */
 
 	struct worker_counters counters;
 	bool logging;				/* a line is being sent: do not log about that */
