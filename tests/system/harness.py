@@ -186,8 +186,8 @@ class Daemon:
     limits: dict of attributes for <limits>. extra: more XML. arguments: more command line.
     """
 
-    def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True, listen=('127.0.0.1',),
-                 log='debug', user=None, extra='', arguments=()):
+    def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
+                 listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=()):
         self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
         self.hosts = hosts
         self.workers = workers
@@ -250,7 +250,7 @@ class Daemon:
         return self
 
     def wait_ready(self):
-        """Until the link is up and the workers are there. The control socket itself appears some time after the start."""
+        """Until the link is up and the workers are there."""
         deadline = Deadline()
         while self.ctl('wait', '10', check=False).returncode != 0:
             if wait_gone([self.process.pid], 0.05) == [] or deadline.left() == 0:

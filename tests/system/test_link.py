@@ -255,7 +255,7 @@ class Packets(LinkCase):
         for text in ("<message sto='{0}' sfrom='alice@localhost' to='a'><body>x</body></message>",
                      "<message to='a' sfrom=\"alice@localhost\"\n\tsto=\"{0}\"><body>x</body></message>",
                      "<message  to = 'a'  sto = '{0}'  sfrom = 'alice@localhost' ><body>x</body></message>",
-                     "<message xml:lang='de' sfrom='alice@localhost' id='1' sto='{0}' to='a'><body>x</body></message >"):
+                     "<message xml:lang='de' sfrom='alice@localhost' sto='{0}' to='a'><body>x</body></message >"):
             self.sm.send(text.format(self.alice.identity))
             message = self.alice.expect_message('x')
             self.assertEqual('a', message.get('to'))
