@@ -38,10 +38,11 @@ class Ctl(DaemonCase):
         return totals
 
     def test_status_for_people(self):
-        self.daemon.login('alice')
+        alice = self.daemon.login('alice')
         text = self.daemon.ctl('status').stdout
         for word in ('worker', 'link', 'sfrom', 'up'):
             self.assertIn(word, text)
+        alice.leave()
 
     def test_counters_balance(self):
         self.assert_balance(self.daemon.status())
@@ -59,13 +60,14 @@ class Ctl(DaemonCase):
 
     def test_clients_and_sessions_are_counted(self):
         """Asked behind a round trip of the client, so that what it did is done."""
-        self.daemon.login('alice').available()
+        alice = self.daemon.login('alice').available()
         opened = self.daemon.client().open()
         opened.iq('get', "<query xmlns='jabber:iq:register'/>")
         status = self.daemon.status()
         self.assertEqual((2, 1), (status['clients'], status['sessions']))
         self.assertEqual((2, 1), tuple(sum(worker[key] for worker in status['workers']) for key in
                                        ('clients', 'sessions')))
+        alice.leave()
 
     def test_sessions_and_kick(self):
         alice = self.daemon.login('alice').available()

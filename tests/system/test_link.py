@@ -151,12 +151,11 @@ class Establish(LinkCase):
 
     def test_trying_again_blocks_nothing_and_does_not_spin(self):
         self.started()
-        self.waiting_client()
-        before = self.daemon.status()
-        self.assert_unserved(self.waiting_client())
-        self.assertTrue(before and self.daemon.status())
+        waiting = self.waiting_client()
+        self.assert_unserved(waiting)
+        self.assertNotEqual('up', self.daemon.status()['link']['state'])
         switches = int(process_status(self.daemon.process.pid)['voluntary_ctxt_switches'])
-        self.assert_unserved(self.waiting_client())
+        self.assert_unserved(waiting)
         self.assertLess(int(process_status(self.daemon.process.pid)['voluntary_ctxt_switches']) - switches, 200)
 
 
