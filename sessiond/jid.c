@@ -14,7 +14,7 @@ prepare_ascii(char part_r[JID_PART_SIZE], const char *text, const char *special,
 {
 	size_t i;
 
-	for (i = 0; text[i] != '\0' && i < JID_PART_SIZE - 1; i++) {
+	for (i = 0; i < JID_PART_SIZE - 1 && text[i] != '\0'; i++) {
 		char c = text[i];
 
 		if (c < ' ' || c > '~' || strchr(special, c) != NULL)
