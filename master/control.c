@@ -385,18 +385,30 @@ command_user(struct control_connection *connection, const json_t *request)
 	}
 }
 
+/* Names come bare, from the host that was asked. */
 static void
-say_users(struct control_connection *connection, const struct element *users)
+say_user(struct control_connection *connection, struct range name, struct range host)
+{
+	struct buffer jid = { 0 };
+
+	range_append_decoded(&jid, name);
+	buffer_append(&jid, "@", 1);
+	range_append_decoded(&jid, host);
+	connection_say(connection, json_pack("{s:s%}", "name", buffer_bytes(&jid), buffer_length(&jid)));
+	buffer_deinit(&jid);
+}
+
+static void
+say_users(struct control_connection *connection, const struct element *iq, const struct element *users)
 {
 	struct element user = { 0 };
+	struct range name, host;
 
+	if (!element_attribute(iq, "sfrom", &host))
+		return;
 	while (element_next_child(users, &user)) {
-		struct range name;
-		char *text = element_attribute(&user, "name", &name) ? range_strdup_decoded(name) : NULL;
-
-		if (text != NULL)
-			connection_say(connection, json_pack("{s:s}", "name", text));
-		free(text);
+		if (element_attribute(&user, "name", &name))
+			say_user(connection, name, host);
 	}
 }
 
@@ -442,7 +454,7 @@ control_answer(struct control *control, const void *bytes, size_t length)
 		return;
 	}
 	if (element_find_child(&iq, "users", NULL, &users))
-		say_users(connection, &users);
+		say_users(connection, &iq, &users);
 	connection_done(connection);
 }
 
