@@ -209,10 +209,17 @@ link_failed(struct link *link, const char *why)
 
 /* ---- writing ---- */
 
+/* While it is being opened there are no packets yet, and the answers are wanted. */
+static bool
+is_unread(const struct link *link)
+{
+	return link->unread && link->state == LINK_UP;
+}
+
 static void
 link_wants(struct link *link, bool unsent)
 {
-	uint32_t events = link->unread && link->state == LINK_UP ? 0 : EPOLLIN;
+	uint32_t events = is_unread(link) ? 0 : EPOLLIN;
 
 	watch_change(link->loop, &link->watch, events | (unsent ? EPOLLOUT : 0));
 }
@@ -413,10 +420,11 @@ read_once(struct link *link)
 	return false;
 }
 
+/* `over`: nothing will follow what the kernel holds. It is read even if we are full, or it would be lost. */
 static void
-link_readable(struct link *link)
+link_readable(struct link *link, bool over)
 {
-	for (unsigned i = 0; i < READS_PER_TURN && link->watch.fd >= 0 && !link->unread; i++) {
+	for (unsigned i = 0; i < READS_PER_TURN && link->watch.fd >= 0 && (over || !is_unread(link)); i++) {
 		if (!read_once(link))
 			return;
 	}
@@ -438,12 +446,8 @@ on_ready(struct watch *watch, uint32_t events)
 			link_fsm(link, LINK_EVENT_CONNECTED, NULL);
 		return;
 	}
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		if (link->unread && (events & (EPOLLHUP | EPOLLERR)) != 0)
-			link_fail(link, "lost");
-		else
-			link_readable(link);
-	}
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		link_readable(link, (events & (EPOLLHUP | EPOLLERR)) != 0);
 	if ((events & EPOLLOUT) != 0 && watch->fd >= 0)
 		link_flush(link);
 }

@@ -1,0 +1,769 @@
+/*
+ * link: the state machine against a session manager that the test plays on a UNIX socket, in the same process and the
+ * same loop. Time never passes: what would take time is made due.
+ */
+#include <bsd/string.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "master/link.h"
+#include "tests/common/turn.h"
+#include "tests/dialect/tap.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define OUR_HEADER "<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>"
+
+/* As jabberd was recorded, id and proof with the secret s3cret. */
+#define THEIR_HEADER "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' " \
+	"id='6B0186C6' xmlns='jabberd:sockets'>"
+#define OUR_PROOF "<handshake>46ca54d31e86a2856c11d4602ad7eda9757e136a</handshake>"
+
+static struct loop loop;
+static struct link link_under_test, *const l = &link_under_test;
+static char path[64];
+static int listener, peer;
+static struct buffer heard;	/* what the session manager was sent */
+static struct buffer packets;	/* what on_packet was given, each with a line feed behind it */
+static char said[64];		/* callbacks: U(p) D(own) G(o) S(top) C(losed) */
+
+static void
+say(char what)
+{
+	size_t length = strlen(said);
+
+	ck_assert_uint_lt(length, sizeof said - 1);
+	said[length] = what;
+}
+
+static void
+on_packet(struct link *link, const uint8_t *bytes, size_t length)
+{
+	ck_assert_ptr_eq(link, l);
+	buffer_append(&packets, bytes, length);
+	buffer_append(&packets, "\n", 1);
+}
+
+static void
+on_up(struct link *link)
+{
+	ck_assert_int_eq(link->state, LINK_UP);
+	say('U');
+}
+
+static void
+on_down(struct link *link)
+{
+	ck_assert_int_eq(link->state, LINK_DOWN);
+	say('D');
+}
+
+static void
+on_flow(struct link *link, bool go)
+{
+	(void)link;
+	say(go ? 'G' : 'S');
+}
+
+static void
+on_closed(struct link *link)
+{
+	(void)link;
+	if (strchr(said, 'C') == NULL)
+		say('C');
+}
+
+static const char *
+text_of(struct buffer *buffer)
+{
+	buffer_append(buffer, "", 1);
+	buffer->end--;
+	return (const char *)buffer_bytes(buffer);
+}
+
+static void
+listen_again(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	strlcpy(address.sun_path, path, sizeof address.sun_path);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(listener, 0);
+	unlink(path);
+	ck_assert_int_eq(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
+	ck_assert_int_eq(listen(listener, 4), 0);
+}
+
+static void
+setup(void)
+{
+	char address[80];
+	const char *why;
+
+	memset(said, 0, sizeof said);
+	peer = -1;
+	snprintf(path, sizeof path, "/tmp/c2sd-test-link.%d", (int)getpid());
+	listen_again();
+	ck_assert_int_eq(loop_init(&loop), 0);
+	*l = (struct link){
+		.dialect = dialect_find("sfrom"), .name = "foo-sockets", .secret = "s3cret", .timeout = 1000000, .high = 100000,
+		.on_packet = on_packet, .on_up = on_up, .on_down = on_down, .on_flow = on_flow, .on_closed = on_closed,
+	};
+	snprintf(address, sizeof address, "unix:%s", path);
+	ck_assert(link_resolve(l, address, &why));
+	link_init(l, &loop, 100000);
+}
+
+static void
+teardown(void)
+{
+	link_deinit(l);
+	link_deinit(l);
+	if (peer >= 0)
+		close(peer);
+	close(listener);
+	unlink(path);
+	loop_deinit(&loop);
+	buffer_deinit(&heard);
+	buffer_deinit(&packets);
+}
+
+static void
+turns(void)
+{
+	for (unsigned i = 0; i < 6; i++)
+		loop_turn(&loop);
+}
+
+/* ---- the session manager's part ---- */
+
+static void
+peer_accept(void)
+{
+	turns();
+	peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	ck_assert_int_ge(peer, 0);
+	buffer_clear(&heard);
+	turns();
+}
+
+static void
+peer_close(void)
+{
+	close(peer);
+	peer = -1;
+	turns();
+}
+
+/* Take what there is, at most `most`. Bytes taken; 0 at the end of the stream, or -1. */
+static ssize_t
+peer_read(size_t most)
+{
+	uint8_t *place = buffer_reserve(&heard, most);
+	ssize_t length;
+
+	ck_assert_ptr_nonnull(place);
+	length = recv(peer, place, most, 0);
+	if (length > 0)
+		buffer_commit(&heard, (size_t)length);
+	return length;
+}
+
+static void
+peer_read_all(void)
+{
+	do {
+		while (peer_read(65536) > 0)
+			;
+		turns();
+	} while (peer_read(65536) > 0);
+}
+
+static void
+peer_say(const char *text)
+{
+	ck_assert_int_eq(send(peer, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	turns();
+}
+
+static void
+expect(const char *text)
+{
+	peer_read_all();
+	ck_assert_str_eq(text_of(&heard), text);
+	buffer_clear(&heard);
+}
+
+static void
+bring_up(void)
+{
+	peer_accept();
+	expect(OUR_HEADER);
+	peer_say(THEIR_HEADER);
+	expect(OUR_PROOF);
+	ck_assert_int_eq(l->state, LINK_HANDSHAKE);
+	peer_say("<handshake/>");
+	ck_assert_int_eq(l->state, LINK_UP);
+}
+
+static void
+up(void)
+{
+	link_start(l);
+	bring_up();
+}
+
+static void
+try_again(void)
+{
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert(timer_is_set(&l->retry));
+	timer_is_due(&loop, &l->retry);
+	turns();
+}
+
+static bool
+send_text(const char *text)
+{
+	return link_send(l, text, strlen(text));
+}
+
+/* ---- opening ---- */
+
+START_TEST(proof_is_what_was_recorded)
+{
+	static const struct {
+		const char *id, *secret, *proof;
+	} known[] = {
+		{ "6B0186C6", "s3cret", "46ca54d31e86a2856c11d4602ad7eda9757e136a" },
+		{ "6B01885A", "s3cret", "270e59568f53e946e052c49d5a0786e4c60c6973" },
+		{ "", "", "da39a3ee5e6b4b0d3255bfef95601890afd80709" },
+	};
+	char proof[41];
+
+	for (unsigned i = 0; i < COUNT(known); i++) {
+		ck_assert(link_proof(known[i].id, known[i].secret, proof));
+		ck_assert_str_eq(proof, known[i].proof);
+	}
+}
+END_TEST
+
+START_TEST(opens)
+{
+	up();
+	ck_assert_str_eq(said, "GU");
+	ck_assert(!timer_is_set(&l->step) && !timer_is_set(&l->retry));
+	ck_assert_uint_eq(l->failures, 0);
+}
+END_TEST
+
+/* Entities in the id are resolved before it is hashed. */
+START_TEST(opens_with_an_escaped_id)
+{
+	char proof[41], expected[80];
+
+	link_start(l);
+	peer_accept();
+	expect(OUR_HEADER);
+	peer_say("<root  x='1' id = \"a&amp;&#98;'\">");
+	ck_assert(link_proof("a&b'", "s3cret", proof));
+	snprintf(expected, sizeof expected, "<handshake>%s</handshake>", proof);
+	expect(expected);
+}
+END_TEST
+
+START_TEST(opens_byte_by_byte)
+{
+	static const char all[] = THEIR_HEADER "<handshake/><a b='>'/> <c><d/></c>\n";
+
+	link_start(l);
+	peer_accept();
+	for (size_t i = 0; i < sizeof all - 1; i++) {
+		ck_assert_int_eq(send(peer, all + i, 1, MSG_NOSIGNAL), 1);
+		turns();
+	}
+	ck_assert_int_eq(l->state, LINK_UP);
+	ck_assert_str_eq(text_of(&packets), "<a b='>'/>\n<c><d/></c>\n");
+	/* Everything was used: who waits owns nothing. */
+	peer_say("<e/>");
+	ck_assert_uint_eq(buffer_length(&l->in), 0);
+}
+END_TEST
+
+/* Up to `answers` replies of the session manager, then what makes it fail. */
+static const struct {
+	const char *answers[3];
+	const char *why;
+} refusals[] = {
+	{ { THEIR_HEADER, "<stream:error>Invalid Handshake</stream:error></stream:stream>" },
+	    "the session manager refuses us: wrong secret or name" },
+	{ { THEIR_HEADER, "<message/>" }, "the session manager refuses us: wrong secret or name" },
+	{ { "<stream:stream xmlns='jabberd:sockets'>" }, "the session manager's header has no id" },
+	{ { "<stream:stream ID='x'>" }, "the session manager's header has no id" },
+	{ { "hello" }, "what the session manager sends is not XML" },
+	{ { "<!DOCTYPE x><x id='1'>" }, "what the session manager sends is not XML" },
+	{ { "</stream:stream>" }, "what the session manager sends is not XML" },
+	{ { THEIR_HEADER, "</stream:stream>" }, "closed by the session manager" },
+	{ { THEIR_HEADER, "<handshake/>", "</stream:stream>" }, "closed by the session manager" },
+	{ { THEIR_HEADER, "<handshake/>", "<>" }, "what the session manager sends is not XML" },
+	{ { THEIR_HEADER, "<handshake/>", "<a></a" "><!DOCTYPE" }, "what the session manager sends is not XML" },
+};
+
+START_TEST(refused)
+{
+	link_start(l);
+	peer_accept();
+	for (unsigned i = 0; i < COUNT(refusals[_i].answers) && refusals[_i].answers[i] != NULL; i++)
+		peer_say(refusals[_i].answers[i]);
+	ck_assert_str_eq(l->last_failure, refusals[_i].why);
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_int_eq(l->watch.fd, -1);
+	ck_assert(strchr(said, 'U') == NULL || strcmp(said, "GUSD") == 0);
+	ck_assert_uint_eq(l->failures, 1);
+	/* And again, as if nothing had been. */
+	close(peer);
+	try_again();
+	bring_up();
+}
+END_TEST
+
+START_TEST(silence_has_an_end)
+{
+	link_start(l);
+	peer_accept();
+	for (int i = 0; i < _i; i++)
+		peer_say(i == 0 ? THEIR_HEADER : "<");
+	ck_assert(timer_is_set(&l->step));
+	timer_is_due(&loop, &l->step);
+	turns();
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_str_eq(l->last_failure, "no answer in time");
+	ck_assert_int_eq(recv(peer, said, 0, MSG_DONTWAIT), 0);
+	ck_assert_str_eq(said, "");
+	close(peer);
+	try_again();
+	bring_up();
+}
+END_TEST
+
+/* Nobody is there: tried again, later each time and with jitter, until somebody is. */
+START_TEST(tried_again_later_and_later)
+{
+	static const unsigned pauses[] = { 250, 500, 1000, 2000, 4000, 8000, 15000, 15000, 15000, 15000, 15000 };
+
+	close(listener);
+	unlink(path);
+	link_start(l);
+	for (unsigned i = 0; i < COUNT(pauses); i++) {
+		uint64_t pause;
+
+		loop_turn(&loop);
+		ck_assert_int_eq(l->state, LINK_DOWN);
+		pause = l->retry.at - loop_now(&loop);
+		/* The turn that has passed meanwhile is given ten seconds. */
+		ck_assert_uint_ge(l->retry.at, pauses[i] / 2);
+		ck_assert_msg(pause <= pauses[i] * 3 / 2, "%u: %u", i, (unsigned)pause);
+		ck_assert_uint_eq(l->failures, i + 1);
+		l->retry.at = loop_now(&loop);
+	}
+	listen_again();
+	l->retry.at = loop_now(&loop);
+	bring_up();
+	ck_assert_uint_eq(l->failures, 0);
+}
+END_TEST
+
+START_TEST(addresses_are_read)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} addresses[] = {
+		{ "127.0.0.1:5347", true }, { "[::1]:5347", true }, { "::1:5347", true }, { "unix:/run/x", true }, { "127.0.0.1", false },
+		{ "127.0.0.1:", false }, { ":5347", false }, { "", false }, { "[]:1", false }, { "127.0.0.1:no-such-service-x", false },
+	};
+	char long_path[256] = "unix:/";
+	const char *why = NULL;
+
+	for (unsigned i = 0; i < COUNT(addresses); i++) {
+		ck_assert_msg(link_resolve(l, addresses[i].text, &why) == addresses[i].good, "%s", addresses[i].text);
+		if (addresses[i].good)
+			ck_assert_uint_ge(l->address_count, 1);
+		else
+			ck_assert_ptr_nonnull(why);
+	}
+	memset(long_path + 6, 'x', 200);
+	ck_assert(!link_resolve(l, long_path, &why));
+}
+END_TEST
+
+/* ---- what is sent ---- */
+
+START_TEST(queued_before_it_is_up_goes_first)
+{
+	ck_assert(send_text("<one/>"));
+	ck_assert(send_text("<two/>"));
+	up();
+	ck_assert(send_text("<three/>"));
+	turns();
+	expect("<one/><two/>\n<three/>\n");
+	ck_assert_uint_eq(l->queued, 0);
+	ck_assert(STAILQ_EMPTY(&l->queue));
+}
+END_TEST
+
+/* Element number n, about `size` bytes long. */
+static void
+send_numbered(unsigned n, size_t size)
+{
+	char *text = malloc(size + 64);
+	int length;
+
+	ck_assert_ptr_nonnull(text);
+	length = snprintf(text, 64, "<m n='%06u'>", n);
+	memset(text + length, 'x', size);
+	memcpy(text + length + size, "</m>", 5);
+	ck_assert(send_text(text));
+	free(text);
+}
+
+/* Reads elements of that size until the last; they follow each other without a gap. The number of the first. */
+static unsigned
+assert_consecutive(const char *text, size_t size, unsigned last)
+{
+	unsigned first, n;
+	const char *at = text;
+
+	ck_assert_int_eq(sscanf(at, "<m n='%6u'>", &first), 1);
+	for (n = first; *at != '\0'; n++) {
+		unsigned number = 0;
+
+		ck_assert_msg(sscanf(at, "<m n='%6u'>", &number) == 1 && number == n, "%.20s is not %u", at, n);
+		ck_assert_uint_eq(strspn(at + 14, "x"), size);
+		at += 14 + size;
+		ck_assert_int_eq(strncmp(at, "</m>", 4), 0);
+		at += 4;
+		at += strspn(at, "\n");
+	}
+	ck_assert_uint_eq(n, last + 1);
+	return first;
+}
+
+/* Cut in the middle of an element: that one comes again as a whole, those behind it follow, in order. */
+START_TEST(cut_in_the_middle_of_an_element)
+{
+	static const size_t sizes[] = { 50000, 777, 300000 };
+	size_t size = sizes[_i];
+	unsigned number = 0, cut;
+	int small = 4096;
+
+	up();
+	setsockopt(l->watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	/* Several at once, so that a write ends in the middle of one. */
+	do {
+		for (unsigned i = 0; i < 20; i++)
+			send_numbered(number++, size);
+		turns();
+	} while (l->head_written == 0);
+	/* More than fit one write. */
+	for (unsigned i = 0; i < 100; i++)
+		send_numbered(number++, size);
+	cut = (unsigned)atoi((const char *)STAILQ_FIRST(&l->queue)->bytes + strlen("<m n='"));
+	ck_assert_int_gt(peer_read(1000), 0);
+	turns();
+	peer_close();
+	ck_assert_uint_eq(l->head_written, 0);
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	send_numbered(number++, size);
+	try_again();
+	bring_up();
+	peer_read_all();
+	ck_assert_uint_le(cut, assert_consecutive(text_of(&heard), size, number - 1));
+	ck_assert_uint_gt(number - 1, cut + 100);
+	ck_assert_uint_eq(l->queued, 0);
+}
+END_TEST
+
+/* Read in small pieces, it is all there, every element once. */
+START_TEST(slow_reader_gets_everything)
+{
+	int small = 4096;
+
+	up();
+	setsockopt(l->watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	for (unsigned i = 0; i < 200; i++)
+		send_numbered(i, 700);
+	turns();
+	while (peer_read(577) > 0)
+		loop_turn(&loop);
+	peer_read_all();
+	ck_assert_uint_eq(assert_consecutive(text_of(&heard), 700, 199), 0);
+}
+END_TEST
+
+START_TEST(flow_follows_the_queue)
+{
+	unsigned number = 0;
+
+	/* Nobody may be read before it is up. */
+	ck_assert(l->choked);
+	up();
+	ck_assert_str_eq(said, "GU");
+	while (strcmp(said, "GU") == 0) {
+		ck_assert_uint_lt(number, 1000);
+		send_numbered(number++, 10000);
+		turns();
+	}
+	ck_assert_str_eq(said, "GUS");
+	ck_assert_uint_gt(l->queued, l->high);
+	/* Not before it is half empty. */
+	while (l->queued >= l->high / 2) {
+		ck_assert_str_eq(said, "GUS");
+		ck_assert_int_gt(peer_read(4096), 0);
+		loop_turn(&loop);
+	}
+	ck_assert_str_eq(said, "GUSG");
+	peer_read_all();
+	ck_assert_str_eq(said, "GUSG");
+	assert_consecutive(text_of(&heard), 10000, number - 1);
+	/* What is on its way when it is cut is no reason to say it twice. */
+	peer_close();
+	ck_assert_str_eq(said, "GUSGSD");
+}
+END_TEST
+
+START_TEST(up_again_with_too_much_queued)
+{
+	up();
+	peer_close();
+	ck_assert_str_eq(said, "GUSD");
+	/* More than the kernel takes. */
+	for (unsigned i = 0; i < 100; i++)
+		send_numbered(i, 10000);
+	ck_assert_str_eq(said, "GUSD");
+	try_again();
+	bring_up();
+	ck_assert_str_eq(said, "GUSDSU");
+	peer_read_all();
+	ck_assert_str_eq(said, "GUSDSUG");
+	assert_consecutive(text_of(&heard), 10000, 99);
+}
+END_TEST
+
+/* ---- what is read ---- */
+
+START_TEST(longest_packet)
+{
+	char *text = malloc(100002);
+
+	ck_assert_ptr_nonnull(text);
+	memset(text, 'x', 100001);
+	memcpy(text, "<a>", 3);
+	memcpy(text + 100000 - _i - 4, "</a>", 5);
+	up();
+	/* Limit 100000: what is shorter by _i comes through. */
+	for (size_t sent = 0, length = strlen(text); sent < length;) {
+		ssize_t more = send(peer, text + sent, length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		turns();
+		sent += more > 0 ? (size_t)more : 0;
+	}
+	ck_assert_uint_eq(buffer_length(&packets), 100000 - (size_t)_i + 1);
+	memset(text, 'y', 100001);
+	memcpy(text, "<b>", 3);
+	for (size_t sent = 0; sent < 100001 && l->state == LINK_UP;) {
+		ssize_t more = send(peer, text + sent, 100001 - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		turns();
+		sent += more > 0 ? (size_t)more : 0;
+	}
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_str_eq(l->last_failure, "a packet of the session manager is too long (packet-bytes)");
+	free(text);
+}
+END_TEST
+
+START_TEST(left_unread_and_read_again)
+{
+	up();
+	link_read(l, false);
+	peer_say("<a/>");
+	peer_say("<b/>");
+	ck_assert_str_eq(text_of(&packets), "");
+	/* The other way goes on. */
+	ck_assert(send_text("<c/>"));
+	turns();
+	expect("<c/>\n");
+	link_read(l, true);
+	turns();
+	ck_assert_str_eq(text_of(&packets), "<a/>\n<b/>\n");
+}
+END_TEST
+
+/* Nothing that a session manager wrote before it went is lost because we were not reading just then. */
+START_TEST(left_unread_and_cut)
+{
+	up();
+	link_read(l, false);
+	peer_say("<a/>");
+	peer_say("<b/>");
+	peer_close();
+	ck_assert_str_eq(text_of(&packets), "<a/>\n<b/>\n");
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_str_eq(said, "GUSD");
+}
+END_TEST
+
+/* It can be opened while packets are not wanted, and then does not read them. */
+START_TEST(opened_while_left_unread)
+{
+	up();
+	peer_close();
+	link_read(l, false);
+	try_again();
+	bring_up();
+	peer_say("<a/>");
+	ck_assert_str_eq(text_of(&packets), "");
+	link_read(l, true);
+	turns();
+	ck_assert_str_eq(text_of(&packets), "<a/>\n");
+}
+END_TEST
+
+/* ---- closing ---- */
+
+START_TEST(closed_in_good_order)
+{
+	up();
+	ck_assert(send_text("<last/>"));
+	link_close(l);
+	turns();
+	peer_read_all();
+	ck_assert_str_eq(text_of(&heard), "<last/></stream:stream>\n");
+	ck_assert_int_eq(peer_read(1), 0);
+	ck_assert_str_eq(said, "GUC");
+	peer_say("</stream:stream>");
+	peer_close();
+	ck_assert_int_eq(l->state, LINK_CLOSED);
+	ck_assert(!timer_is_set(&l->retry));
+}
+END_TEST
+
+START_TEST(closed_before_it_was_up)
+{
+	if (_i > 0) {
+		link_start(l);
+		turns();
+	}
+	if (_i > 1)
+		peer_accept();
+	link_close(l);
+	ck_assert_str_eq(said, "C");
+	turns();
+	ck_assert_int_eq(l->state, LINK_CLOSED);
+	ck_assert_int_eq(l->watch.fd, -1);
+	ck_assert(!timer_is_set(&l->retry) && !timer_is_set(&l->step));
+}
+END_TEST
+
+START_TEST(closing_does_not_wait_for_ever)
+{
+	up();
+	for (unsigned i = 0; i < 100; i++)
+		send_numbered(i, 10000);
+	link_close(l);
+	turns();
+	ck_assert_ptr_null(strchr(said, 'C'));
+	timer_is_due(&loop, &l->step);
+	turns();
+	ck_assert_ptr_nonnull(strchr(said, 'C'));
+}
+END_TEST
+
+START_TEST(cut_while_closing)
+{
+	up();
+	for (unsigned i = 0; i < 100; i++)
+		send_numbered(i, 10000);
+	link_close(l);
+	turns();
+	peer_close();
+	ck_assert_ptr_nonnull(strchr(said, 'C'));
+	ck_assert(!timer_is_set(&l->retry));
+}
+END_TEST
+
+/* ---- the embedded session manager's way ---- */
+
+static int spawn_result;
+
+static int
+spawn(struct link *link)
+{
+	int fds[2];
+
+	(void)link;
+	if (spawn_result < 0)
+		return spawn_result;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	peer = fds[1];
+	return fds[0];
+}
+
+START_TEST(started_by_ourselves)
+{
+	l->spawn = spawn;
+	spawn_result = -EAGAIN;
+	link_start(l);
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	spawn_result = 0;
+	try_again();
+	expect(OUR_HEADER);
+	peer_say(THEIR_HEADER);
+	expect(OUR_PROOF);
+	peer_say("<handshake/>");
+	ck_assert_str_eq(said, "GU");
+	/* It dies, and is started again. */
+	peer_close();
+	ck_assert_str_eq(said, "GUSD");
+	try_again();
+	expect(OUR_HEADER);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("link");
+	TCase *tests = tcase_create("link");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, proof_is_what_was_recorded);
+	tcase_add_test(tests, opens);
+	tcase_add_test(tests, opens_with_an_escaped_id);
+	tcase_add_test(tests, opens_byte_by_byte);
+	tcase_add_loop_test(tests, refused, 0, COUNT(refusals));
+	tcase_add_loop_test(tests, silence_has_an_end, 0, 3);
+	tcase_add_test(tests, tried_again_later_and_later);
+	tcase_add_test(tests, addresses_are_read);
+	tcase_add_test(tests, queued_before_it_is_up_goes_first);
+	tcase_add_loop_test(tests, cut_in_the_middle_of_an_element, 0, 3);
+	tcase_add_test(tests, slow_reader_gets_everything);
+	tcase_add_test(tests, flow_follows_the_queue);
+	tcase_add_test(tests, up_again_with_too_much_queued);
+	tcase_add_loop_test(tests, longest_packet, 0, 2);
+	tcase_add_test(tests, left_unread_and_read_again);
+	tcase_add_test(tests, left_unread_and_cut);
+	tcase_add_test(tests, opened_while_left_unread);
+	tcase_add_test(tests, closed_in_good_order);
+	tcase_add_loop_test(tests, closed_before_it_was_up, 0, 3);
+	tcase_add_test(tests, closing_does_not_wait_for_ever);
+	tcase_add_test(tests, cut_while_closing);
+	tcase_add_test(tests, started_by_ourselves);
+	suite_add_tcase(suite, tests);
+	return tap_run(suite);
+}
