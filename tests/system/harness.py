@@ -53,6 +53,38 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+# PR_SET_PDEATHSIG is lost when a process gives root up, so somebody outlives the test, whatever it dies of.
+GUARD = """
+import os, shutil, signal, sys
+wanted = {}
+for line in sys.stdin:
+    folder, _, pid = line.strip().partition(' ')
+    wanted[folder] = pid
+for folder, pid in wanted.items():
+    try:
+        with open('/proc/%s/comm' % pid) as file:
+            if file.read().strip() == 'c2sd':
+                os.kill(int(pid), signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+class Guard:
+    """Ends daemons and removes folders when this process is gone."""
+
+    process = None
+
+    @classmethod
+    def watch(cls, folder, pid=''):
+        if cls.process is None:
+            cls.process = subprocess.Popen([sys.executable, '-c', GUARD], stdin=subprocess.PIPE, text=True,
+                                           start_new_session=True)
+        cls.process.stdin.write('%s %s\n' % (folder, pid))
+        cls.process.stdin.flush()
+
+
 class Deadline:
     """How much of the time limit is left."""
 
@@ -189,6 +221,7 @@ class Daemon:
     def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
                  listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=()):
         self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
+        Guard.watch(self.folder)
         self.hosts = hosts
         self.workers = workers
         self.link = link
@@ -204,6 +237,7 @@ class Daemon:
         self.database = os.path.join(self.folder, 'accounts.db')
         self.process = None
         self.log = None
+        self.may_lose_workers = False
         self._known = set()
         atexit.register(self.cleanup)
         if self.user:
@@ -244,6 +278,7 @@ class Daemon:
         self.process = subprocess.Popen([program('master/c2sd'), '-f', '-c', path] + self.arguments,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         preexec_fn=_die_with_parent)
+        Guard.watch(self.folder, self.process.pid)
         self.log = Output(self.process.stderr, os.path.join(self.folder, 'log'))
         if ready:
             self.wait_ready()
@@ -313,6 +348,19 @@ class Daemon:
         self._known.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.cleanup)
+        self.check_health()
+
+    def check_health(self):
+        """What no test may pass by: reports of sanitizers, breaches of the contract, workers that died by themselves."""
+        if self.log is None:
+            return
+        self.log.join(TIMEOUT)
+        bad = r'Sanitizer|runtime error:|broke the contract|does not answer'
+        if not self.may_lose_workers:
+            bad += r'|worker \d+ (gone|died)'
+        found = [number for number, line in enumerate(self.log.lines) if re.search(bad, line)]
+        if found:
+            raise AssertionError('the log of the daemon:\n' + '\n'.join(self.log.lines[found[0]:found[0] + 60]))
 
 
 # ---- sockets that carry streams ----

@@ -147,6 +147,7 @@ class Death(DaemonCase):
         for user in ('alice', 'bob', 'carol', 'dave'):
             clients[user] = daemon.client()
             clients[user].identity = manager.let_in(clients[user], user)
+        daemon.may_lose_workers = True
         victim = self.worker_of(daemon, clients['alice'])
         lost = {user for user, client in clients.items() if self.worker_of(daemon, client) == victim}
         self.assertEqual(2, len(lost))
@@ -179,6 +180,7 @@ class Death(DaemonCase):
             manager.send("<message to='alice@localhost' from='bob@localhost/w' id='n%d' type='chat' sto='%s' "
                          "sfrom='alice@localhost'><body>%s</body></message>" % (number, identity, body))
         client.expect('message')
+        daemon.may_lose_workers = True
         os.kill(daemon.worker_pids()[0], signal.SIGKILL)
         first = manager.expect(lambda e: e.has_510())
         self.assertEqual([None, 'alice@localhost/home'], [first.get('id'), first.get('sto')])
@@ -196,6 +198,7 @@ class Death(DaemonCase):
 
     def test_worker_killed_again_and_again(self):
         daemon = self.start(users=('alice',), workers=1)
+        daemon.may_lose_workers = True
         old = set()
         for _ in range(3):
             pid = wait_until(lambda: set(daemon.worker_pids()) - old, 'a new worker').pop()
