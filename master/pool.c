@@ -154,16 +154,23 @@ worker_spawn(struct worker_process *worker, int fds[2])
 	char number[16];
 	char name[] = "c2sd-worker";
 	char *arguments[] = { name, number, NULL };
+	pid_t pid;
 
+	/* The one before is dead, but its end may not have been told yet. */
+	if (worker->pid > 0)
+		worker->previous = worker->pid;
+	worker->pid = 0;
 	snprintf(number, sizeof number, "%" PRIu32, worker->number);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
 		return -errno;
-	worker->pid = spawn_program(worker->pool->program, arguments, &fds[1], 1);
+	pid = spawn_program(worker->pool->program, arguments, &fds[1], 1);
 	close(fds[1]);
-	if (worker->pid >= 0)
-		return 0;
-	close(fds[0]);
-	return worker->pid;
+	if (pid < 0) {
+		close(fds[0]);
+		return pid;
+	}
+	worker->pid = pid;
+	return 0;
 }
 
 static void
@@ -178,6 +185,8 @@ worker_start(struct worker_process *worker)
 	if (result == 0) {
 		worker->channel = (struct channel){ .watch.fd = -1, .on_frame = on_frame, .on_end = on_end };
 		result = channel_init(&worker->channel, worker->pool->loop, fds[0], CONTRACT_MASTER);
+		if (result < 0)
+			close(fds[0]);
 	}
 	if (result < 0) {
 		log_error("worker %" PRIu32 " cannot be started program=%s: %s", worker->number, worker->pool->program,
@@ -269,9 +278,14 @@ bool
 pool_reaped(struct pool *pool, pid_t pid, int status)
 {
 	for (uint32_t i = 0; i < pool->count; i++) {
-		if (pool->workers[i].pid != pid)
+		struct worker_process *worker = &pool->workers[i];
+
+		if (worker->pid != pid && worker->previous != pid)
 			continue;
-		pool->workers[i].pid = 0;
+		if (worker->pid == pid)
+			worker->pid = 0;
+		else
+			worker->previous = 0;
 		if (WIFSIGNALED(status) && !pool->ending)
 			log_warning("worker %" PRIu32 " died pid=%d signal=%d", i, (int)pid, WTERMSIG(status));
 		return true;

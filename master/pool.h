@@ -24,7 +24,8 @@ struct worker_process {
 	struct pool *pool;
 	uint32_t number;
 	enum worker_state state;
-	pid_t pid;
+	pid_t pid;		/* 0: none */
+	pid_t previous;		/* the one before, until its end was told; 0: none */
 	struct channel channel;
 	struct timer restart;
 	unsigned deaths;	/* in a row, each soon after its start */
