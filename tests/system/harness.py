@@ -351,7 +351,7 @@ class Daemon:
         self.check_health()
 
     def check_health(self):
-        """What no test may pass by: reports of sanitizers, breaches of the contract, workers that died by themselves."""
+        """What no test may pass by: sanitizer reports, breaches of the contract, workers that died by themselves."""
         if self.log is None:
             return
         self.log.join(TIMEOUT)
