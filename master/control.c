@@ -260,6 +260,13 @@ session_json(const struct master *master, const struct entry *entry)
 	    "held", (json_int_t)entry->held, "packets", (json_int_t)entry->numbers);
 }
 
+/* One that was told to go, and only has not closed its connection yet, is nobody's session any more. */
+static bool
+is_listed(const struct entry *entry)
+{
+	return entry != NULL && !entry->closing && !entry->ended_upstream;
+}
+
 static void
 sessions_produce(struct control_connection *connection)
 {
@@ -271,7 +278,7 @@ sessions_produce(struct control_connection *connection)
 		for (; connection->slot < table->size; connection->slot++) {
 			if (buffer_length(&connection->out) >= ANSWER_CHUNK)
 				return;
-			if (table->entries[connection->slot] != NULL)
+			if (is_listed(table->entries[connection->slot]))
 				connection_say(connection, session_json(master, table->entries[connection->slot]));
 		}
 		connection->slot = 0;

@@ -192,9 +192,22 @@ descriptors_raise(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/*
+ * libbsd ends a title that is shorter than the arguments were by a dot at the arguments' end, for old kernels to notice;
+ * what reads the process list shows it.
+ */
+static void
+title_set(char *arguments_end)
+{
+	setproctitle("-c2sd: master");
+	if (*arguments_end == '.')
+		*arguments_end = '\0';
+}
+
 int
 main(int argc, char **argv, char **environment)
 {
+	char *arguments_end = argv[argc - 1] + strlen(argv[argc - 1]);
 	static struct master master;
 	static struct options options;
 	struct arguments arguments;
@@ -217,7 +230,7 @@ main(int argc, char **argv, char **environment)
 	go_to_background(&arguments);
 	signal(SIGPIPE, SIG_IGN);
 	umask(027);
-	setproctitle("-c2sd: master");
+	title_set(arguments_end);
 	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
 	if (start_as_root(&master, &options, &ids) && privilege_seal() == 0)
 		result = master_run(&master, worker_count(&arguments, &options));

@@ -289,6 +289,13 @@ client_lose(struct client *client, enum end_reason reason)
 	client_gone(client);
 }
 
+/* Of before RFC 3920 is only who has shown it by a header without a version. */
+static bool
+client_is_modern(const struct client *client)
+{
+	return !client->header_known || client->header.version_major >= 1;
+}
+
 static void
 client_say_end(struct client *client, enum stream_condition condition, const char *text)
 {
@@ -301,10 +308,10 @@ client_say_end(struct client *client, enum stream_condition condition, const cha
 		return;
 	/* RFC 6120 4.9.1.2: an error before our header is preceded by one. */
 	if (!client->header_sent)
-		reply_header(down, &client->header, client->worker->settings.hosts[0], client->stream_id);
+		reply_header(down, client_is_modern(client), client->worker->settings.hosts[0], client->stream_id);
 	client->header_sent = true;
 	if (condition != CONDITION_NONE)
-		reply_error(down, &client->header, condition, text);
+		reply_error(down, client_is_modern(client), condition, text);
 	reply_end(down);
 	output_queued(client);
 }
@@ -388,9 +395,9 @@ client_greet(struct client *client)
 		return;
 	}
 	client_keep_header(client);
-	reply_header(down, &client->header, host, client->stream_id);
+	reply_header(down, client_is_modern(client), host, client->stream_id);
 	client->header_sent = true;
-	if (reply_is_modern(&client->header)) {
+	if (client_is_modern(client)) {
 		buffer_append_string(down, "<stream:features>");
 		client->worker->dialect->client_features(down, &context);
 		buffer_append_string(down, "</stream:features>");
@@ -470,7 +477,7 @@ client_logged_in(struct client *client)
 static void
 client_disconnected(struct client *client, bool replaced)
 {
-	if (replaced && reply_is_modern(&client->header))
+	if (replaced && client_is_modern(client))
 		client_end(client, END_REPLACED, CONDITION_CONFLICT, "Replaced by a new login");
 	else
 		client_end(client, replaced ? END_REPLACED : END_DISCONNECTED, CONDITION_UNDEFINED_CONDITION, "Disconnected");
@@ -485,7 +492,6 @@ client_packet_outcome(struct client *client, int outcome, const struct client_me
 		output_mark(client->output, message->number);
 		client->packets_out++;
 		client->worker->counters.packets_out++;
-		silence_is_broken(client);
 		break;
 	case DIALECT_LOGGED_IN:
 		output_queued(client);
@@ -520,13 +526,15 @@ client_packet(struct client *client, const struct client_message *message)
 		outcome = client->worker->dialect->client_packet(&client->dialect, &context, (const char *)message->bytes,
 		    message->length, down);
 	client_packet_outcome(client, outcome, message);
+	if (client->output == NULL)
+		return;
 	if (output_length(client->output) > client->worker->settings.limits.unsent_bytes)
 		client_end(client, END_TOO_SLOW, CONDITION_RESOURCE_CONSTRAINT, "too much is waiting to be read");
-	else if (client->output != NULL && output_length(client->output) == 0)
+	else if (output_length(client->output) == 0)
 		output_drop(client);
 }
 
-/* Nothing went either way for a while: RFC 6120 4.6.1 keeps the way open, or it was too long. */
+/* Nothing came from it for a while: RFC 6120 4.6.1 keeps the way open, or it was too long. */
 static void
 client_silent(struct client *client)
 {
@@ -687,6 +695,7 @@ client_take_event(struct client *client, struct stream *stream)
 		return false;
 	case STREAM_OPENED:
 		stream_take_header(stream, &client->header);
+		client->header_known = true;
 		client_fsm(client, CLIENT_HEADER, NULL);
 		break;
 	case STREAM_ELEMENT:

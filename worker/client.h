@@ -76,7 +76,8 @@ struct client {
 	struct peer peer;
 	uint8_t state;			/* enum client_state */
 	uint8_t reason;			/* enum end_reason, from CLIENT_CLOSING on */
-	bool header_sent;
+	bool header_known;		/* `header` was complete and right */
+	bool header_sent;		/* ours */
 	bool is_paused;
 	bool hung_up;			/* it has closed its half of the connection */
 	bool shut;			/* we have closed ours */

@@ -4,12 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-bool
-reply_is_modern(const struct stream_header *header)
-{
-	return header->version_major >= 1;
-}
-
 const char *
 reply_stream_id(uint64_t stream_id, char *text)
 {
@@ -18,20 +12,20 @@ reply_stream_id(uint64_t stream_id, char *text)
 }
 
 void
-reply_header(struct buffer *down, const struct stream_header *header, const char *host, uint64_t stream_id)
+reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream_id)
 {
 	char id[17];
 
 	buffer_append_format(down, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
 	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' from='", reply_stream_id(stream_id, id));
 	buffer_append_escaped(down, host, strlen(host));
-	buffer_append_string(down, reply_is_modern(header) ? "' version='1.0' xml:lang='en'>" : "'>");
+	buffer_append_string(down, modern ? "' version='1.0' xml:lang='en'>" : "'>");
 }
 
 void
-reply_error(struct buffer *down, const struct stream_header *header, enum stream_condition condition, const char *text)
+reply_error(struct buffer *down, bool modern, enum stream_condition condition, const char *text)
 {
-	if (!reply_is_modern(header)) {
+	if (!modern) {
 		if (text == NULL)
 			text = condition_name(condition);
 		buffer_append_string(down, "<stream:error>");

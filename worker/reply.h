@@ -4,19 +4,22 @@
 #ifndef C2SD_WORKER_REPLY_H
 #define C2SD_WORKER_REPLY_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "common/buffer.h"
 #include "worker/condition.h"
-#include "worker/stream.h"
 
-/* True for a client of RFC 3920 and later, which gets features and errors with conditions. */
-bool reply_is_modern(const struct stream_header *header);
+/*
+ * `modern` is true for a client of RFC 3920 and later, which gets a version, features and errors with conditions; others
+ * get what was usual before.
+ */
 
 /* Our header, from `host`. */
-void reply_header(struct buffer *down, const struct stream_header *header, const char *host, uint64_t stream_id);
+void reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream_id);
 
 /* The stream error (one text for clients of before RFC 3920) without the stream's end. `text` may be NULL. */
-void reply_error(struct buffer *down, const struct stream_header *header, enum stream_condition condition,
-    const char *text);
+void reply_error(struct buffer *down, bool modern, enum stream_condition condition, const char *text);
 
 /* </stream:stream> */
 void reply_end(struct buffer *down);

@@ -187,6 +187,13 @@ handle_close_all(struct worker *worker, const struct frame *frame)
 	return BREACH_NONE;
 }
 
+/* Of two times where 0 means never. */
+static uint32_t
+shorter_time(uint32_t a, uint32_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 static void
 limits_apply(struct worker *worker)
 {
@@ -203,7 +210,7 @@ limits_apply(struct worker *worker)
 	worker->session_limits.element_bytes = limits->element_bytes;
 	worker->session_limits.elements = limits->elements;
 	worker->login.duration = limits->login_time;
-	worker->silence.duration = limits->keepalive_time > 0 ? limits->keepalive_time : limits->idle_time;
+	worker->silence.duration = shorter_time(limits->keepalive_time, limits->idle_time);
 	worker->stall.duration = limits->stall_time;
 }
 
