@@ -193,21 +193,21 @@ descriptors_raise(void)
 }
 
 /*
- * libbsd ends a title that is shorter than the arguments were by a dot at the arguments' end, for old kernels to notice;
- * what reads the process list shows it.
+ * Where our own name ended libbsd puts a dot, for the kernel to notice that the arguments were overwritten; whoever reads
+ * the process list would see it.
  */
 static void
-title_set(char *arguments_end)
+title_set(char *name_end)
 {
 	setproctitle("-c2sd: master");
-	if (*arguments_end == '.')
-		*arguments_end = '\0';
+	if (*name_end == '.')
+		*name_end = '\0';
 }
 
 int
 main(int argc, char **argv, char **environment)
 {
-	char *arguments_end = argv[argc - 1] + strlen(argv[argc - 1]);
+	char *name_end = argv[0] + strlen(argv[0]);
 	static struct master master;
 	static struct options options;
 	struct arguments arguments;
@@ -230,7 +230,7 @@ main(int argc, char **argv, char **environment)
 	go_to_background(&arguments);
 	signal(SIGPIPE, SIG_IGN);
 	umask(027);
-	title_set(arguments_end);
+	title_set(name_end);
 	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
 	if (start_as_root(&master, &options, &ids) && privilege_seal() == 0)
 		result = master_run(&master, worker_count(&arguments, &options));
