@@ -17,6 +17,9 @@
 
 #define CONTRACT_VERSION 1
 
+/* Longest address of a session: the three parts of RFC 6122 2.1, and what stands between them. */
+#define CONTRACT_ADDRESS_MAX 3072
+
 enum frame_type {
 	M2W_HELLO = 1,	/* version */
 	M2W_SETTINGS,	/* what the worker must know; also after a reload */

@@ -461,6 +461,11 @@ client_logged_in(struct client *client)
 	struct buffer body = { 0 };
 	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN];
 
+	/* The session manager's fault: neither the master's nor that of this worker's other clients. */
+	if (strlen(client->dialect.address) > CONTRACT_ADDRESS_MAX) {
+		client_broken(client);
+		return;
+	}
 	buffer_append_string(&body, client->dialect.address);
 	channel_send(&client->worker->channel, W2M_SESSION, client->slot, client->serial, &body);
 	buffer_deinit(&body);

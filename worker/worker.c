@@ -143,6 +143,9 @@ client_close(struct client *client, enum end_reason reason)
 	case END_TOO_SLOW:
 		client_end(client, reason, CONDITION_RESOURCE_CONSTRAINT, "too much is waiting to be read");
 		break;
+	case END_BROKEN:
+		client_end(client, reason, CONDITION_INTERNAL_SERVER_ERROR, NULL);
+		break;
 	case END_KICKED:
 	case END_CLOSED:
 	case END_LOST:
@@ -153,7 +156,6 @@ client_close(struct client *client, enum end_reason reason)
 	case END_DISCONNECTED:
 	case END_REPLACED:
 	case END_WORKER_DIED:
-	case END_BROKEN:
 	case END_REASON_COUNT:
 		client_end(client, reason, CONDITION_POLICY_VIOLATION, "ended by the operator");
 		break;

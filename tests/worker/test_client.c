@@ -1,0 +1,1284 @@
+/*
+ * client and worker: a whole worker in this process, with the test as its master at one end and as its clients at the
+ * other. Time never passes: what would take time is made due.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/common/turn.h"
+#include "tests/dialect/tap.h"
+#include "tests/ipc/sample.h"
+#include "worker/reply.h"
+#include "worker/worker.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define HEADER "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='foo.com'"
+#define MODERN HEADER " version='1.0'>"
+#define OLD HEADER ">"
+#define FEATURES "<stream:features><register xmlns='http://jabber.org/features/iq-register'/>" \
+	"<auth xmlns='http://jabber.org/features/iq-auth'/></stream:features>"
+#define LOGIN "<iq type='set' id='a1'><query xmlns='jabber:iq:auth'><username>alice</username>" \
+	"<password>pw</password><resource>r</resource></query></iq>"
+#define END "</stream:stream>"
+#define STREAMS "urn:ietf:params:xml:ns:xmpp-streams"
+
+/* One frame from the worker. */
+struct got {
+	uint16_t type;
+	uint32_t slot;
+	uint64_t serial;
+	struct buffer body;
+};
+
+static struct worker worker;
+static struct channel master;
+static struct settings settings;
+static struct got queue[256];
+static unsigned queue_count, queue_taken;
+static struct buffer lines;		/* of the worker's log */
+static bool master_ended;
+static uint64_t serial;
+
+/* A client: our end of its connection, and what it has heard. */
+struct person {
+	int fd;
+	uint32_t slot;
+	uint64_t serial;
+	uint64_t number;	/* of the last packet it was sent */
+	struct buffer heard;
+};
+
+/* ---- the master's part ---- */
+
+static enum contract_breach
+on_frame(struct channel *channel, const struct frame *frame, int fd)
+{
+	struct got *got = &queue[queue_count];
+	char line[1024];
+	uint8_t level;
+
+	(void)channel;
+	ck_assert_int_eq(fd, -1);
+	if (frame->type == W2M_LOG) {
+		ck_assert(message_get_log(frame, &level, line, sizeof line));
+		buffer_append_format(&lines, "%s\n", line);
+		return BREACH_NONE;
+	}
+	ck_assert_uint_lt(queue_count, COUNT(queue));
+	*got = (struct got){ .type = frame->type, .slot = frame->slot, .serial = frame->serial };
+	buffer_append(&got->body, frame->body, frame->length);
+	queue_count++;
+	return BREACH_NONE;
+}
+
+static void
+on_end(struct channel *channel, enum channel_end end)
+{
+	(void)channel;
+	(void)end;
+	master_ended = true;
+}
+
+static void
+turns(void)
+{
+	for (unsigned i = 0; i < 8; i++)
+		loop_turn(&worker.loop);
+}
+
+static bool
+frame_is_there(void *argument)
+{
+	(void)argument;
+	return queue_taken < queue_count;
+}
+
+/* The next frame of the worker's, which must be of this type. */
+static const struct got *
+expect_frame(uint16_t type)
+{
+	ck_assert_msg(loop_turn_until(&worker.loop, frame_is_there, NULL), "no %s", contract_name(type));
+	ck_assert_str_eq(contract_name(queue[queue_taken].type), contract_name(type));
+	return &queue[queue_taken++];
+}
+
+static void
+expect_no_frame(void)
+{
+	turns();
+	ck_assert_msg(queue_taken == queue_count, "%s", contract_name(queue[queue_taken].type));
+}
+
+static const char *
+text_of(const struct buffer *buffer)
+{
+	struct buffer *bytes = (struct buffer *)(uintptr_t)buffer;
+
+	buffer_append(bytes, "", 1);
+	bytes->end--;
+	return (const char *)buffer_bytes(bytes);
+}
+
+static struct frame
+frame_of(const struct got *got)
+{
+	return (struct frame){ .body = buffer_bytes(&got->body), .length = (uint32_t)buffer_length(&got->body) };
+}
+
+static void
+expect_about(const struct person *person, uint16_t type)
+{
+	const struct got *got = expect_frame(type);
+
+	ck_assert_uint_eq(got->slot, person->slot);
+	ck_assert_uint_eq(got->serial, person->serial);
+}
+
+static void
+expect_ended(const struct person *person, enum end_reason reason)
+{
+	struct frame frame;
+	enum end_reason told;
+
+	expect_about(person, W2M_ENDED);
+	frame = frame_of(&queue[queue_taken - 1]);
+	ck_assert(message_get_reason(&frame, &told));
+	ck_assert_str_eq(end_reason_name(told), end_reason_name(reason));
+	/* The place is free, and nothing of the client is left. */
+	ck_assert_ptr_null(worker.clients[person->slot]);
+	turns();
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), end_reason_name(reason)));
+}
+
+static void
+expect_number(const struct person *person, uint16_t type, uint64_t number)
+{
+	struct frame frame;
+	uint64_t told;
+
+	expect_about(person, type);
+	frame = frame_of(&queue[queue_taken - 1]);
+	ck_assert(message_get_number(&frame, &told));
+	ck_assert_uint_eq(told, number);
+}
+
+static void
+expect_text(const struct person *person, uint16_t type, const char *text)
+{
+	expect_about(person, type);
+	ck_assert_str_eq(text_of(&queue[queue_taken - 1].body), text);
+}
+
+static void
+tell_settings(void)
+{
+	struct buffer body = { 0 };
+
+	message_put_settings(&body, &settings);
+	channel_send(&master, M2W_SETTINGS, 0, 0, &body);
+	buffer_deinit(&body);
+	expect_frame(W2M_READY);
+}
+
+static void
+tell_packet(struct person *person, const char *packet, uint16_t flags)
+{
+	struct buffer body = { 0 };
+
+	message_put_number(&body, ++person->number);
+	channel_send_parts(&master, M2W_PACKET, flags, person->slot, person->serial, &body, packet, strlen(packet));
+	buffer_deinit(&body);
+}
+
+static void
+tell_reason(const struct person *person, uint16_t type, enum end_reason reason)
+{
+	struct buffer body = { 0 };
+
+	message_put_reason(&body, reason);
+	channel_send(&master, type, person != NULL ? person->slot : 0, person != NULL ? person->serial : 0, &body);
+	buffer_deinit(&body);
+}
+
+static void
+tell(uint16_t type)
+{
+	channel_send(&master, type, 0, 0, NULL);
+	turns();
+}
+
+static void
+setup(void)
+{
+	struct buffer body = { 0 };
+	int fds[2];
+
+	queue_count = queue_taken = 0;
+	master_ended = false;
+	serial = 0;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(worker_init(&worker, fds[1]), 0);
+	master = (struct channel){ .watch.fd = -1, .on_frame = on_frame, .on_end = on_end };
+	ck_assert_int_eq(channel_init(&master, &worker.loop, fds[0], CONTRACT_MASTER), 0);
+	sample_settings(&settings);
+	settings.worker = 3;
+	settings.host_count = 1;
+	settings.registration = true;
+	settings.limits.clients = 3;
+	message_put_hello(&body, CONTRACT_VERSION);
+	channel_send(&master, M2W_HELLO, 0, 0, &body);
+	buffer_deinit(&body);
+	expect_frame(W2M_HELLO);
+	tell_settings();
+}
+
+static void
+teardown(void)
+{
+	channel_deinit(&master);
+	worker_deinit(&worker);
+	for (unsigned i = 0; i < queue_count; i++)
+		buffer_deinit(&queue[i].body);
+	buffer_deinit(&lines);
+}
+
+/* ---- the clients' part ---- */
+
+static void
+tcp_pair(int fds[2])
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof address;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(listener, (const struct sockaddr *)&address, sizeof address), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+	fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(fds[0], (const struct sockaddr *)&address, sizeof address), 0);
+	fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	ck_assert_int_ge(fds[1], 0);
+	close(listener);
+}
+
+/* Hand a connection over as the master does. Its own answer is left for the caller. */
+static void
+hand_over(struct person *person, uint32_t slot)
+{
+	struct buffer body = { 0 };
+	int fds[2];
+
+	tcp_pair(fds);
+	*person = (struct person){ .fd = fds[0], .slot = slot, .serial = ++serial };
+	sample_body(&body, M2W_CLIENT);
+	channel_send_descriptor(&master, M2W_CLIENT, slot, person->serial, &body, fds[1]);
+	buffer_deinit(&body);
+	turns();
+	close(fds[1]);
+}
+
+static void
+connect_client(struct person *person, uint32_t slot)
+{
+	hand_over(person, slot);
+	expect_about(person, W2M_TAKEN);
+}
+
+static void
+leave(struct person *person)
+{
+	if (person->fd >= 0)
+		close(person->fd);
+	person->fd = -1;
+	buffer_deinit(&person->heard);
+}
+
+static struct client *
+client_of(const struct person *person)
+{
+	struct client *client = worker.clients[person->slot];
+
+	ck_assert_ptr_nonnull(client);
+	ck_assert_uint_eq(client->serial, person->serial);
+	return client;
+}
+
+static void
+say(const struct person *person, const char *text)
+{
+	ck_assert_int_eq(send(person->fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+struct saying {
+	const struct person *person;
+	uint64_t total;
+};
+
+static bool
+was_read(void *argument)
+{
+	const struct saying *saying = argument;
+
+	return client_of(saying->person)->bytes_in >= saying->total;
+}
+
+/* Likewise, and the worker has read it: a network may take its time, even this one. */
+static void
+say_all(const struct person *person, const char *text)
+{
+	struct saying saying = { person, client_of(person)->bytes_in + strlen(text) };
+
+	say(person, text);
+	ck_assert(loop_turn_until(&worker.loop, was_read, &saying));
+}
+
+/* Everything that has come; 0 when the connection has ended. */
+static ssize_t
+listen_to(struct person *person)
+{
+	ssize_t length;
+
+	do {
+		uint8_t *place = buffer_reserve(&person->heard, 65536);
+
+		ck_assert_ptr_nonnull(place);
+		length = recv(person->fd, place, 65536, MSG_DONTWAIT);
+		if (length > 0)
+			buffer_commit(&person->heard, (size_t)length);
+	} while (length > 0);
+	return length;
+}
+
+struct hearing {
+	struct person *person;
+	size_t length;
+	bool ended;
+};
+
+static bool
+has_heard(void *argument)
+{
+	struct hearing *hearing = argument;
+
+	hearing->ended = listen_to(hearing->person) == 0;
+	return hearing->ended || buffer_length(&hearing->person->heard) >= hearing->length;
+}
+
+static void
+expect_heard(struct person *person, const char *text)
+{
+	struct hearing hearing = { .person = person, .length = strlen(text) };
+
+	(void)!loop_turn_until(&worker.loop, has_heard, &hearing);
+	ck_assert_str_eq(text_of(&person->heard), text);
+	buffer_clear(&person->heard);
+}
+
+/* The worker has closed its half. */
+static void
+expect_hung_up(struct person *person)
+{
+	struct hearing hearing = { .person = person, .length = SIZE_MAX };
+
+	ck_assert(loop_turn_until(&worker.loop, has_heard, &hearing));
+	ck_assert_str_eq(text_of(&person->heard), "");
+}
+
+static void
+expect_header(struct person *person, bool modern)
+{
+	char expected[512], id[17];
+
+	turns();
+	snprintf(expected, sizeof expected, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
+	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' from='foo.com'%s",
+	    reply_stream_id(client_of(person)->stream_id, id), modern ? " version='1.0' xml:lang='en'>" FEATURES : ">");
+	expect_heard(person, expected);
+}
+
+static void
+open_stream(struct person *person, uint32_t slot, bool modern)
+{
+	connect_client(person, slot);
+	say(person, modern ? MODERN : OLD);
+	expect_header(person, modern);
+}
+
+static void
+stamped(char text[1024], const struct person *person, const char *before, const char *sto, const char *after)
+{
+	snprintf(text, 1024, "%s sto='%s' sfrom='nonce.3.%u.%u@foo-sockets'%s", before, sto, person->slot,
+	    (unsigned)person->serial, after);
+}
+
+/* A packet of the session manager's for that client. */
+static void
+answer(struct person *person, const char *before, const char *sfrom, const char *after, uint16_t flags)
+{
+	char text[1024];
+
+	snprintf(text, sizeof text, "%s sto='nonce.3.%u.%u@foo-sockets' sfrom='%s'%s", before, person->slot,
+	    (unsigned)person->serial, sfrom, after);
+	tell_packet(person, text, flags);
+}
+
+static void
+log_in(struct person *person, uint32_t slot, bool modern)
+{
+	char expected[1024];
+
+	open_stream(person, slot, modern);
+	say(person, LOGIN);
+	stamped(expected, person, "<iq", "foo.com", LOGIN + 3);
+	expect_text(person, W2M_PACKET, expected);
+	answer(person, "<iq type='result' id='a1'", "alice@foo.com/r", "/>", 0);
+	expect_number(person, W2M_CONSUMED, 1);
+	expect_text(person, W2M_SESSION, "alice@foo.com/r");
+	expect_heard(person, "<iq type='result' id='a1'/>");
+}
+
+static const char *
+error_of(char text[1024], const char *condition, const char *words)
+{
+	snprintf(text, 1024, "<stream:error><%s xmlns='" STREAMS "'/>%s%s%s</stream:error>" END, condition,
+	    words != NULL ? "<text xmlns='" STREAMS "' xml:lang='en'>" : "", words != NULL ? words : "",
+	    words != NULL ? "</text>" : "");
+	return text;
+}
+
+/* ---- opening, logging in, packets ---- */
+
+START_TEST(pings_are_answered)
+{
+	struct worker_counters counters;
+	struct person person;
+	struct frame frame;
+
+	log_in(&person, 0, true);
+	tell(M2W_PING);
+	frame = frame_of(expect_frame(W2M_PONG));
+	ck_assert(message_get_counters(&frame, &counters));
+	ck_assert_uint_eq(counters.packets_in, 1);
+	ck_assert_uint_eq(counters.bytes_in, strlen(MODERN LOGIN));
+	ck_assert_uint_gt(counters.bytes_out, strlen(FEATURES));
+	leave(&person);
+}
+END_TEST
+
+START_TEST(headers_are_answered)
+{
+	struct person person;
+
+	open_stream(&person, 0, _i == 1);
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_LOGIN);
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+START_TEST(elements_are_stamped)
+{
+	struct person person;
+	char expected[1024];
+
+	log_in(&person, 2, true);
+	say(&person, "<message to='bob@foo.com' sto='evil' sfrom='evil'><body>hi</body></message> <presence/>");
+	stamped(expected, &person, "<message", "alice@foo.com/r", " to='bob@foo.com'><body>hi</body></message>");
+	expect_text(&person, W2M_PACKET, expected);
+	stamped(expected, &person, "<presence", "alice@foo.com/r", "/>");
+	expect_text(&person, W2M_PACKET, expected);
+	leave(&person);
+}
+END_TEST
+
+START_TEST(byte_by_byte)
+{
+	static const char all[] = MODERN LOGIN;
+	struct person person;
+	char expected[1024];
+
+	connect_client(&person, 0);
+	for (size_t i = 0; i < sizeof all - 1; i++) {
+		ck_assert_int_eq(send(person.fd, all + i, 1, MSG_NOSIGNAL), 1);
+		loop_turn(&worker.loop);
+	}
+	stamped(expected, &person, "<iq", "foo.com", LOGIN + 3);
+	expect_text(&person, W2M_PACKET, expected);
+	leave(&person);
+}
+END_TEST
+
+START_TEST(packets_are_delivered_and_settled)
+{
+	struct person person;
+
+	log_in(&person, 1, true);
+	answer(&person, "<message from='bob@foo.com/w'", "alice@foo.com", "><body>one</body></message>", 0);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	answer(&person, "<presence", "alice@foo.com", "/>", 0);
+	/* One word for all that left together. */
+	expect_number(&person, W2M_SETTLED, 4);
+	expect_heard(&person, "<message from='bob@foo.com/w'><body>one</body></message><message/><presence/>");
+	answer(&person, "<presence", "alice@foo.com", "/>", 0);
+	expect_number(&person, W2M_SETTLED, 5);
+	expect_no_frame();
+	leave(&person);
+}
+END_TEST
+
+START_TEST(login_refused_and_tried_again)
+{
+	struct person person;
+	char expected[1024];
+
+	open_stream(&person, 0, true);
+	say(&person, LOGIN);
+	expect_about(&person, W2M_PACKET);
+	answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='401'>Unauthorized</error></iq>", 0);
+	expect_number(&person, W2M_CONSUMED, 1);
+	expect_heard(&person, "<iq type='error' id='a1'><error code='401'>Unauthorized</error></iq>");
+	say(&person, LOGIN);
+	stamped(expected, &person, "<iq", "foo.com", LOGIN + 3);
+	expect_text(&person, W2M_PACKET, expected);
+	leave(&person);
+}
+END_TEST
+
+START_TEST(unreadable_packets_are_consumed)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	tell_packet(&person, "<message", 0);
+	expect_number(&person, W2M_CONSUMED, 2);
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_SESSION);
+	leave(&person);
+}
+END_TEST
+
+/* Longer than the contract lets a worker say: that client's misfortune, and nobody else's. */
+START_TEST(address_that_is_too_long)
+{
+	struct person person;
+	char *packet = malloc(5000);
+
+	ck_assert_ptr_nonnull(packet);
+	open_stream(&person, 0, true);
+	say(&person, LOGIN);
+	expect_about(&person, W2M_PACKET);
+	snprintf(packet, 5000, "<iq type='result' id='a1' sto='nonce.3.0.1@foo-sockets' sfrom='alice@foo.com/%03200d'/>", 1);
+	tell_packet(&person, packet, 0);
+	expect_number(&person, W2M_CONSUMED, 1);
+	turns();
+	ck_assert(!master_ended);
+	ck_assert_int_eq(client_of(&person)->reason, END_BROKEN);
+	leave(&person);
+	expect_ended(&person, END_BROKEN);
+	free(packet);
+}
+END_TEST
+
+/* ---- ends ---- */
+
+START_TEST(closed_by_the_client)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	say(&person, END);
+	expect_heard(&person, END);
+	expect_hung_up(&person);
+	/* Not gone before it has closed its side: no reset is to destroy what is on its way. */
+	expect_no_frame();
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_CLOSING);
+	leave(&person);
+	expect_ended(&person, END_CLOSED);
+}
+END_TEST
+
+START_TEST(closing_has_an_end)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	say(&person, END);
+	expect_heard(&person, END);
+	say(&person, "more that nobody reads");
+	expect_no_frame();
+	deadlines_are_due(&worker.drain);
+	expect_ended(&person, END_CLOSED);
+	leave(&person);
+}
+END_TEST
+
+/* What it is sent before the answer, what it hears, and why it ends. */
+static const struct {
+	const char *said, *condition, *text;
+	enum end_reason reason;
+} faults[] = {
+	{ "<presence/>", "not-authorized", "log in first", END_NOT_AUTHORIZED },
+	{ "<iq type='set' id='1'><query xmlns='jabber:iq:roster'/></iq>", "not-authorized", "log in first", END_NOT_AUTHORIZED },
+	{ "<iq></presence>", "not-well-formed", "not well-formed", END_STREAM_ERROR },
+};
+
+START_TEST(faults_have_conditions)
+{
+	struct person person;
+	char expected[1024];
+
+	open_stream(&person, 0, true);
+	say(&person, faults[_i].said);
+	expect_heard(&person, error_of(expected, faults[_i].condition, faults[_i].text));
+	leave(&person);
+	expect_ended(&person, faults[_i].reason);
+}
+END_TEST
+
+START_TEST(faults_of_old_clients_have_text)
+{
+	struct person person;
+
+	open_stream(&person, 0, false);
+	say(&person, "<presence/>");
+	expect_heard(&person, "<stream:error>log in first</stream:error>" END);
+	leave(&person);
+	expect_ended(&person, END_NOT_AUTHORIZED);
+}
+END_TEST
+
+START_TEST(unknown_host)
+{
+	struct person person;
+	char expected[1024];
+	const char *found;
+
+	connect_client(&person, 0);
+	say(&person, "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='bar.com' "
+	    "version='1.0'>");
+	turns();
+	turns();
+	listen_to(&person);
+	/* An error before our header is preceded by one. */
+	found = strstr(text_of(&person.heard), "from='foo.com'");
+	ck_assert_msg(found != NULL, "%s", text_of(&person.heard));
+	ck_assert_str_eq(strchr(found, '>') + 1, error_of(expected, "host-unknown", NULL));
+	leave(&person);
+	expect_ended(&person, END_STREAM_ERROR);
+}
+END_TEST
+
+START_TEST(connection_lost)
+{
+	struct person person;
+	struct linger hard = { .l_onoff = 1 };
+
+	if (_i < 2)
+		connect_client(&person, 0);
+	else
+		log_in(&person, 0, true);
+	/* A reset, every second time. */
+	if (_i % 2 == 0)
+		setsockopt(person.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+START_TEST(ended_by_the_session_manager)
+{
+	struct person person;
+	char expected[1024];
+	bool modern = _i % 2 == 0, replaced = _i >= 2;
+
+	log_in(&person, 0, modern);
+	answer(&person, "<message type='error'", "alice@foo.com/r", "><error code='510'>Disconnected</error></message>",
+	    replaced ? FRAME_FLAG_REPLACED : 0);
+	expect_number(&person, W2M_CONSUMED, 2);
+	if (!modern)
+		expect_heard(&person, "<stream:error>Disconnected</stream:error>" END);
+	else if (replaced)
+		expect_heard(&person, error_of(expected, "conflict", "Replaced by a new login"));
+	else
+		expect_heard(&person, error_of(expected, "undefined-condition", "Disconnected"));
+	leave(&person);
+	expect_ended(&person, replaced ? END_REPLACED : END_DISCONNECTED);
+}
+END_TEST
+
+static const struct {
+	enum end_reason reason;
+	const char *condition, *text;
+} closings[] = {
+	{ END_SHUTDOWN, "system-shutdown", NULL },
+	{ END_HOLD, "system-shutdown", NULL },
+	{ END_KICKED, "policy-violation", "ended by the operator" },
+	{ END_TOO_SLOW, "resource-constraint", "too much is waiting to be read" },
+	{ END_BROKEN, "internal-server-error", NULL },
+};
+
+START_TEST(ended_by_the_master)
+{
+	struct person person, other;
+	char expected[1024];
+
+	log_in(&person, 0, true);
+	open_stream(&other, 1, true);
+	tell_reason(&person, M2W_CLOSE, closings[_i].reason);
+	expect_heard(&person, error_of(expected, closings[_i].condition, closings[_i].text));
+	/* Said once more it changes nothing. */
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	turns();
+	leave(&person);
+	expect_ended(&person, closings[_i].reason);
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	expect_no_frame();
+	ck_assert_int_eq(client_of(&other)->state, CLIENT_LOGIN);
+	leave(&other);
+}
+END_TEST
+
+START_TEST(all_are_ended)
+{
+	struct person persons[3];
+	char expected[1024];
+
+	log_in(&persons[0], 0, true);
+	open_stream(&persons[1], 1, true);
+	connect_client(&persons[2], 2);
+	tell_reason(NULL, M2W_CLOSE_ALL, END_SHUTDOWN);
+	expect_heard(&persons[0], error_of(expected, "system-shutdown", NULL));
+	expect_heard(&persons[1], error_of(expected, "system-shutdown", NULL));
+	for (unsigned i = 0; i < 3; i++) {
+		leave(&persons[i]);
+		expect_ended(&persons[i], END_SHUTDOWN);
+	}
+	ck_assert_uint_eq(worker.count, 0);
+}
+END_TEST
+
+/* A packet for a client that has just ended stays the master's: nothing is said about it. */
+START_TEST(frames_about_the_gone)
+{
+	struct person person, next;
+
+	log_in(&person, 0, true);
+	leave(&person);
+	expect_ended(&person, END_LOST);
+	connect_client(&next, 0);
+	tell_packet(&person, "<presence sto='nonce.3.0.1@foo-sockets' sfrom='alice@foo.com'/>", 0);
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	person.slot = 70000;
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	expect_no_frame();
+	ck_assert_int_eq(client_of(&next)->state, CLIENT_OPENING);
+	leave(&next);
+}
+END_TEST
+
+/* ---- bounds ---- */
+
+START_TEST(refused_when_full)
+{
+	struct person persons[4];
+
+	for (unsigned i = 0; i < 3; i++)
+		connect_client(&persons[i], i);
+	hand_over(&persons[3], 3);
+	expect_about(&persons[3], W2M_REFUSED);
+	/* Refused is not ended: the connection is the master's, who has kept a descriptor. */
+	ck_assert_uint_eq(worker.count, 3);
+	leave(&persons[0]);
+	expect_ended(&persons[0], END_LOST);
+	leave(&persons[3]);
+	connect_client(&persons[3], 0);
+	for (unsigned i = 1; i < 4; i++)
+		leave(&persons[i]);
+}
+END_TEST
+
+START_TEST(refused_without_descriptor)
+{
+	struct buffer body = { 0 };
+	const struct got *got;
+
+	sample_body(&body, M2W_CLIENT);
+	channel_send(&master, M2W_CLIENT, 5, 9, &body);
+	got = expect_frame(W2M_REFUSED);
+	ck_assert_uint_eq(got->slot, 5);
+	ck_assert_uint_eq(got->serial, 9);
+	buffer_deinit(&body);
+}
+END_TEST
+
+START_TEST(place_that_is_taken)
+{
+	struct person person, other;
+	static const uint32_t slots[] = { 0, 1u << 22, UINT32_MAX };
+
+	connect_client(&person, 0);
+	hand_over(&other, slots[_i]);
+	turns();
+	ck_assert_int_eq(worker.channel.breach, BREACH_CLIENT);
+	ck_assert(master_ended);
+	leave(&person);
+	leave(&other);
+}
+END_TEST
+
+static size_t
+unread_by(const struct person *person)
+{
+	int length = 0;
+
+	ck_assert_int_eq(ioctl(client_of(person)->watch.fd, FIONREAD, &length), 0);
+	return (size_t)length;
+}
+
+START_TEST(not_read_while_stopped)
+{
+	struct person person, other;
+	char expected[1024];
+
+	log_in(&person, 0, true);
+	tell(M2W_STOP);
+	say(&person, "<presence/>");
+	connect_client(&other, 1);
+	say(&other, MODERN);
+	expect_no_frame();
+	ck_assert_uint_eq(unread_by(&person), strlen("<presence/>"));
+	ck_assert_uint_eq(unread_by(&other), strlen(MODERN));
+	/* The other way goes on. */
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	expect_number(&person, W2M_SETTLED, 2);
+	expect_heard(&person, "<message/>");
+	/* Who cannot log in is not ended for it. */
+	deadlines_are_due(&worker.login);
+	turns();
+	ck_assert_int_eq(client_of(&other)->state, CLIENT_OPENING);
+	tell(M2W_GO);
+	stamped(expected, &person, "<presence", "alice@foo.com/r", "/>");
+	expect_text(&person, W2M_PACKET, expected);
+	expect_header(&other, true);
+	leave(&person);
+	leave(&other);
+}
+END_TEST
+
+/* Ended while it was set aside. */
+START_TEST(gone_while_stopped)
+{
+	struct person persons[3];
+	struct linger hard = { .l_onoff = 1 };
+	char expected[1024];
+
+	for (unsigned i = 0; i < 3; i++)
+		open_stream(&persons[i], i, true);
+	tell(M2W_STOP);
+	for (unsigned i = 0; i < 3; i++)
+		say(&persons[i], "<presence/>");
+	turns();
+	ck_assert(client_of(&persons[2])->is_paused);
+	setsockopt(persons[0].fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	leave(&persons[0]);
+	expect_ended(&persons[0], END_LOST);
+	tell_reason(&persons[1], M2W_CLOSE, END_KICKED);
+	expect_heard(&persons[1], error_of(expected, "policy-violation", "ended by the operator"));
+	leave(&persons[1]);
+	expect_ended(&persons[1], END_KICKED);
+	tell(M2W_GO);
+	ck_assert(TAILQ_EMPTY(&worker.paused));
+	expect_heard(&persons[2], error_of(expected, "not-authorized", "log in first"));
+	leave(&persons[2]);
+}
+END_TEST
+
+static char long_text[60001];
+
+/* Nobody reads the worker: it reads nobody, and loses nothing. */
+START_TEST(not_read_while_the_master_is_slow)
+{
+	struct person person;
+	unsigned sent = 0, got = 0;
+
+	memset(long_text, 'x', sizeof long_text - 1);
+	log_in(&person, 0, true);
+	watch_change(&worker.loop, &master.watch, 0);
+	while (!client_of(&person)->is_paused) {
+		ck_assert_uint_lt(sent, 200);
+		say(&person, "<message><body>");
+		say(&person, long_text);
+		say(&person, "</body></message>");
+		sent++;
+		turns();
+	}
+	ck_assert(!worker_may_read(&worker));
+	ck_assert_uint_lt(buffer_length(&worker.channel.out), CHANNEL_HIGH + 2 * sizeof long_text);
+	watch_change(&worker.loop, &master.watch, EPOLLIN);
+	while (got < sent) {
+		expect_about(&person, W2M_PACKET);
+		ck_assert_uint_gt(buffer_length(&queue[queue_taken - 1].body), sizeof long_text);
+		got++;
+	}
+	ck_assert(worker_may_read(&worker));
+	leave(&person);
+}
+END_TEST
+
+START_TEST(idle_client_owns_nothing)
+{
+	struct person person;
+	char expected[1024];
+
+	log_in(&person, 0, true);
+	ck_assert(!client_is_idle(client_of(&person)));
+	deadlines_are_due(&worker.intake_idle);
+	turns();
+	ck_assert(client_is_idle(client_of(&person)));
+	ck_assert(TAILQ_EMPTY(&worker.intake_idle.queue));
+	/* White space does not wake it. */
+	say_all(&person, " \n ");
+	ck_assert(client_is_idle(client_of(&person)));
+	/* A packet for it leaves nothing behind. */
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	expect_number(&person, W2M_SETTLED, 2);
+	ck_assert(client_is_idle(client_of(&person)));
+	/* It goes on as if nothing had been. */
+	say(&person, "<message><body xml:lang='de'>x</body></message>");
+	stamped(expected, &person, "<message", "alice@foo.com/r", "><body xml:lang='de'>x</body></message>");
+	expect_text(&person, W2M_PACKET, expected);
+	/* Half an element keeps its parser. */
+	say_all(&person, "<message><bo");
+	deadlines_are_due(&worker.intake_idle);
+	turns();
+	ck_assert(!client_is_idle(client_of(&person)));
+	say(&person, "dy/></message>");
+	stamped(expected, &person, "<message", "alice@foo.com/r", "><body/></message>");
+	expect_text(&person, W2M_PACKET, expected);
+	deadlines_are_due(&worker.intake_idle);
+	turns();
+	ck_assert(client_is_idle(client_of(&person)));
+	leave(&person);
+}
+END_TEST
+
+/* The number of the last that is said to have left. */
+static uint64_t
+take_settled(const struct person *person)
+{
+	uint64_t settled = 0;
+
+	turns();
+	while (queue_taken < queue_count) {
+		struct got *got = &queue[queue_taken++];
+		struct frame frame = frame_of(got);
+		uint64_t number;
+
+		ck_assert_str_eq(contract_name(got->type), contract_name(W2M_SETTLED));
+		ck_assert_uint_eq(got->serial, person->serial);
+		ck_assert(message_get_number(&frame, &number));
+		ck_assert_uint_gt(number, settled);
+		settled = number;
+		buffer_deinit(&got->body);
+	}
+	queue_taken = queue_count = 0;
+	return settled;
+}
+
+/* Deliver until the socket takes no more. The number of the last packet that has left. */
+static uint64_t
+fill(struct person *person)
+{
+	uint64_t settled = 0;
+	char after[700];
+
+	for (unsigned i = 0; i < queue_count; i++)
+		buffer_deinit(&queue[i].body);
+	queue_taken = queue_count = 0;
+	snprintf(after, sizeof after, "><body>%0600d</body></message>", 1);
+	do {
+		uint64_t more;
+
+		for (unsigned i = 0; i < 200; i++)
+			answer(person, "<message", "alice@foo.com", after, 0);
+		more = take_settled(person);
+		settled = more > 0 ? more : settled;
+	} while (client_of(person)->output == NULL);
+	return settled;
+}
+
+START_TEST(not_reading_is_ended)
+{
+	struct person person;
+	uint64_t settled;
+
+	log_in(&person, 0, true);
+	settled = fill(&person);
+	/* What the socket did not take is not settled. */
+	ck_assert_uint_lt(settled, person.number);
+	ck_assert(deadline_is_set(&client_of(&person)->output->stall));
+	deadlines_are_due(&worker.stall);
+	expect_ended(&person, END_TOO_SLOW);
+	leave(&person);
+}
+END_TEST
+
+/* It has closed its half, and still hears what was on its way. */
+START_TEST(half_closed)
+{
+	struct person person;
+	struct hearing hearing = { .person = &person, .length = SIZE_MAX };
+
+	log_in(&person, 0, true);
+	fill(&person);
+	shutdown(person.fd, SHUT_WR);
+	ck_assert(loop_turn_until(&worker.loop, has_heard, &hearing));
+	ck_assert_str_eq(text_of(&person.heard) + buffer_length(&person.heard) - strlen("</message>" END), "</message>" END);
+	turns();
+	ck_assert_uint_ge(queue_count, 2);
+	ck_assert_int_eq(queue[queue_count - 1].type, W2M_ENDED);
+	queue_taken = queue_count - 2;
+	expect_number(&person, W2M_SETTLED, person.number);
+	expect_ended(&person, END_LOST);
+	leave(&person);
+}
+END_TEST
+
+/* Progress starts the time anew, and all is settled in the end. */
+START_TEST(slow_reading_is_not_ended)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	fill(&person);
+	while (client_of(&person)->output != NULL) {
+		listen_to(&person);
+		buffer_clear(&person.heard);
+		loop_turn(&worker.loop);
+	}
+	ck_assert_uint_eq(take_settled(&person), person.number);
+	ck_assert(TAILQ_EMPTY(&worker.stall.queue));
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_SESSION);
+	leave(&person);
+}
+END_TEST
+
+START_TEST(too_much_unsent_is_ended)
+{
+	struct person person;
+	size_t unsent;
+
+	log_in(&person, 0, true);
+	fill(&person);
+	/* As much as waits already, and a little more. */
+	unsent = buffer_length(&client_of(&person)->output->bytes);
+	settings.limits.unsent_bytes = (uint32_t)unsent + 10;
+	tell_settings();
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	expect_no_frame();
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_SESSION);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	turns();
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_CLOSING);
+	ck_assert_int_eq(client_of(&person)->reason, END_TOO_SLOW);
+	/* What comes now is not even put behind it, but stays the master's. */
+	unsent = buffer_length(&client_of(&person)->output->bytes);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	expect_no_frame();
+	ck_assert_uint_eq(buffer_length(&client_of(&person)->output->bytes), unsent);
+	/* It would be told, if it read at last; it does not. */
+	deadlines_are_due(&worker.drain);
+	expect_ended(&person, END_TOO_SLOW);
+	leave(&person);
+}
+END_TEST
+
+/* ---- times ---- */
+
+START_TEST(login_takes_too_long)
+{
+	struct person person;
+	char expected[1024];
+
+	open_stream(&person, 0, true);
+	deadlines_are_due(&worker.login);
+	expect_heard(&person, error_of(expected, "connection-timeout", "not logged in in time"));
+	leave(&person);
+	expect_ended(&person, END_LOGIN_TIMEOUT);
+}
+END_TEST
+
+START_TEST(no_header_takes_too_long)
+{
+	struct person person;
+
+	connect_client(&person, 0);
+	deadlines_are_due(&worker.login);
+	turns();
+	listen_to(&person);
+	ck_assert_msg(strstr(text_of(&person.heard), "<connection-timeout") != NULL, "%s", text_of(&person.heard));
+	leave(&person);
+	expect_ended(&person, END_LOGIN_TIMEOUT);
+}
+END_TEST
+
+START_TEST(silence_is_broken_by_white_space)
+{
+	struct person person;
+
+	settings.limits.idle_time = 0;
+	settings.limits.keepalive_time = 50000;
+	tell_settings();
+	log_in(&person, 0, true);
+	/* The time for logging in is over with the login. */
+	ck_assert(TAILQ_EMPTY(&worker.login.queue));
+	for (unsigned i = 0; i < 3; i++) {
+		deadlines_are_due(&worker.silence);
+		expect_heard(&person, " ");
+		turns();
+		ck_assert_ptr_null(client_of(&person)->output);
+		ck_assert(!TAILQ_EMPTY(&worker.silence.queue));
+	}
+	expect_no_frame();
+	leave(&person);
+}
+END_TEST
+
+START_TEST(too_long_a_silence_ends)
+{
+	/* Also when white space would come later than that. */
+	static const uint32_t keepalives[] = { 0, 300000, 10000 };
+	struct person person;
+	char expected[1024];
+
+	settings.limits.idle_time = 60000;
+	settings.limits.keepalive_time = keepalives[_i];
+	tell_settings();
+	ck_assert_uint_eq(worker.silence.duration, _i == 2 ? 10000 : 60000);
+	log_in(&person, 0, true);
+	client_of(&person)->last_read = 0;
+	worker.loop.now += 60000;
+	deadlines_are_due(&worker.silence);
+	expect_heard(&person, error_of(expected, "connection-timeout", "silent for too long"));
+	leave(&person);
+	expect_ended(&person, END_IDLE_TIMEOUT);
+}
+END_TEST
+
+/* ---- the worker's own end ---- */
+
+START_TEST(ends_with_its_master)
+{
+	struct person person, other;
+
+	log_in(&person, 0, true);
+	open_stream(&other, 1, true);
+	say(&person, "<message><body");
+	turns();
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	channel_flush(&master);
+	channel_deinit(&master);
+	ck_assert_int_eq(worker_run(&worker), 0);
+	leave(&person);
+	leave(&other);
+}
+END_TEST
+
+START_TEST(ends_when_its_master_breaks_the_contract)
+{
+	struct buffer body = { 0 };
+
+	if (_i == 0) {
+		channel_send(&master, 777, 0, 0, NULL);
+	} else if (_i == 1) {
+		settings.host_count = 0;
+		message_put_settings(&body, &settings);
+		channel_send(&master, M2W_SETTINGS, 0, 0, &body);
+	} else {
+		settings.dialect = settings.nonce;
+		message_put_settings(&body, &settings);
+		channel_send(&master, M2W_SETTINGS, 0, 0, &body);
+	}
+	channel_flush(&master);
+	ck_assert_int_lt(worker_run(&worker), 0);
+	buffer_deinit(&body);
+}
+END_TEST
+
+static TCase *
+talk_tests(void)
+{
+	TCase *tests = tcase_create("talk");
+
+	tcase_add_test(tests, pings_are_answered);
+	tcase_add_loop_test(tests, headers_are_answered, 0, 2);
+	tcase_add_test(tests, elements_are_stamped);
+	tcase_add_test(tests, byte_by_byte);
+	tcase_add_test(tests, packets_are_delivered_and_settled);
+	tcase_add_test(tests, login_refused_and_tried_again);
+	tcase_add_test(tests, unreadable_packets_are_consumed);
+	tcase_add_test(tests, address_that_is_too_long);
+	return tests;
+}
+
+static TCase *
+end_tests(void)
+{
+	TCase *tests = tcase_create("ends");
+
+	tcase_add_test(tests, closed_by_the_client);
+	tcase_add_test(tests, closing_has_an_end);
+	tcase_add_loop_test(tests, faults_have_conditions, 0, COUNT(faults));
+	tcase_add_test(tests, faults_of_old_clients_have_text);
+	tcase_add_test(tests, unknown_host);
+	tcase_add_loop_test(tests, connection_lost, 0, 4);
+	tcase_add_loop_test(tests, ended_by_the_session_manager, 0, 4);
+	tcase_add_loop_test(tests, ended_by_the_master, 0, COUNT(closings));
+	tcase_add_test(tests, all_are_ended);
+	tcase_add_test(tests, frames_about_the_gone);
+	tcase_add_test(tests, ends_with_its_master);
+	tcase_add_loop_test(tests, ends_when_its_master_breaks_the_contract, 0, 3);
+	return tests;
+}
+
+static TCase *
+bound_tests(void)
+{
+	TCase *tests = tcase_create("bounds");
+
+	tcase_add_test(tests, refused_when_full);
+	tcase_add_test(tests, refused_without_descriptor);
+	tcase_add_loop_test(tests, place_that_is_taken, 0, 3);
+	tcase_add_test(tests, not_read_while_stopped);
+	tcase_add_test(tests, gone_while_stopped);
+	tcase_add_test(tests, not_read_while_the_master_is_slow);
+	tcase_add_test(tests, idle_client_owns_nothing);
+	tcase_add_test(tests, not_reading_is_ended);
+	tcase_add_test(tests, half_closed);
+	tcase_add_test(tests, slow_reading_is_not_ended);
+	tcase_add_test(tests, too_much_unsent_is_ended);
+	tcase_add_test(tests, login_takes_too_long);
+	tcase_add_test(tests, no_header_takes_too_long);
+	tcase_add_test(tests, silence_is_broken_by_white_space);
+	tcase_add_loop_test(tests, too_long_a_silence_ends, 0, 3);
+	return tests;
+}
+
+int
+main(void)
+{
+	TCase *tests[] = { talk_tests(), end_tests(), bound_tests() };
+	Suite *suite = suite_create("client");
+
+	for (unsigned i = 0; i < COUNT(tests); i++) {
+		tcase_set_timeout(tests[i], 120);
+		tcase_add_checked_fixture(tests[i], setup, teardown);
+		suite_add_tcase(suite, tests[i]);
+	}
+	return tap_run(suite);
+}
