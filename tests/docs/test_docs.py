@@ -2,6 +2,7 @@
 """The documents against the code: every option stands in the sample and in the manual page with its range and default,
 every frame in doc/ipc.md with its side, phases and lengths, and nothing else does; links lead somewhere; nothing in the
 tree knows the machine that it was written on."""
+import math
 import os
 import re
 import shutil
@@ -97,15 +98,21 @@ class Options(unittest.TestCase):
         self.assertEqual({key: option.summary() for key, option in options().items()}, found)
 
 
+def product(text):
+    """The value of a constant of C that is made of numbers, * and +."""
+    return sum(math.prod(int(factor.strip(' u')) for factor in term.split('*')) for term in text.split('+'))
+
+
 class Frames(unittest.TestCase):
     def contract(self):
         """Name -> the row of the table as doc/ipc.md writes it."""
-        sizes = {'FRAME_BODY_MAX': '16777280', '1024 * 1024': '1048576'}
+        defined = dict(re.findall(r'#define (\w+) \(?([\w *+]+)\)?$', read('ipc', 'frame.h') + read('ipc', 'contract.h'),
+                                  re.M))
         rows = {}
         for name, side, phases, descriptor, least, most in re.findall(
                 r'\[(\w+)\] = \{ "\w+", CONTRACT_(\w+), ([A-Z_| ]+), (\w+), (\d+), ([\w *]+) \}', read('ipc', 'contract.c')):
             words = [word.lower() for word in re.findall(r'IN_(\w+)', phases)]
-            length = least if least == most else '%s to %s' % (least, sizes.get(most, most))
+            length = least if least == most else '%s to %s' % (least, product(defined.get(most, most)))
             rows[name] = (', '.join(words), 'yes' if descriptor == 'true' else 'no', length)
         return rows
 
