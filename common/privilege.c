@@ -30,6 +30,18 @@ privilege_find(struct account_ids *ids_r, const char *user, const char *group)
 	return true;
 }
 
+/* Each compiler says it in its own way. */
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_SANITIZER
+#define UNDER_SANITIZER 0
+#endif
+
 /* Not even the saved ids may lead back. */
 static int
 no_way_back(const struct account_ids *ids)
@@ -62,11 +74,7 @@ privilege_seal(void)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -1;
-#ifdef __SANITIZE_ADDRESS__
-	return 0;
-#else
-	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
+	return UNDER_SANITIZER ? 0 : prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 void

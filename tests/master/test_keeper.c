@@ -236,7 +236,7 @@ step(uint32_t what, uint32_t which)
 		*client = NULL;
 		break;
 	default:
-		keep(*client, "<message><body>any</body></message>" + which % 30);
+		keep(*client, &"<message><body>any</body></message>"[which % 30]);
 	}
 }
 

@@ -435,7 +435,7 @@ log_in(struct person *person, uint32_t slot, bool modern)
 
 	open_stream(person, slot, modern);
 	say(person, LOGIN);
-	stamped(expected, person, "<iq", "foo.com", LOGIN + 3);
+	stamped(expected, person, "<iq", "foo.com", &LOGIN[3]);
 	expect_text(person, W2M_PACKET, expected);
 	answer(person, "<iq type='result' id='a1'", "alice@foo.com/r", "/>", 0);
 	expect_number(person, W2M_CONSUMED, 1);
@@ -508,7 +508,7 @@ START_TEST(byte_by_byte)
 		ck_assert_int_eq(send(person.fd, all + i, 1, MSG_NOSIGNAL), 1);
 		loop_turn(&worker.loop);
 	}
-	stamped(expected, &person, "<iq", "foo.com", LOGIN + 3);
+	stamped(expected, &person, "<iq", "foo.com", &LOGIN[3]);
 	expect_text(&person, W2M_PACKET, expected);
 	leave(&person);
 }
@@ -544,7 +544,7 @@ START_TEST(login_refused_and_tried_again)
 	expect_number(&person, W2M_CONSUMED, 1);
 	expect_heard(&person, "<iq type='error' id='a1'><error code='401'>Unauthorized</error></iq>");
 	say(&person, LOGIN);
-	stamped(expected, &person, "<iq", "foo.com", LOGIN + 3);
+	stamped(expected, &person, "<iq", "foo.com", &LOGIN[3]);
 	expect_text(&person, W2M_PACKET, expected);
 	leave(&person);
 }
