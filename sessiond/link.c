@@ -108,18 +108,32 @@ link_handshake(struct sessiond *sd, const struct node *node)
 	log_info("link open");
 }
 
+/* Where it ends is known, so it costs nobody else anything: the link is all clients' link. */
+static void
+link_malformed(struct sessiond *sd, const char *bytes, size_t length)
+{
+	struct node *node = packet_salvage(sd, bytes, length);
+
+	log_warning("packet cannot be read bytes=%zu sfrom=%s", length,
+	    node == NULL || node_get(node, "sfrom") == NULL ? "?" : node_get(node, "sfrom"));
+	if (node != NULL)
+		packet_handle(sd, node, NODE_MALFORMED);
+}
+
 static void
 link_element(struct sessiond *sd, const char *bytes, size_t length)
 {
 	struct node *node;
 	int result = node_parse(&sd->arena, bytes, length, &node);
 
-	if (result == NODE_MALFORMED)
+	if (result == NODE_MALFORMED && sd->link.state == LINK_READY)
+		link_malformed(sd, bytes, length);
+	else if (result == NODE_MALFORMED)
 		link_refuse(&sd->link, "Invalid XML");
 	else if (result >= 0 && sd->link.state == LINK_HANDSHAKE)
 		link_handshake(sd, node);
 	else if (result >= 0)
-		packet_handle(sd, node, result == NODE_TOO_DEEP);
+		packet_handle(sd, node, (enum node_result)result);
 	if (sd->arena.failed || sd->link.turn.failed || result == -ENOMEM)
 		sd->link.broken = true;
 	arena_reset(&sd->arena);

@@ -97,10 +97,10 @@ node_remove(struct node *parent, const struct node *child)
 	}
 }
 
-static struct attribute **
+static struct node_attribute **
 attribute_place(struct node *node, const char *name)
 {
-	struct attribute **place = &node->attributes;
+	struct node_attribute **place = &node->attributes;
 
 	while (*place != NULL && ((*place)->prefix != NULL || strcmp((*place)->name, name) != 0))
 		place = &(*place)->next;
@@ -110,7 +110,7 @@ attribute_place(struct node *node, const char *name)
 void
 node_set(struct node *node, const char *name, const char *value)
 {
-	struct attribute **place;
+	struct node_attribute **place;
 
 	if (node == NULL)
 		return;
@@ -121,7 +121,7 @@ node_set(struct node *node, const char *name, const char *value)
 		return;
 	}
 	if (*place == NULL) {
-		struct attribute *attribute = arena_take(node->arena, sizeof *attribute);
+		struct node_attribute *attribute = arena_take(node->arena, sizeof *attribute);
 
 		if (attribute == NULL)
 			return;
@@ -139,9 +139,11 @@ node_set(struct node *node, const char *name, const char *value)
 const char *
 node_get(const struct node *node, const char *name)
 {
+	const struct node_attribute *attribute;
+
 	if (node == NULL)
 		return NULL;
-	for (const struct attribute *attribute = node->attributes; attribute != NULL; attribute = attribute->next) {
+	for (attribute = node->attributes; attribute != NULL; attribute = attribute->next) {
 		if (attribute->prefix == NULL && strcmp(attribute->name, name) == 0)
 			return attribute->value;
 	}
@@ -254,9 +256,9 @@ write_attribute(struct buffer *buffer, const char *name, const char *value)
 }
 
 static bool
-prefix_is_declared(const struct node *node, const struct attribute *attribute)
+prefix_is_declared(const struct node *node, const struct node_attribute *attribute)
 {
-	for (const struct attribute *other = node->attributes; other != attribute; other = other->next) {
+	for (const struct node_attribute *other = node->attributes; other != attribute; other = other->next) {
 		if (other->prefix != NULL && strcmp(other->prefix, attribute->prefix) == 0)
 			return true;
 	}
@@ -266,7 +268,9 @@ prefix_is_declared(const struct node *node, const struct attribute *attribute)
 static void
 write_attributes(struct buffer *buffer, const struct node *node)
 {
-	for (const struct attribute *attribute = node->attributes; attribute != NULL; attribute = attribute->next) {
+	const struct node_attribute *attribute;
+
+	for (attribute = node->attributes; attribute != NULL; attribute = attribute->next) {
 		if (attribute->prefix == NULL) {
 			write_attribute(buffer, attribute->name, attribute->value);
 			continue;

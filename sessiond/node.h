@@ -17,8 +17,8 @@
 #include "common/buffer.h"
 #include "sessiond/arena.h"
 
-struct attribute {
-	struct attribute *next;
+struct node_attribute {
+	struct node_attribute *next;
 	const char *name;
 	const char *prefix;	/* NULL: none; only attributes keep their prefixes */
 	const char *xmlns;	/* of the prefix */
@@ -30,7 +30,7 @@ struct node {
 	const char *name;	/* NULL: text */
 	const char *xmlns;
 	const char *text;
-	struct attribute *attributes;
+	struct node_attribute *attributes;
 	struct node *first;
 	struct node *last;
 	struct node *next;

@@ -1,8 +1,10 @@
 #include "sessiond/packet.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/log.h"
+#include "dialect/element.h"
 #include "sessiond/admin.h"
 #include "sessiond/auth.h"
 #include "sessiond/iq.h"
@@ -114,7 +116,16 @@ packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disco
 }
 
 static void
-packet_dispatch(struct sessiond *sd, struct packet *packet, bool too_deep)
+packet_unread(struct sessiond *sd, const struct packet *packet, enum node_result result)
+{
+	if (result == NODE_TOO_DEEP)
+		packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, "Too many elements inside each other");
+	else
+		packet_refuse(sd, packet, STANZA_BAD_REQUEST, "This cannot be read");
+}
+
+static void
+packet_dispatch(struct sessiond *sd, struct packet *packet, enum node_result result)
 {
 	struct session *session = session_find_id(sd, packet->sfrom);
 	struct jid to;
@@ -122,8 +133,8 @@ packet_dispatch(struct sessiond *sd, struct packet *packet, bool too_deep)
 	if (session != NULL && strcmp(session->address, packet->sto) == 0) {
 		packet->session = session;
 		packet->answer_from = session->user->jid;
-		if (too_deep)
-			packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, "Too many elements inside each other");
+		if (result != NODE_READ)
+			packet_unread(sd, packet, result);
 		else
 			packet_in_session(sd, packet);
 		return;
@@ -133,8 +144,8 @@ packet_dispatch(struct sessiond *sd, struct packet *packet, bool too_deep)
 	packet->answer_from = arena_copy_string(&sd->arena, to.domain);
 	if (!settings_has_host(sd->settings, to.domain) || to.local[0] != '\0')
 		packet_bounce(sd, packet);
-	else if (too_deep)
-		packet_refuse(sd, packet, STANZA_NOT_ACCEPTABLE, NULL);
+	else if (result != NODE_READ)
+		packet_unread(sd, packet, result);
 	else if (packet->answer_from != NULL)
 		packet_without_session(sd, packet);
 }
@@ -153,7 +164,7 @@ packet_fail(struct sessiond *sd, const struct packet *packet, bool returned)
 }
 
 void
-packet_handle(struct sessiond *sd, struct node *stanza, bool too_deep)
+packet_handle(struct sessiond *sd, struct node *stanza, enum node_result result)
 {
 	struct packet packet = {
 		.stanza = stanza,
@@ -172,7 +183,37 @@ packet_handle(struct sessiond *sd, struct node *stanza, bool too_deep)
 	if (disconnect != NULL)
 		packet_disconnect(sd, &packet, disconnect);
 	else
-		packet_dispatch(sd, &packet, too_deep);
+		packet_dispatch(sd, &packet, result);
 	if (!packet.keep && sd->store.touched && (sd->store.writing || sd->store.failed))
 		packet_fail(sd, &packet, disconnect != NULL);
+}
+
+/* Everything is copied as it was written and then read again: a value that was the fault is refused once more. */
+struct node *
+packet_salvage(struct sessiond *sd, const char *bytes, size_t length)
+{
+	static const char *const names[] = { "sto", "sfrom", "type", "id", "to", "from" };
+	struct buffer text = { 0 };
+	struct node *stanza = NULL;
+	struct element element;
+	struct range value;
+	int result;
+
+	if (!element_read_complete(&element, bytes, length) || (!range_equals(element.name, "message") &&
+	    !range_equals(element.name, "presence") && !range_equals(element.name, "iq")))
+		return NULL;
+	buffer_append(&text, "<", 1);
+	buffer_append(&text, element.name.at, element.name.length);
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (!element_attribute(&element, names[i], &value))
+			continue;
+		buffer_append_format(&text, " %s=", names[i]);
+		buffer_append(&text, value.at - 1, value.length + 2);
+	}
+	buffer_append(&text, "/>", 2);
+	result = text.failed ? -ENOMEM :
+	    node_parse(&sd->arena, (const char *)buffer_bytes(&text), buffer_length(&text), &stanza);
+	buffer_deinit(&text);
+	sd->arena.failed = sd->arena.failed || result == -ENOMEM;
+	return result == NODE_READ && stanza_wants_error(stanza) ? stanza : NULL;
 }

@@ -21,8 +21,17 @@ struct packet {
 	bool keep;			/* its answers stay true when the commit fails */
 };
 
-/* Handle one element of the link. `too_deep`: only its upper part is there. */
-void packet_handle(struct sessiond *sd, struct node *stanza, bool too_deep);
+/*
+ * Handle one element of the link, of which `result` could be read: all of it, the upper part, or nothing but whose it
+ * is (packet_salvage).
+ */
+void packet_handle(struct sessiond *sd, struct node *stanza, enum node_result result);
+
+/*
+ * Of an element that is no XML: the stanza's name and the attributes that say whose it is, so that its sender can be
+ * told. In the arena; NULL: not even that can be read, or it is an error or an answer, which are not answered.
+ */
+struct node *packet_salvage(struct sessiond *sd, const char *bytes, size_t length);
 
 /* Answer to the client that sent the packet. */
 void packet_answer(struct sessiond *sd, const struct packet *packet, const struct node *stanza);

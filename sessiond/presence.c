@@ -25,9 +25,9 @@ presence_text(struct sessiond *sd, const struct node *stanza, const char *from)
 
 	if (copy == NULL || stanza == NULL)
 		return NULL;
-	for (const struct attribute *old = stanza->attributes; old != NULL; old = old->next) {
+	for (const struct node_attribute *old = stanza->attributes; old != NULL; old = old->next) {
 		if (old->prefix != NULL) {
-			struct attribute *attribute = arena_take(&sd->arena, sizeof *attribute);
+			struct node_attribute *attribute = arena_take(&sd->arena, sizeof *attribute);
 
 			if (attribute == NULL)
 				return NULL;

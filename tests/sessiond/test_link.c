@@ -459,16 +459,73 @@ START_TEST(input_byte_by_byte_gives_the_same_output)
 }
 END_TEST
 
-START_TEST(broken_input_ends_the_link)
+START_TEST(broken_stream_ends_the_link)
 {
-	static const char *const cases[] = {
-		"<a></b>", "<iq type='set' sto='localhost' sfrom='x'><a b='&nope;'/></iq>", "text",
-		"<iq sto='localhost' sfrom='x' sfrom='y'/>", "<message>\x01</message>", "<p:iq/>",
-	};
+	static const char *const cases[] = { "text", "<!DOCTYPE x>", "<message a<b/>" };
 
 	ck_has(fake_send(fake, cases[_i]), "<stream:error>Invalid XML</stream:error></stream:stream>");
 	ck_assert(sessiond_is_over(&fake->sd));
 	ck_assert(fake->sd.link.refused);
+}
+END_TEST
+
+START_TEST(nothing_broken_is_taken_for_a_handshake)
+{
+	struct fake *shut = fake_new_shut("");
+
+	fake_send(shut, HEADER);
+	ck_has(fake_send(shut, "<handshake></shake>"), "<stream:error>Invalid XML</stream:error></stream:stream>");
+	fake_free(shut);
+}
+END_TEST
+
+#define HOME " sto='alice@localhost/home' sfrom='" FAKE_A "'"
+#define BAD_REQUEST "<error code='400' type='modify'>" CONDITION("bad-request") \
+    "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>This cannot be read</text></error>"
+
+/* An element that is no XML, from alice in session or before login, and what comes of it. */
+static const struct {
+	const char *text, *answer;
+} broken_elements[] = {
+	{ "<message id='1' type='chat'" HOME "><body></message></body>",
+	  "<message sto='" FAKE_A "' sfrom='alice@localhost' type='error' id='1'>" BAD_REQUEST
+	  "</message>" },
+	{ "<iq type='get' id='&lt;'" HOME " x='&nope;'/>",
+	  "<iq sto='" FAKE_A "' sfrom='alice@localhost' type='error' id='&lt;'>" BAD_REQUEST "</iq>" },
+	{ "<iq type='set' id='2' sto='localhost' sfrom='" FAKE_C "'><p:query/></iq>",
+	  "<iq sto='" FAKE_C "' sfrom='localhost' type='error' id='2'>" BAD_REQUEST "</iq>" },
+	{ "<message sto='alice@localhost/nosuch' sfrom='" FAKE_A "'>\x01</message>",
+	  "<message sto='" FAKE_A "' sfrom='alice@localhost/nosuch' type='error'><error code='510'>Disconnected</error>"
+	  "</message>" },
+	{ "<iq type='result'" HOME "><a></b></iq>", "" },
+	{ "<message type='error'" HOME "><error code='510'/>\xff</message>", "" },
+	{ "<message id='\x01'" HOME "/>", "" },
+	{ "<message" HOME " sfrom='" FAKE_B "'>&nope;</message>",
+	  "<message sto='" FAKE_A "' sfrom='alice@localhost' type='error'>" BAD_REQUEST "</message>" },
+	{ "<message sfrom='" FAKE_A "'></iq>", "" }, { "<a></b>", "" }, { "<p:iq" HOME "/>", "" },
+	{ "<message" HOME " a=1></iq>", "<message sto='" FAKE_A "' sfrom='alice@localhost' type='error'>" BAD_REQUEST "</message>" },
+};
+
+START_TEST(broken_element_costs_only_itself)
+{
+	fake_register(fake, "alice");
+	fake_login(fake, FAKE_A, "alice", "home");
+	ck_assert_str_eq(fake_send(fake, broken_elements[_i].text), broken_elements[_i].answer);
+	ck_assert(!sessiond_is_over(&fake->sd));
+	ck_has(fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='get' id='ping'",
+	    "<ping xmlns='urn:xmpp:ping'/>"), "type='result'");
+}
+END_TEST
+
+START_TEST(strange_namespaces_are_no_fault)
+{
+	static const char *const names[] = { "%", ":", "a?[b]", "#a#b", "urn:[a]", "1:2", "http://a:b/", "//", "a b" };
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		ck_has(fake_sendf(fake, "<iq type='set' id='1' sto='localhost' sfrom='%s'>" AUTH "<username>x</username>"
+		    "<password>p</password><resource>r</resource><x xmlns='%s'/></query></iq>", FAKE_A, names[i]),
+		    "code='401'");
+	}
 }
 END_TEST
 
@@ -604,7 +661,11 @@ main(void)
 	tcase_add_test(tests, admin_cannot_be_forged);
 	tcase_add_test(tests, input_cut_anywhere_gives_the_same_output);
 	tcase_add_test(tests, input_byte_by_byte_gives_the_same_output);
-	tcase_add_loop_test(tests, broken_input_ends_the_link, 0, 6);
+	tcase_add_loop_test(tests, broken_stream_ends_the_link, 0, 3);
+	tcase_add_test(tests, nothing_broken_is_taken_for_a_handshake);
+	tcase_add_loop_test(tests, broken_element_costs_only_itself, 0,
+	    sizeof broken_elements / sizeof broken_elements[0]);
+	tcase_add_test(tests, strange_namespaces_are_no_fault);
 	tcase_add_test(tests, element_too_long_ends_the_link);
 	tcase_add_test(tests, element_too_deep_is_refused_alone);
 	tcase_add_test(tests, full_database_is_said);
