@@ -27,13 +27,13 @@ report_text(struct buffer *complaints)
 	return (const char *)buffer_bytes(complaints);
 }
 
-/* A file of that content; the caller unlinks it. */
+/* A file of that content where we are; the caller unlinks it. */
 static inline void
 file_write(char path[static 32], const char *text)
 {
 	int fd;
 
-	snprintf(path, 32, "/tmp/c2sd-test.XXXXXX");
+	snprintf(path, 32, "c2sd-test.XXXXXX");
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		abort();

@@ -105,7 +105,7 @@ setup(void)
 
 	memset(said, 0, sizeof said);
 	peer = -1;
-	snprintf(path, sizeof path, "/tmp/c2sd-test-link.%d", (int)getpid());
+	snprintf(path, sizeof path, "test-link.%d", (int)getpid());
 	listen_again();
 	ck_assert_int_eq(loop_init(&loop), 0);
 	*l = (struct link){
