@@ -205,6 +205,19 @@ link_send(struct sessiond *sd, const struct node *stanza, const char *sto, const
 	node_write(&sd->link.turn, stanza, sto, sfrom);
 }
 
+bool
+link_send_answer(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom)
+{
+	struct buffer *turn = &sd->link.turn;
+	size_t before = buffer_length(turn);
+
+	link_send(sd, stanza, sto, sfrom);
+	if (buffer_length(turn) - before <= LINK_ANSWER_MAX)
+		return true;
+	turn->end = turn->start + before;
+	return false;
+}
+
 static void
 append_attribute(struct buffer *buffer, const char *name, const char *value)
 {

@@ -20,10 +20,18 @@ struct sessiond;
 struct node;
 
 /*
- * One element, in bytes. The socket manager must be configured to take less from clients (a packet grows on its way by
- * addresses and escapes), because an element above this breaks the link.
+ * Longest answer that is sent: below what the master takes as one packet unless told otherwise (packet-bytes, 4 MiB). A
+ * roster or a list of accounts that would be longer is refused instead.
  */
-#define LINK_ELEMENT_MAX (1024 * 1024)
+#define LINK_ANSWER_MAX (3 * 1024 * 1024)
+
+/*
+ * Longest element that is taken. An element above it ends the link, and would do so again each time that it is sent, so
+ * it must be out of reach of what a client sends (the master bounds that: limits, at most 1 MiB; nothing grows on its
+ * way but by two addresses) and of what comes back with a 510 of what was sent from here (an answer, or a packet of a
+ * client with another address and its stamps).
+ */
+#define LINK_ELEMENT_MAX (8 * 1024 * 1024)
 
 enum link_state {
 	LINK_HEADER,		/* waiting for the socket manager's header */
@@ -59,7 +67,8 @@ void link_deinit(struct link *link);
 /* Bytes from the socket manager. 0, or -ENOMEM. */
 int link_input(struct sessiond *sd, const void *bytes, size_t length) __attribute__((warn_unused_result));
 
-/* Send a stanza. */
+/* Send a stanza. link_send_answer: unless it is above LINK_ANSWER_MAX; false then, and nothing was sent. */
+bool link_send_answer(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom);
 void link_send(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom);
 
 /* Send one that was written before; `to`, unless NULL, is put in. The text must have none. */

@@ -228,7 +228,35 @@ node_field(const struct node *node, const char *name)
 	return node == NULL ? NULL : node_text(node_find(node, name, node->xmlns));
 }
 
-/* Line ends and tabs as references, or the next parser normalises them away (XML 1.0, 2.11 and 3.3.3). */
+/* What would mean something else. Line ends and tabs, too: the next parser normalises them (XML 1.0, 2.11, 3.3.3). */
+#define SPECIAL_IN_TEXT "&<>\r"
+#define SPECIAL_IN_VALUE "&<>'\r\n\t"
+
+static const char *
+reference_to(char c)
+{
+	switch (c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '\'':
+		return "&apos;";
+	case '\r':
+		return "&#13;";
+	case '\n':
+		return "&#10;";
+	default:
+		return "&#9;";
+	}
+}
+
+/*
+ * Nothing more than has to be, and the same as worker/canonical writes: what goes through here must not grow, or one
+ * day it would be too long for the link.
+ */
 static void
 write_escaped(struct buffer *buffer, const char *text, const char *special)
 {
@@ -236,10 +264,10 @@ write_escaped(struct buffer *buffer, const char *text, const char *special)
 
 	while (*text != '\0') {
 		length = strcspn(text, special);
-		buffer_append_escaped(buffer, text, length);
+		buffer_append(buffer, text, length);
 		text += length;
 		if (*text != '\0')
-			buffer_append_format(buffer, "&#%d;", *text++);
+			buffer_append_string(buffer, reference_to(*text++));
 	}
 }
 
@@ -251,7 +279,7 @@ write_attribute(struct buffer *buffer, const char *name, const char *value)
 	buffer_append(buffer, " ", 1);
 	buffer_append_string(buffer, name);
 	buffer_append(buffer, "='", 2);
-	write_escaped(buffer, value, "\r\n\t");
+	write_escaped(buffer, value, SPECIAL_IN_VALUE);
 	buffer_append(buffer, "'", 1);
 }
 
@@ -277,11 +305,11 @@ write_attributes(struct buffer *buffer, const struct node *node)
 		}
 		if (strcmp(attribute->prefix, "xml") != 0 && !prefix_is_declared(node, attribute)) {
 			buffer_append_format(buffer, " xmlns:%s='", attribute->prefix);
-			write_escaped(buffer, attribute->xmlns, "\r\n\t");
+			write_escaped(buffer, attribute->xmlns, SPECIAL_IN_VALUE);
 			buffer_append(buffer, "'", 1);
 		}
 		buffer_append_format(buffer, " %s:%s='", attribute->prefix, attribute->name);
-		write_escaped(buffer, attribute->value, "\r\n\t");
+		write_escaped(buffer, attribute->value, SPECIAL_IN_VALUE);
 		buffer_append(buffer, "'", 1);
 	}
 }
@@ -291,7 +319,7 @@ static void
 write_node(struct buffer *buffer, const struct node *node, const char *outer, const char *sto, const char *sfrom)
 {
 	if (node->name == NULL) {
-		write_escaped(buffer, node->text, "\r");
+		write_escaped(buffer, node->text, SPECIAL_IN_TEXT);
 		return;
 	}
 	buffer_append(buffer, "<", 1);

@@ -17,7 +17,10 @@
 void
 packet_answer(struct sessiond *sd, const struct packet *packet, const struct node *stanza)
 {
-	link_send(sd, stanza, packet->sfrom, packet->answer_from);
+	if (link_send_answer(sd, stanza, packet->sfrom, packet->answer_from))
+		return;
+	link_send(sd, stanza_error(packet->stanza, STANZA_RESOURCE_CONSTRAINT, "The answer would be too long"),
+	    packet->sfrom, packet->answer_from);
 }
 
 void

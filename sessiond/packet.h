@@ -33,7 +33,7 @@ void packet_handle(struct sessiond *sd, struct node *stanza, enum node_result re
  */
 struct node *packet_salvage(struct sessiond *sd, const char *bytes, size_t length);
 
-/* Answer to the client that sent the packet. */
+/* Answer to the client that sent the packet; with an error where the answer is too long for the link. */
 void packet_answer(struct sessiond *sd, const struct packet *packet, const struct node *stanza);
 
 /* Answer with an error, unless the stanza is one that never gets any. */

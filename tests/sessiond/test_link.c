@@ -423,7 +423,7 @@ START_TEST(input_cut_anywhere_gives_the_same_output)
 	buffer_append_string(&whole, fake_send(fake, text));
 	buffer_append(&whole, "", 1);
 	ck_has((const char *)buffer_bytes(&whole), "<body>\xc3\xa9 &amp; ]]x&gt;</body><x xmlns:p='q' "
-	    "p:y='&quot;&gt;'/><delay");
+	    "p:y='\"&gt;'/><delay");
 	for (size_t cut = 1; cut < sizeof text - 1; cut += 3) {
 		struct fake *other = fake_new("");
 		struct buffer both = { 0 };
@@ -540,6 +540,75 @@ START_TEST(element_too_long_ends_the_link)
 	text[size] = '\0';
 	ck_has(fake_send(fake, text), "<stream:error>Element too long</stream:error></stream:stream>");
 	free(text);
+}
+END_TEST
+
+static const char *
+text_of(struct buffer *buffer)
+{
+	buffer_append(buffer, "", 1);
+	buffer->end--;
+	return (const char *)buffer_bytes(buffer);
+}
+
+/* The most that the master lets a client send, of what is escaped where it need not be. */
+START_TEST(great_message_may_come_back)
+{
+	struct buffer text = { 0 };
+	size_t sent, length;
+	const char *out;
+
+	fake_register(fake, "alice");
+	fake_register(fake, "bob");
+	fake_login(fake, FAKE_A, "alice", "home");
+	fake_login(fake, FAKE_B, "bob", "w");
+	fake_available(fake, FAKE_B, "bob@localhost/w", 0);
+	buffer_append_format(&text, "<message to='bob@localhost/w'" HOME "><body>");
+	for (int i = 0; i < 1048576; i++)
+		buffer_append(&text, i % 2 ? "'" : "\"", 1);
+	buffer_append_string(&text, "</body></message>");
+	sent = buffer_length(&text);
+	out = fake_send(fake, text_of(&text));
+	length = strlen(out);
+	ck_assert_uint_lt(length, sent + 100);
+	/* As the master bounces it; bob is there no more, so that it is kept for him, and comes again. */
+	buffer_clear(&text);
+	buffer_append_string(&text, BARE_510("bob@localhost/w", FAKE_B)
+	    "<message type='error' sto='bob@localhost' sfrom='" FAKE_B "' ");
+	ck_has(out, " to='bob@localhost/w'");
+	buffer_append(&text, strstr(out, " to='bob"), length - (size_t)(strstr(out, " to='bob") - out) - strlen("</message>"));
+	buffer_append_string(&text, "<error code='510'>Disconnected</error></message>");
+	ck_assert_str_eq(fake_send(fake, text_of(&text)), "");
+	fake_login(fake, FAKE_C, "bob", "x");
+	out = fake_stanza(fake, FAKE_C, "bob@localhost/x", "presence", "", "");
+	ck_has(out, "\"'\"'\"'</body><delay ");
+	ck_assert_uint_lt(strlen(out), sent + 2000);
+	buffer_deinit(&text);
+}
+END_TEST
+
+START_TEST(answer_too_long_is_refused_alone)
+{
+	struct buffer text = { 0 };
+	const char *answer;
+
+	fake_register(fake, "alice");
+	fake_login(fake, FAKE_A, "alice", "home");
+	for (int contact = 0; contact < 100; contact++) {
+		buffer_append_format(&text, "<iq type='set' id='s'" HOME "><query xmlns='jabber:iq:roster'>"
+		    "<item jid='c%d@localhost'>", contact);
+		for (int group = 0; group < 32; group++)
+			buffer_append_format(&text, "<group>%01000d</group>", group);
+		buffer_append_string(&text, "</item></query></iq>");
+	}
+	answer = fake_send(fake, text_of(&text));
+	ck_assert_uint_eq(fake_count(answer, "type='result'"), 100);
+	answer = fake_stanza(fake, FAKE_A, "alice@localhost/home", "iq", "type='get' id='g'",
+	    "<query xmlns='jabber:iq:roster'/>");
+	ck_assert_ptr_eq(strstr(answer, "<iq sto='" FAKE_A "' sfrom='alice@localhost' type='error' id='g'"), answer);
+	ck_has(answer, CONDITION("resource-constraint"));
+	ck_assert_uint_lt(strlen(answer), 1000);
+	buffer_deinit(&text);
 }
 END_TEST
 
@@ -667,6 +736,8 @@ main(void)
 	    sizeof broken_elements / sizeof broken_elements[0]);
 	tcase_add_test(tests, strange_namespaces_are_no_fault);
 	tcase_add_test(tests, element_too_long_ends_the_link);
+	tcase_add_test(tests, great_message_may_come_back);
+	tcase_add_test(tests, answer_too_long_is_refused_alone);
 	tcase_add_test(tests, element_too_deep_is_refused_alone);
 	tcase_add_test(tests, full_database_is_said);
 	tcase_add_test(tests, full_database_refuses_registration);

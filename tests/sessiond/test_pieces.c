@@ -104,6 +104,7 @@ START_TEST(node_is_written_as_it_was_meant)
 		{ "<a/>", "<a/>" },
 		{ "<a b=\"1\" c='&lt;&amp;&#39;&#10;&#9;'>x&gt;&#13;</a>",
 		  "<a b='1' c='&lt;&amp;&apos;&#10;&#9;'>x&gt;&#13;</a>" },
+		{ "<a b=\"'\" c='\"'>'\"\t\n</a>", "<a b='&apos;' c='\"'>'\"\t\n</a>" },
 		{ "<a xmlns='jabber:client'><b xmlns='x'><c/><d xmlns='jabber:client'/><e xmlns=''/></b></a>",
 		  "<a><b xmlns='x'><c/><d xmlns='jabber:client'/><e xmlns=''/></b></a>" },
 		{ "<a xmlns:p='urn:p' p:q='1'><p:r xml:lang='de'/></a>",
