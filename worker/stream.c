@@ -118,6 +118,13 @@ is_stanza_name(const xmlChar *name)
 	return is_equal(name, "message") || is_equal(name, "presence") || is_equal(name, "iq");
 }
 
+/* What the link's own elements are called: who reads it without namespaces would take it for one. */
+static bool
+is_link_name(const xmlChar *name)
+{
+	return is_equal(name, "route") || is_equal(name, "handshake");
+}
+
 /* May this stand at top level? Returns true for a stanza, which inherits the header's xml:lang. */
 static bool
 judge_top_level(struct stream *stream, const xmlChar *name, const xmlChar *uri)
@@ -137,6 +144,8 @@ judge_top_level(struct stream *stream, const xmlChar *name, const xmlChar *uri)
 		stream_fail(stream, CONDITION_POLICY_VIOLATION, "a namespace that is not for clients");
 	} else if (has_beginning(uri, "jabber:")) {
 		stream_fail(stream, CONDITION_INVALID_NAMESPACE, "not jabber:client");
+	} else if (is_link_name(name)) {
+		stream_fail(stream, CONDITION_UNSUPPORTED_STANZA_TYPE, "not what a client sends");
 	}
 	return false;
 }

@@ -22,12 +22,14 @@
  * - In jabber:client only message, presence and iq are stanzas, anything else is unsupported-stanza-type. Elements of
  *   other namespaces come as they are, except those of RFC 7395's framing and of any urn:x-c2sd: (policy-violation:
  *   they belong to the link), of any other jabber: namespace (invalid-namespace: they are the contents of other kinds
- *   of streams, the link's among them) and of none (invalid-namespace).
+ *   of streams, the link's among them) and of none (invalid-namespace). <route/> and <handshake/> mean something on the
+ *   link to readers that know no namespaces, so they are unsupported-stanza-type in any.
  * - <stream:error/> is STREAM_CLOSED; anything else of the streams' namespace is unsupported-stanza-type.
  * - The default namespace of the header may be jabber:client, that of streams, or none (RFC 6120 4.8.2).
  * - White space before the XML declaration is taken, because a keep-alive may come just before a restart; a byte order
  *   mark is not well-formed.
- * - Namespaces must be made of the characters of URIs (invalid-namespace).
+ * - Namespaces must be made of the characters of URIs (invalid-namespace), but need not be URIs: they are compared, not
+ *   followed, no parser behind us looks at their syntax, and clients have namespaces like vcard-temp or "%".
  * - Names are those of XML 1.0 before its fifth edition, because expat, which most servers behind us use, knows no
  *   others: one name of the fifth edition would break the link.
  */
