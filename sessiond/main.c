@@ -1,6 +1,6 @@
 /*
  * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, its
- * settings on descriptor 4 (settings.h) and its log on standard error. Ends with 0 when the link ends or on SIGTERM.
+ * settings on descriptor 4 (settings.h), which say where its log goes: until then to standard error. Ends with 0 when the link ends or on SIGTERM.
  */
 #include <bsd/unistd.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -175,6 +176,17 @@ on_terminate(int number, void *argument)
 	process_turn();
 }
 
+/* In the background nobody reads standard error. */
+static void
+log_open(const struct settings *settings)
+{
+	log_set_level(settings->log_level);
+	if (!settings->syslog)
+		return;
+	openlog("c2sd", LOG_PID, LOG_DAEMON);
+	log_set_sink(log_sink_syslog, NULL);
+}
+
 static int
 settings_fetch(struct settings *settings_r)
 {
@@ -193,6 +205,7 @@ settings_fetch(struct settings *settings_r)
 	text[length] = '\0';
 	error = settings_read(settings_r, text, &line);
 	explicit_bzero(text, sizeof text);
+	log_open(settings_r);
 	if (error < 0 && line > 0)
 		log_error("settings line %u is wrong", line);
 	else if (error < 0)

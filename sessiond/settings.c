@@ -53,6 +53,25 @@ offline_max_set(struct settings *settings, const char *value)
 }
 
 static int
+log_set(struct settings *settings, const char *value)
+{
+	settings->syslog = strcmp(value, "syslog") == 0;
+	return settings->syslog || strcmp(value, "stderr") == 0 ? 0 : -EINVAL;
+}
+
+static int
+log_level_set(struct settings *settings, const char *value)
+{
+	for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
+		if (strcmp(value, log_level_name((enum log_level)level)) == 0) {
+			settings->log_level = (enum log_level)level;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int
 setting_read(struct settings *settings, const char *key, const char *value)
 {
 	if (*value == '\0')
@@ -69,6 +88,10 @@ setting_read(struct settings *settings, const char *key, const char *value)
 		return registration_set(settings, value);
 	if (strcmp(key, "offline-max") == 0)
 		return offline_max_set(settings, value);
+	if (strcmp(key, "log") == 0)
+		return log_set(settings, value);
+	if (strcmp(key, "log-level") == 0)
+		return log_level_set(settings, value);
 	return -EINVAL;
 }
 
@@ -79,7 +102,9 @@ settings_read(struct settings *settings_r, char *text, unsigned *line_r)
 	char *value;
 	int error;
 
-	*settings_r = (struct settings){ .offline_max = OFFLINE_DEFAULT, .iterations = ITERATIONS };
+	*settings_r = (struct settings){
+		.offline_max = OFFLINE_DEFAULT, .log_level = LOG_LEVEL_INFO, .iterations = ITERATIONS,
+	};
 	*line_r = 0;
 	while ((line = strsep(&text, "\n")) != NULL) {
 		++*line_r;

@@ -222,6 +222,7 @@ START_TEST(settings_say_which_line_is_wrong)
 	} cases[] = {
 		{ "host=a\nname=n\nsecret=s\ndatabase=d\nregistration=maybe\n", 5 },
 		{ "host=a\nname=n\nsecret=s\ndatabase=d\noffline-max=-1\n", 5 },
+		{ "log=file\n", 1 }, { "log=\n", 1 }, { "log-level=loud\n", 1 }, { "log-level=Info\n", 1 },
 		{ "host=a\ncolour=red\n", 2 }, { "host\n", 1 }, { "host=\n", 1 }, { "host=a b\n", 1 },
 		{ "name=n\nsecret=s\ndatabase=d\n", 0 }, { "host=a\nname=n\ndatabase=d\n", 0 },
 	};
@@ -241,6 +242,34 @@ START_TEST(settings_say_which_line_is_wrong)
 }
 END_TEST
 
+START_TEST(settings_say_where_the_log_goes)
+{
+	static const struct {
+		const char *text;
+		bool syslog;
+		enum log_level level;
+	} cases[] = {
+		{ "", false, LOG_LEVEL_INFO }, { "log=stderr\nlog-level=error\n", false, LOG_LEVEL_ERROR },
+		{ "log=syslog\nlog-level=warning\n", true, LOG_LEVEL_WARNING }, { "log-level=info\n", false, LOG_LEVEL_INFO },
+		{ "log-level=debug\nlog=syslog\n", true, LOG_LEVEL_DEBUG },
+	};
+	struct settings settings;
+	unsigned line;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char text[256];
+		int error;
+
+		snprintf(text, sizeof text, "host=a\nname=n\nsecret=s\ndatabase=d\n%s", cases[i].text);
+		error = settings_read(&settings, text, &line);
+		ck_assert_int_eq(error, 0);
+		ck_assert_int_eq(settings.syslog, cases[i].syslog);
+		ck_assert_int_eq(settings.log_level, cases[i].level);
+		settings_deinit(&settings);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -255,6 +284,7 @@ main(void)
 	tcase_add_loop_test(tests, subscription_follows_appendix_a, 0,
 	    sizeof outbound / sizeof outbound[0] + sizeof inbound / sizeof inbound[0]);
 	tcase_add_test(tests, settings_say_which_line_is_wrong);
+	tcase_add_test(tests, settings_say_where_the_log_goes);
 	suite_add_tcase(suite, tests);
 	return fake_run(suite);
 }

@@ -96,6 +96,18 @@ class Process(unittest.TestCase):
         self.assertIn('settings line 3 is wrong', manager.log)
         self.assertNotIn('s3cret', manager.log)
 
+    def log_of(self, more):
+        manager = self.manager('host=h\nname=n\nsecret=s3cret\ndatabase=%s\n%s' % (self.database, more)).open()
+        manager.send('</stream:stream>')
+        self.assertEqual(0, manager.end())
+        return manager.log
+
+    def test_log_goes_where_it_is_told(self):
+        self.assertIn('c2sd: sessiond: link open', self.log_of(''))
+        self.assertIn('c2sd: sessiond: link open', self.log_of('log=stderr\nlog-level=debug\n'))
+        self.assertEqual('', self.log_of('log=stderr\nlog-level=warning\n'))
+        self.assertEqual('', self.log_of('log=syslog\n'))
+
     def test_database_that_cannot_be_opened(self):
         manager = self.manager('host=h\nname=n\nsecret=s\ndatabase=/nonexistent/x.db\n')
         self.assertEqual(1, manager.end())
