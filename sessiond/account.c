@@ -39,8 +39,8 @@ password_prepare(char prepared_r[PASSWORD_SIZE], const char *password)
 
 /* RFC 5802 section 3: StoredKey = H(HMAC(SaltedPassword, "Client Key")), ServerKey = HMAC(SaltedPassword, ...). */
 static bool
-keys_derive(struct keys *keys_r, const EVP_MD *digest, const char *password, const unsigned char salt[SALT_SIZE],
-    long long iterations)
+keys_derive(struct sessiond *sd, struct keys *keys_r, const EVP_MD *digest, const char *password,
+    const unsigned char salt[SALT_SIZE], long long iterations)
 {
 	static const unsigned char client_text[] = "Client Key";
 	static const unsigned char server_text[] = "Server Key";
@@ -49,6 +49,7 @@ keys_derive(struct keys *keys_r, const EVP_MD *digest, const char *password, con
 	int size = EVP_MD_get_size(digest);
 	bool good;
 
+	sd->hashes++;
 	good = PKCS5_PBKDF2_HMAC(password, -1, salt, SALT_SIZE, (int)iterations, digest, size, salted) == 1 &&
 	    HMAC(digest, salted, size, client_text, sizeof client_text - 1, client, NULL) != NULL &&
 	    HMAC(digest, salted, size, server_text, sizeof server_text - 1, keys_r->server, NULL) != NULL &&
@@ -75,8 +76,8 @@ account_write(struct sessiond *sd, const char *jid, const char *password, bool c
 	if (!password_prepare(prepared, password))
 		return ACCOUNT_BAD_PASSWORD;
 	arc4random_buf(salt, sizeof salt);
-	good = keys_derive(&sha1, EVP_sha1(), prepared, salt, iterations) &&
-	    keys_derive(&sha256, EVP_sha256(), prepared, salt, iterations);
+	good = keys_derive(sd, &sha1, EVP_sha1(), prepared, salt, iterations) &&
+	    keys_derive(sd, &sha256, EVP_sha256(), prepared, salt, iterations);
 	OPENSSL_cleanse(prepared, sizeof prepared);
 	if (!good)
 		return ACCOUNT_BROKEN;
@@ -152,7 +153,7 @@ account_verify(struct sessiond *sd, const char *jid, const char *password)
 
 	if (sd->store.failed)
 		return ACCOUNT_BROKEN;
-	derived = keys_derive(&keys, EVP_sha1(), good ? prepared : "", verifier.salt, verifier.iterations);
+	derived = keys_derive(sd, &keys, EVP_sha1(), good ? prepared : "", verifier.salt, verifier.iterations);
 	OPENSSL_cleanse(prepared, sizeof prepared);
 	if (!derived)
 		return ACCOUNT_BROKEN;

@@ -23,14 +23,14 @@ auth_answer_get(struct sessiond *sd, const struct packet *packet, const struct n
 }
 
 /* The order on the link is that of link-protocol 1.5 h: the new one's answer, then the end of the old one. */
-static void
+static enum stanza_error
 auth_login(struct sessiond *sd, const struct packet *packet, const char *jid, const char *resource)
 {
 	struct session *old;
 	char address[JID_SIZE];
 
 	if (snprintf(address, sizeof address, "%s/%s", jid, resource) >= (int)sizeof address)
-		return;
+		return STANZA_JID_MALFORMED;
 	link_send(sd, stanza_result(packet->stanza), packet->sfrom, address);
 	/* Two logins of one client in flight: the answer that comes last is the one that it keeps. */
 	old = session_find_id(sd, packet->sfrom);
@@ -42,6 +42,7 @@ auth_login(struct sessiond *sd, const struct packet *packet, const char *jid, co
 		session_end(sd, old, "Replaced by new connection");
 	}
 	session_open(sd, jid, resource, packet->sfrom);
+	return 0;
 }
 
 enum stanza_error
@@ -69,8 +70,7 @@ auth_handle(struct sessiond *sd, struct packet *packet)
 	jid_write_bare(&jid, bare);
 	switch (account_verify(sd, bare, password)) {
 	case ACCOUNT_DONE:
-		auth_login(sd, packet, bare, prepared_resource);
-		return 0;
+		return auth_login(sd, packet, bare, prepared_resource);
 	case ACCOUNT_BROKEN:
 		return STANZA_INTERNAL_SERVER_ERROR;
 	case ACCOUNT_EXISTS:

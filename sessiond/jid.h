@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* RFC 6122 2.1: 1023 bytes each. */
+/* RFC 6122 2.1: 1023 bytes each, which is 3071 for an address: the socket manager takes no longer one. */
 #define JID_PART_SIZE 1024
 #define JID_SIZE (3 * JID_PART_SIZE)
 

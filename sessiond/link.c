@@ -184,6 +184,7 @@ link_input(struct sessiond *sd, const void *bytes, size_t length)
 {
 	struct link *link = &sd->link;
 
+	link->waiting = false;
 	if (link->broken)
 		return -ENOMEM;
 	if (link->state == LINK_CLOSED)
@@ -193,8 +194,9 @@ link_input(struct sessiond *sd, const void *bytes, size_t length)
 		link->broken = true;
 		return -ENOMEM;
 	}
-	while (buffer_length(&link->in) > 0 && link_event(sd))
+	while (buffer_length(&link->in) > 0 && sd->hashes < SESSIOND_HASHES_MAX && link_event(sd))
 		;
+	link->waiting = sd->hashes >= SESSIOND_HASHES_MAX && link->state != LINK_CLOSED && buffer_length(&link->in) > 0;
 	buffer_release(&link->in);
 	return link->broken ? -ENOMEM : 0;
 }

@@ -51,6 +51,7 @@ struct link_mark {
 struct link {
 	enum link_state state;
 	bool refused;		/* closed because of the other side: wrong secret, not XML */
+	bool waiting;		/* there may be more in `in`, for the next turn */
 	bool broken;		/* no memory: see the head of sessiond.h */
 	char id[33];
 	struct splitter splitter;

@@ -1,6 +1,7 @@
 /*
  * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, its
- * settings on descriptor 4 (settings.h), which say where its log goes: until then to standard error. Ends with 0 when the link ends or on SIGTERM.
+ * settings on descriptor 4 (settings.h), which say where its log goes: until then to standard error. Ends with 0 when the
+ * link ends or on SIGTERM.
  */
 #include <bsd/unistd.h>
 #include <errno.h>
@@ -108,7 +109,7 @@ process_flush(void)
 	}
 	if (error < 0)
 		process_fail("turn failed", error);
-	else if (process.ended && buffer_length(out) == 0)
+	else if (process.ended && buffer_length(out) == 0 && !sessiond_is_busy(&process.sd))
 		loop_stop(&process.loop);
 	else if (process.ended && !timer_is_set(&process.patience))
 		timer_set(&process.loop, &process.patience, FLUSH_MILLISECONDS, on_patience);
@@ -117,7 +118,7 @@ process_flush(void)
 }
 
 static void
-process_turn(void)
+turn_once(void)
 {
 	int error = sessiond_turn(&process.sd);
 
@@ -134,14 +135,32 @@ process_turn(void)
 }
 
 static void
+process_turn(void)
+{
+	int error = 0;
+
+	turn_once();
+	while (!process.loop.stopped && error == 0 && sessiond_is_busy(&process.sd)) {
+		error = sessiond_input(&process.sd, NULL, 0);
+		if (error < 0)
+			process_fail("input failed", error);
+		else
+			turn_once();
+	}
+}
+
+static void
 process_read(void)
 {
 	static unsigned char bytes[READ_BYTES];
 	int error = 0;
 
 	for (unsigned reads = 0; reads < TURN_READS && !process.ended && error == 0; reads++) {
-		ssize_t length = read(LINK_FD, bytes, sizeof bytes);
+		ssize_t length;
 
+		if (sessiond_is_busy(&process.sd))
+			break;
+		length = read(LINK_FD, bytes, sizeof bytes);
 		if (length < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (length <= 0) {

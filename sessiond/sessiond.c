@@ -39,7 +39,14 @@ sessiond_turn(struct sessiond *sd)
 	if (!sd->link.broken && link_turn_commit(sd) < 0)
 		sd->link.broken = sd->link.turn.failed;
 	link_turn_release(&sd->link);
+	sd->hashes = 0;
 	return sd->link.broken ? -ENOMEM : 0;
+}
+
+bool
+sessiond_is_busy(const struct sessiond *sd)
+{
+	return sd->link.waiting && !sd->link.broken;
 }
 
 int

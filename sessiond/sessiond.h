@@ -5,6 +5,8 @@
  *	sessiond_turn(sd)			commit what was written; the answers are in sessiond_output now
  *	sessiond_drained(sd)			everything in sessiond_output was written to the link
  *
+ * While sessiond_is_busy(sd) behind a turn, sessiond_input goes on with what waits: it is called with no bytes.
+ *
  * main.c calls these from its event loop, tests call them directly.
  *
  * What happens when things break (doc/design.md promises that no packet vanishes):
@@ -20,6 +22,7 @@
 #ifndef C2SD_SESSIOND_SESSIOND_H
 #define C2SD_SESSIOND_SESSIOND_H
 
+#include <stdbool.h>
 #include <time.h>
 
 #include "common/buffer.h"
@@ -30,6 +33,9 @@
 #include "sessiond/settings.h"
 #include "sessiond/store.h"
 
+/* Hashes of passwords in one turn, about 20 ms. */
+#define SESSIOND_HASHES_MAX 16
+
 struct sessiond {
 	const struct settings *settings;
 	struct store store;
@@ -37,6 +43,7 @@ struct sessiond {
 	struct arena arena;		/* of the packet under way */
 	struct session_table sessions;
 	struct offline_queue offline;
+	unsigned hashes;		/* of passwords, in this turn */
 	unsigned long long push_serial;	/* ids of roster pushes */
 	time_t (*clock)(void);		/* for time stamps only; tests set it */
 };
@@ -48,6 +55,12 @@ void sessiond_deinit(struct sessiond *sd);
 /* 0, or a negative errno: we are broken, nothing that is not yet in sessiond_output may leave. */
 int sessiond_input(struct sessiond *sd, const void *bytes, size_t length) __attribute__((warn_unused_result));
 int sessiond_turn(struct sessiond *sd) __attribute__((warn_unused_result));
+
+/*
+ * Some of the input waits for the next turn: a password is hashed for a millisecond or more, and a storm of logins must
+ * not hold back the answers to what came before it.
+ */
+bool sessiond_is_busy(const struct sessiond *sd);
 
 /* May put more into sessiond_output (the next page of offline messages). As sessiond_turn. */
 int sessiond_drained(struct sessiond *sd) __attribute__((warn_unused_result));

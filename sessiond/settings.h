@@ -36,7 +36,8 @@ struct settings {
 
 /*
  * Read the lines, which are cut up on the way. 0, or -EINVAL with the number of the line that is wrong in `line_r` (0:
- * something is missing), or -ENOMEM. Where the log goes is known then, too, if it stood above. Either way settings_deinit gives the memory back.
+ * something is missing), or -ENOMEM. Where the log goes is known then, too, if it stood above. Either way
+ * settings_deinit gives the memory back.
  */
 int settings_read(struct settings *settings_r, char *text, unsigned *line_r) __attribute__((warn_unused_result));
 void settings_deinit(struct settings *settings);

@@ -27,7 +27,7 @@ struct fake *
 fake_new_shut(const char *more)
 {
 	struct fake *fake = calloc(1, sizeof *fake);
-	char text[1024];
+	char text[2048];
 	unsigned line;
 	int error;
 
@@ -64,21 +64,33 @@ fake_free(struct fake *fake)
 	free(fake);
 }
 
-const char *
-fake_send(struct fake *fake, const char *text)
+static void
+fake_turn(struct fake *fake)
 {
 	struct buffer *out = sessiond_output(&fake->sd);
-	int error = sessiond_input(&fake->sd, text, strlen(text));
+	int error = sessiond_turn(&fake->sd);
 
 	ck_assert_int_eq(error, 0);
-	error = sessiond_turn(&fake->sd);
-	ck_assert_int_eq(error, 0);
-	buffer_clear(&fake->output);
 	while (buffer_length(out) > 0) {
 		buffer_append(&fake->output, buffer_bytes(out), buffer_length(out));
 		buffer_consume(out, buffer_length(out));
 		error = sessiond_drained(&fake->sd);
 		ck_assert_int_eq(error, 0);
+	}
+}
+
+const char *
+fake_send(struct fake *fake, const char *text)
+{
+	int error = sessiond_input(&fake->sd, text, strlen(text));
+
+	ck_assert_int_eq(error, 0);
+	buffer_clear(&fake->output);
+	fake_turn(fake);
+	while (sessiond_is_busy(&fake->sd)) {
+		error = sessiond_input(&fake->sd, NULL, 0);
+		ck_assert_int_eq(error, 0);
+		fake_turn(fake);
 	}
 	buffer_append(&fake->output, "", 1);
 	return (const char *)buffer_bytes(&fake->output);

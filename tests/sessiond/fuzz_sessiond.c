@@ -43,6 +43,17 @@ output_drain(struct sessiond *sd)
 }
 
 static void
+input_all(struct sessiond *sd, const uint8_t *data, size_t size)
+{
+	must(sessiond_input(sd, data, size) == 0);
+	output_drain(sd);
+	while (sessiond_is_busy(sd)) {
+		must(sessiond_input(sd, NULL, 0) == 0);
+		output_drain(sd);
+	}
+}
+
+static void
 user_open(struct sessiond *sd, const char *jid, const char *id)
 {
 	must(account_create(sd, jid, "pw") == ACCOUNT_DONE);
@@ -69,10 +80,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sd.link.state = LINK_READY;
 	user_open(&sd, "alice@localhost", "a@foo-sockets");
 	user_open(&sd, "bob@localhost", "b@foo-sockets");
-	must(sessiond_input(&sd, data, half) == 0);
-	output_drain(&sd);
-	must(sessiond_input(&sd, data + half, size - half) == 0);
-	output_drain(&sd);
+	input_all(&sd, data, half);
+	input_all(&sd, data + half, size - half);
 	sessiond_deinit(&sd);
 	settings_deinit(&settings);
 	return 0;

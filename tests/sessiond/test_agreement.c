@@ -41,7 +41,8 @@ static const struct {
 	{ "http://a:99999999999/", true }, { "urn:a?b#c", true }, { "vcard-temp", true }, { "&amp;", true },
 	{ "&#37;", true }, { "&apos;", true }, { "stream", true }, { "jabber:client", true },
 	{ "http://etherx.jabber.org/streams", true },
-	{ "a b", false }, { "a|b", false }, { "a&#10;b", false }, { "&lt;", false }, { "\xc3\xa4", false }, { "&quot;", false },
+	{ "a b", false }, { "a|b", false }, { "a&#10;b", false }, { "&lt;", false }, { "\xc3\xa4", false },
+	{ "&quot;", false },
 	{ "http://www.w3.org/2000/xmlns/", false }, { "http://www.w3.org/XML/1998/namespace", false },
 };
 
@@ -51,7 +52,8 @@ START_TEST(namespaces_are_read_alike)
 
 	snprintf(text, sizeof text, "<message><x xmlns='%s'><y/><z xmlns=''/></x></message>", namespaces[_i].name);
 	ck_assert_uint_eq(agree_on(text), namespaces[_i].passes ? 1 : 0);
-	snprintf(text, sizeof text, "<message xmlns:p='%s'><a p:b='1'><p:c p:d='' e=''/></a></message>", namespaces[_i].name);
+	snprintf(text, sizeof text, "<message xmlns:p='%s'><a p:b='1'><p:c p:d='' e=''/></a></message>",
+	    namespaces[_i].name);
 	ck_assert_uint_eq(agree_on(text), namespaces[_i].passes ? 1 : 0);
 }
 END_TEST
@@ -64,7 +66,8 @@ static const char *const stanzas[] = {
 	"<message xml:lang=''><b xml:lang='e n' xml:space='foo' xml:id='1 2' xml:base='%'/></message>",
 	"<message xmlns:q='urn:1' xmlns:r='urn:2' q:a='1' r:a='2' a='3'><c q:b='2' xmlns:q='urn:3'/></message>",
 	"<message xmlns:XML='urn:q' XML:a='1' xmlns:xmlx='urn:q' xmlx:b='1'/>",
-	"<message xmlns:stream='urn:z' stream:a='1'/>", "<message stream:a='1' h:b='2'/>", "<message><stream:x/><h:y/></message>",
+	"<message xmlns:stream='urn:z' stream:a='1'/>", "<message stream:a='1' h:b='2'/>",
+	"<message><stream:x/><h:y/></message>",
 	"<message xmlns:q='jabber:client' q:a='1' a='2'><q:b/><x xmlns='x'><q:c/></x></message>",
 	"<message><\xc3\xa9 \xc3\xa9='1'/></message>",
 	"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGE=</auth>",

@@ -159,6 +159,71 @@ START_TEST(login_refuses)
 }
 END_TEST
 
+START_TEST(parts_of_an_address_may_have_1023_bytes)
+{
+	static const struct {
+		int user, resource;
+		const char *answer;
+	} cases[] = {
+		{ 1023, 1023, "type='result'" }, { 1024, 1, "code='406'" }, { 1, 1024, "code='406'" },
+	};
+	char host[64 + 1023], text[8192];
+	struct fake *other;
+
+	memset(text, 0, sizeof text);
+	snprintf(host, sizeof host, "host=%01023d\n", 0);
+	other = fake_new(host);
+	snprintf(text, sizeof text, "<iq type='set' id='r' sto='%01023d' sfrom='" FAKE_A "'>" REGISTER
+	    "<username>%01023d</username><password>pw</password></query></iq>", 0, 1);
+	ck_has(fake_send(other, text), "type='result'");
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		const char *answer;
+
+		snprintf(text, sizeof text, "<iq type='set' id='l' sto='%01023d' sfrom='" FAKE_A "'>" AUTH
+		    "<username>%0*d</username><password>pw</password><resource>%0*d</resource></query></iq>", 0,
+		    cases[i].user, 1, cases[i].resource, 2);
+		answer = fake_send(other, text);
+		ck_has(answer, cases[i].answer);
+	}
+	ck_assert_uint_eq(other->sd.sessions.by_id.count, 1);
+	ck_assert_uint_eq(strlen(session_find_id(&other->sd, FAKE_A)->address), 3071);
+	fake_free(other);
+}
+END_TEST
+
+#define LOGIN(user, id) "<iq type='set' id='l' sto='localhost' sfrom='" id "'>" AUTH "<username>" user "</username>" \
+    "<password>pw</password><resource>r</resource></query></iq>"
+
+/* What came before a storm of logins is answered before the storm is over. */
+START_TEST(turn_hashes_few_passwords)
+{
+	struct buffer *out = sessiond_output(&fake->sd), text = { 0 };
+	unsigned turns = 0, answers = 0;
+	int error;
+
+	fake_register(fake, "alice");
+	for (int i = 0; i < 100; i++)
+		buffer_append_string(&text, LOGIN("nobody", FAKE_B));
+	buffer_append_string(&text, LOGIN("alice", FAKE_A));
+	error = sessiond_input(&fake->sd, buffer_bytes(&text), buffer_length(&text));
+	for (turns = 1; error == 0; turns++) {
+		error = sessiond_turn(&fake->sd);
+		buffer_append(out, "", 1);
+		ck_assert_uint_le(fake_count((const char *)buffer_bytes(out), "<iq "), SESSIOND_HASHES_MAX);
+		answers += fake_count((const char *)buffer_bytes(out), "<iq ");
+		buffer_consume(out, buffer_length(out));
+		if (error != 0 || !sessiond_is_busy(&fake->sd))
+			break;
+		error = sessiond_input(&fake->sd, NULL, 0);
+	}
+	ck_assert_int_eq(error, 0);
+	ck_assert_uint_eq(turns, 101 / SESSIOND_HASHES_MAX + 1);
+	ck_assert_uint_eq(answers, 101);
+	ck_assert_uint_eq(fake->sd.sessions.by_id.count, 1);
+	buffer_deinit(&text);
+}
+END_TEST
+
 START_TEST(login_answers_alike_for_nobody_and_a_wrong_password)
 {
 	char wrong[512];
@@ -503,7 +568,8 @@ static const struct {
 	{ "<message" HOME " sfrom='" FAKE_B "'>&nope;</message>",
 	  "<message sto='" FAKE_A "' sfrom='alice@localhost' type='error'>" BAD_REQUEST "</message>" },
 	{ "<message sfrom='" FAKE_A "'></iq>", "" }, { "<a></b>", "" }, { "<p:iq" HOME "/>", "" },
-	{ "<message" HOME " a=1></iq>", "<message sto='" FAKE_A "' sfrom='alice@localhost' type='error'>" BAD_REQUEST "</message>" },
+	{ "<message" HOME " a=1></iq>",
+	  "<message sto='" FAKE_A "' sfrom='alice@localhost' type='error'>" BAD_REQUEST "</message>" },
 };
 
 START_TEST(broken_element_costs_only_itself)
@@ -522,8 +588,8 @@ START_TEST(strange_namespaces_are_no_fault)
 	static const char *const names[] = { "%", ":", "a?[b]", "#a#b", "urn:[a]", "1:2", "http://a:b/", "//", "a b" };
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		ck_has(fake_sendf(fake, "<iq type='set' id='1' sto='localhost' sfrom='%s'>" AUTH "<username>x</username>"
-		    "<password>p</password><resource>r</resource><x xmlns='%s'/></query></iq>", FAKE_A, names[i]),
+		ck_has(fake_sendf(fake, "<iq type='set' id='1' sto='localhost' sfrom='%s'>" AUTH
+		    "<username>x</username><password>p</password><resource>r</resource><x xmlns='%s'/></query></iq>", FAKE_A, names[i]),
 		    "code='401'");
 	}
 }
@@ -576,7 +642,8 @@ START_TEST(great_message_may_come_back)
 	buffer_append_string(&text, BARE_510("bob@localhost/w", FAKE_B)
 	    "<message type='error' sto='bob@localhost' sfrom='" FAKE_B "' ");
 	ck_has(out, " to='bob@localhost/w'");
-	buffer_append(&text, strstr(out, " to='bob"), length - (size_t)(strstr(out, " to='bob") - out) - strlen("</message>"));
+	buffer_append(&text, strstr(out, " to='bob"),
+	    length - (size_t)(strstr(out, " to='bob") - out) - strlen("</message>"));
 	buffer_append_string(&text, "<error code='510'>Disconnected</error></message>");
 	ck_assert_str_eq(fake_send(fake, text_of(&text)), "");
 	fake_login(fake, FAKE_C, "bob", "x");
@@ -714,6 +781,8 @@ main(void)
 	tcase_add_test(tests, registration_refuses);
 	tcase_add_test(tests, registration_can_be_off);
 	tcase_add_test(tests, login_refuses);
+	tcase_add_test(tests, parts_of_an_address_may_have_1023_bytes);
+	tcase_add_test(tests, turn_hashes_few_passwords);
 	tcase_add_test(tests, login_answers_alike_for_nobody_and_a_wrong_password);
 	tcase_add_test(tests, login_get_offers_the_password_only);
 	tcase_add_test(tests, passwords_are_prepared_and_never_stored);

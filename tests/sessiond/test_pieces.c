@@ -250,7 +250,8 @@ START_TEST(settings_say_where_the_log_goes)
 		enum log_level level;
 	} cases[] = {
 		{ "", false, LOG_LEVEL_INFO }, { "log=stderr\nlog-level=error\n", false, LOG_LEVEL_ERROR },
-		{ "log=syslog\nlog-level=warning\n", true, LOG_LEVEL_WARNING }, { "log-level=info\n", false, LOG_LEVEL_INFO },
+		{ "log=syslog\nlog-level=warning\n", true, LOG_LEVEL_WARNING },
+		{ "log-level=info\n", false, LOG_LEVEL_INFO },
 		{ "log-level=debug\nlog=syslog\n", true, LOG_LEVEL_DEBUG },
 	};
 	struct settings settings;

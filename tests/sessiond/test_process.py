@@ -85,6 +85,18 @@ class Process(unittest.TestCase):
         manager.process.send_signal(signal.SIGTERM)
         self.assertEqual(0, manager.end())
 
+    def test_storm_of_logins_is_answered_to_its_end(self):
+        manager = self.manager().open()
+        for number in range(100):
+            manager.send("<iq type='set' id='q%d' sto='localhost' sfrom='a@foo-sockets'><query xmlns='jabber:iq:auth'>"
+                         '<username>nobody</username><password>pw</password><resource>r</resource></query></iq>'
+                         % number)
+        manager.send('</stream:stream>')
+        for number in range(100):
+            manager.expect("<iq [^>]*type='error' id='q%d'>" % number)
+        manager.expect('</stream:stream>')
+        self.assertEqual(0, manager.end())
+
     def test_wrong_secret(self):
         manager = self.manager().shake('wrong')
         manager.expect('<stream:error>Invalid Handshake</stream:error></stream:stream>')
