@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ void
 log_sink_stderr(enum log_level level, const char *role, const char *line, void *argument)
 {
 	char text[LOG_LINE_MAX + 64];
+	struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
 	int length;
 
 	(void)argument;
@@ -61,8 +63,12 @@ log_sink_stderr(enum log_level level, const char *role, const char *line, void *
 		length = sizeof text - 1;
 		text[length - 1] = '\n';
 	}
-	/* Lossy on purpose: a reader of our log that is gone or slow must not stop the service. */
-	if (length > 0 && write(STDERR_FILENO, text, (size_t)length) < 0)
+	/*
+	 * Lossy on purpose: a reader of our log that is gone or slow must not stop the service. A pipe that is writable has
+	 * room for PIPE_BUF bytes (pipe(7)), more than a line.
+	 */
+	if (length > 0 && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0 &&
+	    write(STDERR_FILENO, text, (size_t)length) < 0)
 		return;
 }
 

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/buffer.h"
 #include "dialect/element.h"
@@ -56,14 +57,25 @@ bool dialect_ends_session(const struct packet *packet, const char *address);
 
 /* ---- worker half ---- */
 
+/* Longest address of a session, in bytes (RFC 6122 2.1: three parts of 1023): what the contract has room for. */
+#define DIALECT_ADDRESS_MAX 3071
+
+/*
+ * Attempts to register that one connection may send up: each costs the session manager the hashes of a password and a
+ * write to its disk, and nobody has logged in for it.
+ */
+#define DIALECT_REGISTRATIONS_MAX 5
+
 /*
  * What a dialect keeps for a client: small, plain, and written into one frame when a client moves. All are strings of
  * malloc, without entities; `host` is set by the owner, the others by the dialect.
  */
 struct dialect_client {
 	char *host;		/* before login: `to` of the client's header */
-	char *login_id;		/* id of the login that was sent up and is not answered; NULL: none */
+	char *asked_id;		/* before login: id of the iq that was sent up and is not answered; NULL: none */
 	char *address;		/* of the session; NULL: not logged in */
+	bool asked_login;	/* that iq is a login, not a registration */
+	uint8_t registrations;	/* attempts to register that were sent up */
 };
 
 /* Frees what it keeps; may be called twice. */
@@ -101,6 +113,11 @@ struct dialect {
 	 * decoded.
 	 */
 	void (*link_read)(struct packet *packet_r, const void *bytes, size_t length);
+	/*
+	 * What a worker sends up is checked before it is believed, because a worker that was broken into may send anything:
+	 * is it one element, from client `id` of `name`, to its session's `address` (NULL, before login: to a host)?
+	 */
+	bool (*link_verify)(const void *bytes, size_t length, const char *id, const char *name, const char *address);
 	/* The 510 that carries the packet back to where it came from; nothing when it does not say where that is. */
 	void (*link_bounce)(struct buffer *out, const void *bytes, size_t length);
 	/* The 510 without a packet: the session of client `id` is gone. */
@@ -110,12 +127,17 @@ struct dialect {
 	void (*client_features)(struct buffer *down, const struct dialect_context *context);
 	/*
 	 * A canonical element came from the client; `name_end` as in struct stream_event. Appends to `up` or `down`.
+	 * Before login one iq at a time goes up: another one is answered with an error until that one is answered.
 	 * An outcome; -ENOMEM; -EINVAL when the bytes are not one complete element.
 	 */
 	int (*client_element)(struct dialect_client *client, const struct dialect_context *context,
 	    const char *bytes, size_t length, size_t name_end, struct buffer *up, struct buffer *down)
 	    __attribute__((warn_unused_result));
-	/* A packet for this client came from the link. Appends to `down`. An outcome, or -ENOMEM. */
+	/*
+	 * A packet for this client came from the link. Appends to `down`. An outcome; -ENOMEM; -EMSGSIZE: it is logged in
+	 * with an address above DIALECT_ADDRESS_MAX. Such a client has to be ended, and its session with it: told that
+	 * the login had failed it would leave a session behind that nobody knows to end.
+	 */
 	int (*client_packet)(struct dialect_client *client, const struct dialect_context *context,
 	    const char *bytes, size_t length, struct buffer *down) __attribute__((warn_unused_result));
 };

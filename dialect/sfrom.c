@@ -12,8 +12,9 @@
 #include "dialect/element.h"
 #include "dialect/login.h"
 
-/* For a login without an id: its answer is known by the id. The client sees it in the answer. */
+/* For an iq before login that has no id: its answer is known by the id. The client sees it in the answer. */
 #define LOGIN_ID "c2sd-login"
+#define REGISTER_ID "c2sd-register"
 
 static const char *const stamps[] = { "sto", "sfrom", NULL };
 
@@ -212,6 +213,25 @@ sfrom_link_end(struct buffer *out, const char *id, const char *name, const char 
 	append_end_tag(out, (struct range){ "message", strlen("message") });
 }
 
+static bool
+sfrom_link_verify(const void *bytes, size_t length, const char *id, const char *name, const char *address)
+{
+	struct element element;
+	struct address to, from;
+	struct range sto, sfrom;
+
+	if (!element_read(&element, bytes, length) || element.whole.length != length)
+		return false;
+	if (!element_attribute(&element, "sto", &sto) || !element_attribute(&element, "sfrom", &sfrom))
+		return false;
+	if (!address_read(&from, sfrom) || !range_decodes_to(from.user, id) || !range_decodes_to(from.host, name) ||
+	    from.resource.at != NULL)
+		return false;
+	if (address != NULL)
+		return range_decodes_to(sto, address);
+	return address_read(&to, sto) && to.user.at == NULL;
+}
+
 static void
 sfrom_client_features(struct buffer *down, const struct dialect_context *context)
 {
@@ -277,12 +297,18 @@ edit_children(struct edit *edit, const struct element *element, const struct log
 	while (element_next_child(element, &child)) {
 		if (range_equals(child.name, "error"))
 			cut_510(edit, &child);
-		else if (login != NULL && child.whole.at == login->query.whole.at)
+		else if (login != NULL && login->request == LOGIN_AUTH_SET && child.whole.at == login->query.whole.at)
 			set_sid(edit, &child, stream_id);
 	}
 }
 
-/* Append the client's element as it goes up. `login`: it is one, and gets an id if it has none. */
+static const char *
+invented_id(const struct login *login)
+{
+	return login->request == LOGIN_AUTH_SET ? LOGIN_ID : REGISTER_ID;
+}
+
+/* Append the client's element as it goes up. `login`: it is one, or a registration, and gets an id if it has none. */
 static int
 send_up(const struct dialect_context *context, const struct element *element, size_t name_end, const char *sto,
     const struct login *login, struct buffer *up)
@@ -295,7 +321,7 @@ send_up(const struct dialect_context *context, const struct element *element, si
 	edit_put_attribute(up, "sto", sto);
 	append_own_address(up, context->id, context->name);
 	if (invented)
-		edit_put_attribute(up, "id", LOGIN_ID);
+		edit_put_attribute(up, "id", invented_id(login));
 	edit_cut_attributes(&edit, element, invented ? stamps_and_id : stamps);
 	if (login != NULL || may_hold_error(element))
 		edit_children(&edit, element, login, context->stream_id);
@@ -310,22 +336,22 @@ refuse(const struct login *login, enum login_error error, struct buffer *down)
 	return down->failed ? -ENOMEM : DIALECT_ANSWER;
 }
 
+/*
+ * One iq at a time. A positive answer to a login is the session: two under way could become two sessions. And whoever
+ * has not logged in must not keep the session manager busy with more than he waits for.
+ */
 static int
-log_in(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+ask(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
     size_t name_end, const struct login *login, struct buffer *up, struct buffer *down)
 {
-	int result = login_is_acceptable(login);
-
-	if (result < 0)
-		return result;
-	if (result == 0)
-		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
-	/* A positive answer is the session: two under way could become two sessions. */
-	if (client->login_id != NULL)
+	if (client->asked_id != NULL)
 		return refuse(login, LOGIN_ERROR_UNEXPECTED, down);
-	client->login_id = login->id.at == NULL ? strdup(LOGIN_ID) : range_strdup_decoded(login->id);
-	if (client->login_id == NULL)
+	client->asked_id = login->id.at == NULL ? strdup(invented_id(login)) : range_strdup_decoded(login->id);
+	if (client->asked_id == NULL)
 		return -ENOMEM;
+	client->asked_login = login->request == LOGIN_AUTH_SET;
+	if (login->request == LOGIN_REGISTER_SET)
+		client->registrations++;
 	return send_up(context, element, name_end, client->host, login, up);
 }
 
@@ -334,6 +360,7 @@ element_before_login(struct dialect_client *client, const struct dialect_context
     const struct element *element, size_t name_end, struct buffer *up, struct buffer *down)
 {
 	struct login login;
+	int result;
 
 	/* Without a host there is nobody to ask. */
 	if (client->host == NULL || client->host[0] == '\0')
@@ -345,11 +372,19 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 		login_answer_get(&login, context->digest, down);
 		return down->failed ? -ENOMEM : DIALECT_ANSWER;
 	case LOGIN_AUTH_SET:
-		return log_in(client, context, element, name_end, &login, up, down);
-	case LOGIN_REGISTER:
-		if (!context->registration)
+		result = login_is_acceptable(&login);
+		if (result < 0)
+			return result;
+		if (result == 0)
+			return refuse(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
+		return ask(client, context, element, name_end, &login, up, down);
+	case LOGIN_REGISTER_GET:
+	case LOGIN_REGISTER_SET:
+		if (!context->registration || client->registrations >= DIALECT_REGISTRATIONS_MAX)
 			return refuse(&login, LOGIN_ERROR_NOT_ALLOWED, down);
-		return send_up(context, element, name_end, client->host, NULL, up);
+		if (login.id.length > LOGIN_ID_MAX)
+			return refuse(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
+		return ask(client, context, element, name_end, &login, up, down);
 	case LOGIN_NONE:
 	default:
 		return DIALECT_NOT_AUTHORIZED;
@@ -369,30 +404,41 @@ sfrom_client_element(struct dialect_client *client, const struct dialect_context
 	return element_before_login(client, context, &element, name_end, up, down);
 }
 
-/*
- * Is it the answer to the login? What answers a registration that was given the same id is not: it comes from the host,
- * or still holds its query. To take it for the answer would let a second login go up while the first may succeed.
- */
 static int
-settle_login(struct dialect_client *client, const struct element *element, const struct head *head,
+take_address(struct dialect_client *client, struct range raw)
+{
+	char *address = range_strdup_decoded(raw);
+
+	if (address == NULL)
+		return -ENOMEM;
+	if (strlen(address) > DIALECT_ADDRESS_MAX) {
+		free(address);
+		return -EMSGSIZE;
+	}
+	client->address = address;
+	return DIALECT_LOGGED_IN;
+}
+
+/* Is it the answer to what was asked before login? A result from the host alone makes no session: no login's answer. */
+static int
+settle_answer(struct dialect_client *client, const struct element *element, const struct head *head,
     const struct packet *packet)
 {
-	struct element query;
+	bool failed = range_decodes_to(head->type, "error");
+	int outcome = DIALECT_DELIVER;
 
-	if (client->login_id == NULL || client->address != NULL || !range_equals(element->name, "iq") ||
-	    !range_decodes_to(head->id, client->login_id))
+	if (client->asked_id == NULL || client->address != NULL || !range_equals(element->name, "iq") ||
+	    !range_decodes_to(head->id, client->asked_id))
 		return DIALECT_DELIVER;
-	if (packet->kind == PACKET_LOGIN) {
-		client->address = range_strdup_decoded(packet->address);
-		if (client->address == NULL)
-			return -ENOMEM;
-	} else if (!range_decodes_to(head->type, "error") ||
-	    element_find_child(element, "query", LOGIN_NS_REGISTER, &query)) {
+	if (!failed && !(client->asked_login ? packet->kind == PACKET_LOGIN : range_decodes_to(head->type, "result")))
 		return DIALECT_DELIVER;
+	if (client->asked_login)
+		outcome = failed ? DIALECT_LOGIN_REFUSED : take_address(client, packet->address);
+	if (outcome >= 0) {
+		free(client->asked_id);
+		client->asked_id = NULL;
 	}
-	free(client->login_id);
-	client->login_id = NULL;
-	return packet->kind == PACKET_LOGIN ? DIALECT_LOGGED_IN : DIALECT_LOGIN_REFUSED;
+	return outcome;
 }
 
 static int
@@ -415,7 +461,7 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 		return DIALECT_UNREADABLE;
 	if (address != NULL && dialect_ends_session(&packet, address))
 		return DIALECT_END;
-	outcome = settle_login(client, &element, &head, &packet);
+	outcome = settle_answer(client, &element, &head, &packet);
 	if (outcome < 0)
 		return outcome;
 	edit = edit_begin(down, &element);
@@ -428,6 +474,7 @@ const struct dialect dialect_sfrom = {
 	.name = "sfrom",
 	.link_header = sfrom_link_header,
 	.link_read = sfrom_link_read,
+	.link_verify = sfrom_link_verify,
 	.link_bounce = sfrom_link_bounce,
 	.link_end = sfrom_link_end,
 	.client_features = sfrom_client_features,

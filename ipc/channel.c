@@ -342,3 +342,13 @@ channel_is_full(const struct channel *channel)
 {
 	return buffer_length(&channel->out) > CHANNEL_HIGH;
 }
+
+bool
+channel_is_sending(const struct channel *channel, int fd)
+{
+	for (unsigned i = 0; i < channel->count_out; i++) {
+		if (channel->queue_out[i].fd == fd)
+			return true;
+	}
+	return false;
+}

@@ -93,6 +93,9 @@ bool channel_can_send_descriptor(const struct channel *channel);
 void channel_send_descriptor(struct channel *channel, uint16_t type, uint32_t slot, uint64_t serial,
     const struct buffer *body, int fd);
 
+/* True while that descriptor waits to be sent: nobody can have answered for it yet. */
+bool channel_is_sending(const struct channel *channel, int fd);
+
 bool channel_is_full(const struct channel *channel);
 
 /* Write now what can be written; for the end of a process. */

@@ -97,6 +97,8 @@ contract_breach_name(enum contract_breach breach)
 		[BREACH_CLIENT] = "not-its-client",
 		[BREACH_TOO_LONG] = "too-long",
 		[BREACH_DESCRIPTOR] = "unexpected-descriptor",
+		[BREACH_FORGED] = "forged-packet",
+		[BREACH_FLOW] = "ignores-stop",
 	};
 
 	return names[breach];

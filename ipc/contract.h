@@ -72,6 +72,9 @@ enum contract_breach {
 	BREACH_CLIENT,		/* about a client that the sender cannot have */
 	BREACH_TOO_LONG,	/* frame_decode: longer than any frame */
 	BREACH_DESCRIPTOR,	/* a descriptor where none belongs */
+	BREACH_FORGED,		/* a packet that does not come from the client it is said to come from */
+	BREACH_FLOW,		/* it goes on sending after STOP */
+	BREACH_COUNT,
 };
 
 /* May `sender` send this frame now? */

@@ -37,8 +37,12 @@ hand_over(struct master *master, struct entry *entry)
 	message_put_client(&body, &entry->peer);
 	channel_send_descriptor(channel, M2W_CLIENT, entry->slot, entry->serial, &body, entry->fd);
 	buffer_deinit(&body);
-	if (master->hold_expired)
+	if (entry->closing) {
+		entry->closing = false;
+		router_close(master, entry, (enum end_reason)entry->close_reason);
+	} else if (master->hold_expired) {
 		router_close(master, entry, END_HOLD);
+	}
 }
 
 static void
@@ -51,7 +55,7 @@ listeners_pause(struct master *master, bool paused)
 static void
 wait_for_worker(struct master *master, int fd, const struct peer *peer)
 {
-	struct arrival *arrival = calloc(1, sizeof *arrival);
+	struct arrival *arrival = master->ending ? NULL : calloc(1, sizeof *arrival);
 
 	if (arrival == NULL) {
 		close(fd);
@@ -143,7 +147,6 @@ arrivals_refused(struct master *master, struct worker_process *worker, struct en
 	worker->full = true;
 	other = pick_worker(master);
 	if (other != NULL && directory_move(&master->directory, entry, other->number)) {
-		entry->closing = false;
 		hand_over(master, entry);
 		return BREACH_NONE;
 	}

@@ -22,6 +22,9 @@
 /* For an answer of the session manager's, which hashes a password meanwhile. */
 #define ANSWER_TIMEOUT 10000
 
+/* Until a connection is accepted again when descriptors have run out. */
+#define ACCEPT_PAUSE 1000
+
 /* ---- a connection ---- */
 
 static void
@@ -71,7 +74,7 @@ on_connection_flush(struct job *job)
 		    MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (length < 0 && errno == EAGAIN) {
-			watch_change(loop, &connection->watch, EPOLLIN | EPOLLOUT);
+			watch_change(loop, &connection->watch, (connection->ended ? 0 : EPOLLIN) | EPOLLOUT);
 			return;
 		}
 		if (length < 0 && errno != EINTR)
@@ -84,7 +87,7 @@ on_connection_flush(struct job *job)
 	if (connection->closed || connection->out.failed || connection->waiting == CONTROL_WAITS_FLUSH)
 		connection_free(connection);
 	else
-		watch_change(loop, &connection->watch, EPOLLIN);
+		watch_change(loop, &connection->watch, connection->ended ? 0 : EPOLLIN);
 }
 
 /* One line; takes the object over, which may be NULL (no memory). */
@@ -351,6 +354,17 @@ is_action(const char *action)
 	return false;
 }
 
+/* XML has no way to carry them all, and folds the others (XML 1.0 2.2 and 3.3.3). */
+static bool
+has_control_characters(const char *text)
+{
+	for (const unsigned char *p = (const unsigned char *)text; text != NULL && *p != '\0'; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_our_host(const struct master *master, const char *host)
 {
@@ -381,6 +395,8 @@ command_user(struct control_connection *connection, const json_t *request)
 		connection_refuse(connection, "accounts are kept by the session manager at the other end of the link");
 	} else if (!is_action(action) || !is_our_host(master, host)) {
 		connection_refuse(connection, "unknown action or host");
+	} else if (has_control_characters(name) || has_control_characters(string_of(request, "password"))) {
+		connection_refuse(connection, "control characters in a name or password");
 	} else {
 		connection->id = ++connection->control->ids;
 		user_question(&packet, connection, action, name != NULL ? name : "", host, string_of(request, "password"));
@@ -388,6 +404,8 @@ command_user(struct control_connection *connection, const json_t *request)
 		timer_set(&master->loop, &connection->timeout, ANSWER_TIMEOUT, on_answer_timeout);
 		if (!master_send(master, &packet))
 			connection_refuse(connection, "the link is not up");
+		if (buffer_length(&packet) > 0)
+			explicit_bzero(buffer_bytes(&packet), buffer_length(&packet));
 		buffer_deinit(&packet);
 	}
 }
@@ -521,11 +539,17 @@ on_connection_ready(struct watch *watch, uint32_t events)
 
 	if (events & EPOLLOUT)
 		connection_queue(connection);
-	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
+	if (events & (EPOLLHUP | EPOLLERR))
+		connection_close(connection);
+	if ((events & EPOLLIN) == 0)
 		return;
 	place = buffer_reserve(&connection->in, READ_SIZE);
 	length = place == NULL ? 0 : recv(watch->fd, place, READ_SIZE, MSG_DONTWAIT);
-	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) {
+	if (length == 0 && connection->waiting != CONTROL_WAITS_REQUEST) {
+		/* It has asked, and only reads on. */
+		connection->ended = true;
+		connection_queue(connection);
+	} else if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) {
 		connection_close(connection);
 	} else if (length > 0) {
 		buffer_commit(&connection->in, (size_t)length);
@@ -549,6 +573,23 @@ may_ask(int fd)
 }
 
 static void
+on_accept_again(struct timer *timer)
+{
+	struct control *control = container_of(timer, struct control, pause);
+
+	watch_change(&control->master->loop, &control->watch, EPOLLIN);
+}
+
+static void
+accept_later(struct control *control)
+{
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	watch_change(&control->master->loop, &control->watch, 0);
+	timer_set(&control->master->loop, &control->pause, ACCEPT_PAUSE, on_accept_again);
+}
+
+static void
 on_connect(struct watch *watch, uint32_t events)
 {
 	struct control *control = container_of(watch, struct control, watch);
@@ -556,8 +597,10 @@ on_connect(struct watch *watch, uint32_t events)
 	struct control_connection *connection;
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		accept_later(control);
 		return;
+	}
 	connection = may_ask(fd) && control->count < CONTROL_CONNECTIONS ? calloc(1, sizeof *connection) : NULL;
 	if (connection == NULL || watch_add(&control->master->loop, &connection->watch, fd, EPOLLIN, on_connection_ready) < 0) {
 		free(connection);
@@ -584,15 +627,17 @@ control_open(struct control *control, const char *path, uid_t uid, gid_t gid)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	/* One that answers belongs to a c2sd that runs; one that does not was left behind by a killed one. */
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
+	/* Only one that refuses was left behind by a killed c2sd; any other belongs to one that runs, however busy it is. */
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || (errno != ECONNREFUSED && errno != ENOENT)) {
+		error = errno == EACCES ? EACCES : EADDRINUSE;
 		close(fd);
-		return -EADDRINUSE;
+		return -error;
 	}
-	unlink(path);
+	if (errno == ECONNREFUSED)
+		unlink(path);
 	mask = umask(0177);
 	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, CONTROL_CONNECTIONS) < 0 ||
-	    (geteuid() == 0 && chown(path, uid, gid) < 0))
+	    (geteuid() == 0 && lchown(path, uid, gid) < 0))
 		error = errno;
 	umask(mask);
 	control->path = error == 0 ? strdup(path) : NULL;
@@ -618,6 +663,7 @@ control_deinit(struct control *control)
 		while (!TAILQ_EMPTY(&control->connections))
 			connection_free(TAILQ_FIRST(&control->connections));
 		watch_remove(&control->master->loop, &control->watch);
+		timer_clear(&control->master->loop, &control->pause);
 	}
 	if (control->path != NULL)
 		unlink(control->path);

@@ -41,12 +41,14 @@ struct control_connection {
 	enum control_waiting waiting;
 	uint64_t id;			/* of the question to the session manager */
 	uint32_t worker, slot;		/* how far the list of sessions has come */
+	bool ended;			/* the other side has said all it will say */
 	bool closed;
 };
 
 struct control {
 	struct master *master;
 	struct watch watch;
+	struct timer pause;		/* no descriptor is left to accept with */
 	char *path;
 	uint64_t ids;
 	unsigned count;

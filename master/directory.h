@@ -45,7 +45,8 @@ struct entry {
 	bool confirmed;			/* the worker has seen the login, too */
 	bool superseded;		/* its address was given to a later login */
 	bool ended_upstream;		/* the session manager has ended its session */
-	bool closing;			/* its worker was told to end it */
+	bool closing;			/* its worker was told to end it, for `close_reason` */
+	uint8_t close_reason;
 };
 
 /* The slots of one worker. */

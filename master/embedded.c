@@ -30,9 +30,11 @@ settings_put(struct buffer *settings, const struct embedded *embedded)
 
 	for (unsigned i = 0; i < options->host_count; i++)
 		buffer_append_format(settings, "host=%s\n", options->hosts[i].name);
-	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\n",
+	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\nlog=%s\n"
+	    "log-level=%s\n",
 	    options->link.name, embedded->secret, options->sessiond.database, options->sessiond.registration ? "yes" : "no",
-	    options->sessiond.offline);
+	    options->sessiond.offline, options->foreground ? "stderr" : "syslog",
+	    log_level_name((enum log_level)options->log.level));
 }
 
 /* A pipe that holds the settings, to be read to its end. Its descriptor, or a negative errno. */

@@ -23,6 +23,15 @@
 #define RETRY_FIRST 250
 #define RETRY_LAST 15000
 
+/* A link that stayed up for less was no success: the pauses go on growing. */
+#define UP_LONG 10000
+
+/* A packet in which the link broke as often as this is what breaks it. */
+#define BREAKS_MAX 3
+
+/* For the session manager's end, after ours. */
+#define CLOSE_TIME 2000
+
 /* What comes with an event. */
 struct link_message {
 	const char *why;		/* LINK_EVENT_FAILED */
@@ -173,6 +182,20 @@ retry_later(struct link *link)
 	timer_set(link->loop, &link->retry, pause / 2 + arc4random_uniform(pause), on_retry);
 }
 
+/* The link was lost in the middle of the first packet: that may be because of the packet. */
+static void
+head_broke(struct link *link)
+{
+	struct link_packet *head = STAILQ_FIRST(&link->queue);
+
+	if (link->head_written == 0 || head == NULL || ++head->breaks < BREAKS_MAX)
+		return;
+	log_error("link packet given up bytes=%zu: the link broke in it %u times", head->length, head->breaks);
+	STAILQ_REMOVE_HEAD(&link->queue, entry);
+	link->queued -= head->length;
+	free(head);
+}
+
 static void
 link_disconnect(struct link *link)
 {
@@ -185,6 +208,7 @@ link_disconnect(struct link *link)
 	buffer_deinit(&link->in);
 	buffer_deinit(&link->prelude);
 	splitter_init(&link->splitter, link->splitter.element_max);
+	head_broke(link);
 	/* A part of it was never an element: it is written again as a whole. */
 	link->head_written = 0;
 }
@@ -197,6 +221,8 @@ link_failed(struct link *link, const char *why)
 	if (was_up || link->last_failure == NULL || strcmp(link->last_failure, why) != 0)
 		log_warning("link %s: %s; trying again", was_up ? "lost" : "cannot be opened", why);
 	link->last_failure = why;
+	if (was_up && loop_now(link->loop) - link->up_since > UP_LONG)
+		link->failures = 0;
 	link_disconnect(link);
 	change_state(link, LINK_DOWN);
 	retry_later(link);
@@ -301,12 +327,14 @@ has_unsent(const struct link *link)
 	    ((link->state == LINK_UP || link->state == LINK_CLOSED) && !STAILQ_EMPTY(&link->queue));
 }
 
-/* The stream's end was queued behind everything else. */
+/* The stream's end was queued behind everything else; theirs follows. */
 static void
 closing_written(struct link *link)
 {
+	if (link->shut)
+		return;
+	link->shut = true;
 	shutdown(link->watch.fd, SHUT_WR);
-	link->on_closed(link);
 }
 
 static void
@@ -339,11 +367,12 @@ on_flush(struct job *job)
 bool
 link_send(struct link *link, const void *bytes, size_t length)
 {
-	struct link_packet *packet = malloc(sizeof *packet + length);
+	struct link_packet *packet = link->state == LINK_CLOSED ? NULL : malloc(sizeof *packet + length);
 
 	if (packet == NULL)
 		return false;
 	packet->length = length;
+	packet->breaks = 0;
 	memcpy(packet->bytes, bytes, length);
 	STAILQ_INSERT_TAIL(&link->queue, packet, entry);
 	link->queued += length;
@@ -567,7 +596,6 @@ step_up(struct link *link)
 {
 	timer_clear(link->loop, &link->step);
 	change_state(link, LINK_UP);
-	link->failures = 0;
 	link->last_failure = NULL;
 	link->up_since = loop_now(link->loop);
 	log_info("link up name=%s dialect=%s", link->name, link->dialect->name);
@@ -577,6 +605,20 @@ step_up(struct link *link)
 	job_queue(link->loop, &link->flush, on_flush);
 }
 
+/* What the session manager complains of, for the operator: it is about to close. False: it is something else. */
+static bool
+is_stream_error(const struct link_message *message)
+{
+	struct element element;
+
+	if (!element_read_complete(&element, message->bytes, message->length) ||
+	    !range_equals(element.name, "stream:error"))
+		return false;
+	log_warning("link error from the session manager: %.*s", (int)(message->length < 300 ? message->length : 300),
+	    (const char *)message->bytes);
+	return true;
+}
+
 static void
 handshake_answer(struct link *link, const struct link_message *message)
 {
@@ -584,23 +626,25 @@ handshake_answer(struct link *link, const struct link_message *message)
 
 	if (element_read_complete(&element, message->bytes, message->length) && range_equals(element.name, "handshake"))
 		step_up(link);
+	else if (is_stream_error(message))
+		link_fail(link, "refused by the session manager: wrong secret or name");
 	else
-		link_fail(link, "the session manager refuses us: wrong secret or name");
+		link_fail(link, "the session manager answers our proof with something else");
 }
 
 static void
 link_say_goodbye(struct link *link)
 {
-	bool was_up = link->state == LINK_UP;
+	bool said = link->state == LINK_UP && link_send(link, "</stream:stream>", strlen("</stream:stream>"));
 
 	timer_clear(link->loop, &link->retry);
 	change_state(link, LINK_CLOSED);
-	if (!was_up || !link_send(link, "</stream:stream>", strlen("</stream:stream>"))) {
+	if (!said) {
 		link_disconnect(link);
 		link->on_closed(link);
 		return;
 	}
-	step_begins(link);
+	timer_set(link->loop, &link->step, CLOSE_TIME, on_step_timeout);
 }
 
 /* What is queued stays queued, and nobody will take it. */
@@ -644,7 +688,10 @@ fsm_up(struct link *link, enum link_event event, const struct link_message *mess
 {
 	switch (event) {
 	case LINK_EVENT_ELEMENT:
-		link->on_packet(link, message->bytes, message->length);
+		if (is_stream_error(message))
+			link_fail(link, "ended by the session manager");
+		else
+			link->on_packet(link, message->bytes, message->length);
 		break;
 	case LINK_EVENT_FAILED:
 		link_failed(link, message->why);
@@ -678,7 +725,9 @@ link_fsm(struct link *link, enum link_event event, const struct link_message *me
 		fsm_up(link, event, message);
 		break;
 	case LINK_CLOSED:
-		if (event == LINK_EVENT_FAILED)
+		if (event == LINK_EVENT_ELEMENT)
+			link->on_packet(link, message->bytes, message->length);
+		else if (event == LINK_EVENT_FAILED)
 			link_lost_for_good(link);
 		break;
 	}

@@ -6,7 +6,8 @@
  *	  +----------- refused, lost, wrong secret, no answer in time, broken XML ----------------+
  *
  * Trying again waits longer each time, with jitter, and blocks nothing. What is queued while the link is not UP goes
- * first when it is; an element of which a part had been written when the link was cut is written again as a whole.
+ * first when it is; an element of which a part had been written when the link was cut is written again as a whole, but
+ * not for ever: one in which the link breaks again and again is given up, and said so.
  *
  * The link owns its descriptor and its queue. Overflow: on_flow(false) above `high`, on_flow(true) below half of it and
  * whenever the link comes up; the master stops the workers from reading clients, so that no more than what was under
@@ -47,6 +48,7 @@ enum link_event {
 struct link_packet {
 	STAILQ_ENTRY(link_packet) entry;
 	size_t length;
+	unsigned breaks;	/* how often the link has been lost in the middle of it */
 	uint8_t bytes[];
 };
 
@@ -77,11 +79,12 @@ struct link {
 	struct job flush;
 	struct timer step;	/* a step of connecting takes too long */
 	struct timer retry;
-	unsigned failures;	/* since it was last up */
+	unsigned failures;	/* since it was last up for a while */
 	const char *last_failure;	/* logged once while it stays the same */
 	uint64_t up_since;
 	bool unread;		/* link_read(false) */
 	bool choked;		/* on_flow(false) was said */
+	bool shut;		/* our half is closed: the stream's end was written */
 
 	/* Only for the embedded session manager: start it; a connected descriptor, which becomes the link's, or -errno. */
 	int (*spawn)(struct link *link);
@@ -90,7 +93,10 @@ struct link {
 	void (*on_up)(struct link *link);
 	void (*on_down)(struct link *link);
 	void (*on_flow)(struct link *link, bool go);
-	/* Closed for good, and everything that was queued has been written (or cannot be). */
+	/*
+	 * Closed for good: everything that was queued has been written and the session manager has closed, too, or that
+	 * took too long.
+	 */
 	void (*on_closed)(struct link *link);
 };
 
@@ -107,13 +113,16 @@ bool link_resolve(struct link *link, const char *address, const char **why_r);
 /* Begin to connect. */
 void link_start(struct link *link);
 
-/* Queue a complete element. Memory lost is the link lost: false. */
+/* Queue a complete element. False: no memory, or our stream has ended. */
 bool link_send(struct link *link, const void *bytes, size_t length);
 
 /* Read the session manager, or let it wait (the kernel's buffers fill, and TCP stops it). */
 void link_read(struct link *link, bool on);
 
-/* Write what is queued, end the stream, close; on_closed follows, at the latest after `timeout`. */
+/*
+ * Write what is queued, end the stream, and wait for the session manager's end: on_closed follows, within 2 s. What
+ * arrives meanwhile is still given to on_packet; it cannot be answered any more.
+ */
 void link_close(struct link *link);
 
 const char *link_state_name(enum link_state state);

@@ -4,6 +4,7 @@
 #include <bsd/stdlib.h>
 #include <bsd/unistd.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <libxml/parser.h>
 #include <signal.h>
@@ -112,6 +113,7 @@ configuration_load(struct options *options, const struct arguments *arguments)
 		options_free(options);
 		exit(1);
 	}
+	options->foreground = arguments->foreground;
 	if (arguments->verbose)
 		options->log.level = LOG_LEVEL_DEBUG;
 }
@@ -180,6 +182,19 @@ start_as_root(struct master *master, const struct options *options, const struct
 	return true;
 }
 
+/* 0 to 2 are somebody's, so that no socket of ours becomes what a library writes its complaints to. */
+static void
+standard_descriptors_open(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 /* As many descriptors as we may have; children inherit it. */
 static void
 descriptors_raise(void)
@@ -212,8 +227,9 @@ main(int argc, char **argv, char **environment)
 	static struct options options;
 	struct arguments arguments;
 	struct account_ids ids;
-	int result = -EPERM;
+	int result;
 
+	standard_descriptors_open();
 	setproctitle_init(argc, argv, environment);
 	arguments = arguments_read(argc, argv);
 	/* What the starter left open is none of ours, and would be every worker's. */
@@ -227,13 +243,18 @@ main(int argc, char **argv, char **environment)
 	}
 	log_set_level((enum log_level)options.log.level);
 	ids = account_find(&options);
-	go_to_background(&arguments);
 	signal(SIGPIPE, SIG_IGN);
 	umask(027);
 	title_set(name_end);
 	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
-	if (start_as_root(&master, &options, &ids) && privilege_seal() == 0)
-		result = master_run(&master, worker_count(&arguments, &options));
+	if (!start_as_root(&master, &options, &ids) || privilege_seal() < 0) {
+		master_deinit(&master);
+		options_free(&options);
+		return 1;
+	}
+	/* Whoever started us has been told by now what could be told. */
+	go_to_background(&arguments);
+	result = master_run(&master, worker_count(&arguments, &options));
 	if (result < 0)
 		log_error("master ended: %s", strerror(-result));
 	master_deinit(&master);

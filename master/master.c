@@ -11,7 +11,14 @@
 #include "master/router.h"
 
 /* SIGTERM: clients that do not take their leave are left behind after this (doc/design.md: within a few seconds). */
-#define PATIENCE 3000
+#define PATIENCE 2500
+
+/*
+ * Then the session manager must learn of the ends, and what it had sent before that must come back to it: our stream
+ * ends when nothing has come for a while, or in any case after the longer time.
+ */
+#define QUIET_TIME 200
+#define QUIET_MAX 1500
 
 /* The same for our own processes, once their sockets are closed. */
 #define CHILDREN_PATIENCE 3000
@@ -63,9 +70,27 @@ on_flow(struct link *link, bool go)
 }
 
 static void
+on_quiet(struct timer *timer)
+{
+	link_close(&container_of(timer, struct master, quiet)->link);
+}
+
+static void
+goodbye_later(struct master *master)
+{
+	uint64_t now = loop_now(&master->loop), left = master->quiet_until > now ? master->quiet_until - now : 0;
+
+	timer_set(&master->loop, &master->quiet, left < QUIET_TIME ? left : QUIET_TIME, on_quiet);
+}
+
+static void
 on_packet(struct link *link, const uint8_t *bytes, size_t length)
 {
-	router_from_link(container_of(link, struct master, link), bytes, length);
+	struct master *master = container_of(link, struct master, link);
+
+	router_from_link(master, bytes, length);
+	if (timer_is_set(&master->quiet))
+		goodbye_later(master);
 }
 
 static void
@@ -85,8 +110,12 @@ spawn_sessiond(struct link *link)
 static void
 check_ended(struct master *master)
 {
-	if (master->ending && master->directory.count == 0)
-		link_close(&master->link);
+	if (!master->ending || master->directory.count > 0 || master->quiet_until != 0)
+		return;
+	timer_clear(&master->loop, &master->patience);
+	master->quiet_until = loop_now(&master->loop) + QUIET_MAX;
+	link_read(&master->link, true);
+	goodbye_later(master);
 }
 
 static enum contract_breach
@@ -109,7 +138,12 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	struct master *master = container_of(worker->pool, struct master, pool);
 	struct entry *entry = directory_at(&master->directory, worker->number, frame->slot, frame->serial);
 
+	/* At the end clients that do not take their leave are forgotten before their workers have heard of it. */
 	if (entry == NULL)
+		return master->ending ? BREACH_NONE : BREACH_CLIENT;
+	/* First comes the answer whether it has the client, and not before the client was sent. */
+	if (entry->fd >= 0 && (channel_is_sending(&worker->channel, entry->fd) ||
+	    (frame->type != W2M_TAKEN && frame->type != W2M_REFUSED)))
 		return BREACH_CLIENT;
 	switch ((enum frame_type)frame->type) {
 	case W2M_TAKEN:
@@ -117,10 +151,7 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	case W2M_REFUSED:
 		return arrivals_refused(master, worker, entry);
 	case W2M_PACKET:
-		/* What a client sent is on the link, or its connection is broken. */
-		if (!router_send(master, entry, frame->body, frame->length))
-			router_close(master, entry, END_BROKEN);
-		return BREACH_NONE;
+		return router_from_worker(master, entry, frame);
 	case W2M_SESSION:
 		return router_session(master, entry, frame);
 	case W2M_SETTLED:
@@ -193,7 +224,7 @@ bool
 master_send(struct master *master, const struct buffer *packet)
 {
 	return master->link.state == LINK_UP && !packet->failed &&
-	    router_send(master, NULL, buffer_bytes(packet), buffer_length(packet));
+	    router_send(master, buffer_bytes(packet), buffer_length(packet));
 }
 
 bool
@@ -235,7 +266,7 @@ on_terminate(int number, void *argument)
 		return;
 	}
 	log_info("shutdown signal=%d clients=%" PRIu32, number, master->directory.count);
-	master->ending = true;
+	master->ending = master->pool.ending = true;
 	for (unsigned i = 0; i < master->listener_count; i++)
 		listener_close(&master->listeners[i]);
 	arrivals_close(master);
@@ -280,6 +311,7 @@ bool
 master_bind(struct master *master, const struct options *options)
 {
 	master->options = options;
+	master->control.watch.fd = -1;
 	TAILQ_INIT(&master->arrivals);
 	for (unsigned i = 0; i < options->listener_count; i++) {
 		const struct listen_options *listen = &options->listeners[i];

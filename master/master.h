@@ -33,6 +33,8 @@ struct master {
 	struct timer hold;		/* how long clients are kept without a link */
 	bool hold_expired;
 	struct timer patience;		/* with clients that do not take their leave */
+	struct timer quiet;		/* the session manager has sent nothing for a while */
+	uint64_t quiet_until;		/* loop_now() when that does not matter any more */
 	bool ending;
 	uint64_t drop_logged;		/* loop_now() of the last line about a dropped packet */
 };

@@ -1,5 +1,6 @@
 #include "master/options.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "dialect/dialect.h"
@@ -113,6 +114,18 @@ complain(const struct config_report *report, const char *file, const char *what)
 	return 1;
 }
 
+/* The service works in / when it is in the background. */
+static int
+path_check(const char *path, const char *what, const char *file, const struct config_report *report)
+{
+	char text[128];
+
+	if (path[0] == '/')
+		return 0;
+	snprintf(text, sizeof text, "%s is not an absolute path", what);
+	return complain(report, file, text);
+}
+
 /* What no single option can say. */
 static int
 options_check(const struct options *options, const char *file, const struct config_report *report)
@@ -129,6 +142,12 @@ options_check(const struct options *options, const char *file, const struct conf
 		errors += complain(report, file, "link: type connect needs a secret");
 	if (options->link.dialect != NULL && dialect_find(options->link.dialect) == NULL)
 		errors += complain(report, file, "link: no dialect of that name");
+	if (options->limits.held_bytes / 4 < options->limits.unsent_bytes)
+		errors += complain(report, file, "limits: held-bytes, for all clients, must be four times unsent-bytes, for one");
+	errors += path_check(options->control.socket, "control: socket", file, report);
+	errors += path_check(options->workers.program, "workers: program", file, report);
+	errors += path_check(options->sessiond.program, "sessiond: program", file, report);
+	errors += path_check(options->sessiond.database, "sessiond: database", file, report);
 	if (options->link.type == LINK_TYPE_EMBEDDED && options->limits.stanza_bytes > EMBEDDED_STANZA_MAX)
 		errors += complain(report, file, "limits: stanza-bytes is above 524288, the most that the embedded session "
 		    "manager takes");

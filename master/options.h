@@ -67,6 +67,7 @@ struct options {
 	struct {
 		uint32_t level;		/* enum log_level */
 	} log;
+	bool foreground;		/* of the command line: the log goes to standard error */
 };
 
 extern const struct config_table options_table;

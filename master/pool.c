@@ -13,7 +13,7 @@
 #include "common/log.h"
 #include "common/spawn.h"
 
-#define PING_INTERVAL 5000
+#define PING_INTERVAL 2000
 
 /* doc/design.md, "Processes": a worker that does not answer for this long is killed. */
 #define PING_LIMIT 10000

@@ -10,17 +10,26 @@
 /* At most one line a second about packets that had to be dropped. */
 #define DROP_LOG_INTERVAL 1000
 
+/* Most that one worker can have sent before it reads STOP: its channel's high mark, the socket's buffers, one turn. */
+#define UNDER_WAY_MAX (16u * 1024 * 1024)
+
 /* ---- to the link ---- */
 
-bool
-router_send(struct master *master, const struct entry *entry, const void *bytes, size_t length)
+static bool
+send_up(struct master *master, const struct entry *entry, const void *bytes, size_t length)
 {
 	if (!link_send(&master->link, bytes, length)) {
-		log_error("link packet lost: out of memory");
+		log_error("link packet lost: %s", master->link.state == LINK_CLOSED ? "came after our goodbye" : "out of memory");
 		return false;
 	}
 	keeper_count(&master->keeper, entry, FATE_UP);
 	return true;
+}
+
+bool
+router_send(struct master *master, const void *bytes, size_t length)
+{
+	return send_up(master, NULL, bytes, length);
 }
 
 static void
@@ -50,9 +59,13 @@ send_back(struct master *master, const struct entry *entry, const void *bytes, s
 		dropped(master, "came back although it was a 510");
 		return FATE_DROPPED;
 	}
+	if (master->link.state == LINK_CLOSED) {
+		dropped(master, "came after our goodbye");
+		return FATE_DROPPED;
+	}
 	dialect->link_bounce(&bounce, bytes, length);
 	if (bounce.failed || buffer_length(&bounce) == 0 ||
-	    !router_send(master, entry, buffer_bytes(&bounce), buffer_length(&bounce))) {
+	    !send_up(master, entry, buffer_bytes(&bounce), buffer_length(&bounce))) {
 		dropped(master, "does not say where it comes from");
 		fate = FATE_DROPPED;
 	}
@@ -73,7 +86,7 @@ send_end(struct master *master, const struct entry *entry)
 		return;
 	master->link.dialect->link_end(&end, directory_id(&master->directory, entry, id), master->link.name, entry->address);
 	if (!end.failed)
-		router_send(master, entry, buffer_bytes(&end), buffer_length(&end));
+		send_up(master, entry, buffer_bytes(&end), buffer_length(&end));
 	buffer_deinit(&end);
 }
 
@@ -84,6 +97,29 @@ flow_back(struct master *master)
 		link_read(&master->link, true);
 }
 
+/*
+ * The answer to a login of a session that is not its client's any more. Session managers end the session that an iq comes
+ * back to, by its address alone: it would be the later login's.
+ */
+static bool
+is_stale_login(const struct master *master, const struct entry *entry, const struct kept *kept)
+{
+	struct packet packet;
+
+	if (!entry->superseded && !entry->ended_upstream)
+		return false;
+	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
+	return packet.kind == PACKET_LOGIN && entry->address != NULL && range_decodes_to(packet.address, entry->address);
+}
+
+static enum fate
+fate_at_end(struct master *master, const struct entry *entry, const struct kept *kept)
+{
+	if (is_stale_login(master, entry, kept))
+		return FATE_CONSUMED;
+	return send_back(master, entry, kept->bytes, kept->length);
+}
+
 /* Whatever it died of: first that its session has ended, then what it did not get, in order (design, section 6). */
 void
 router_ended(struct master *master, struct entry *entry)
@@ -92,7 +128,7 @@ router_ended(struct master *master, struct entry *entry)
 
 	send_end(master, entry);
 	while ((kept = keeper_first(entry)) != NULL)
-		keeper_finish(&master->keeper, entry, send_back(master, entry, kept->bytes, kept->length));
+		keeper_finish(&master->keeper, entry, fate_at_end(master, entry, kept));
 	if (entry->fd >= 0)
 		close(entry->fd);
 	directory_remove(&master->directory, entry);
@@ -107,6 +143,7 @@ router_close(struct master *master, struct entry *entry, enum end_reason reason)
 	if (entry->closing)
 		return;
 	entry->closing = true;
+	entry->close_reason = (uint8_t)reason;
 	message_put_reason(&body, reason);
 	channel_send(&master->pool.workers[entry->worker].channel, M2W_CLOSE, entry->slot, entry->serial, &body);
 	buffer_deinit(&body);
@@ -127,6 +164,42 @@ promise_address(struct master *master, struct entry *entry, struct range raw)
 	buffer_deinit(&address);
 }
 
+/* The client for which most is kept, among those that are not being ended; NULL: there is none. */
+static struct entry *
+fullest(const struct master *master)
+{
+	struct entry *fullest = NULL;
+
+	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
+		const struct slot_table *table = &master->directory.tables[worker];
+
+		for (uint32_t slot = 0; slot < table->size; slot++) {
+			struct entry *entry = table->entries[slot];
+
+			if (entry != NULL && !entry->closing && (fullest == NULL || entry->held > fullest->held))
+				fullest = entry;
+		}
+	}
+	return fullest;
+}
+
+/* Too much is kept for all together: the link waits, and the fullest clients go until a quarter is free. */
+static void
+make_room(struct master *master)
+{
+	const struct keeper *keeper = &master->keeper;
+	size_t excess = keeper->held_bytes - (keeper->held_max - keeper->held_max / 4), going = 0;
+	struct entry *entry;
+
+	if (master->link.unread)
+		return;
+	link_read(&master->link, false);
+	while (going < excess && (entry = fullest(master)) != NULL && entry->held > 0) {
+		going += entry->held;
+		router_close(master, entry, END_TOO_SLOW);
+	}
+}
+
 static void
 deliver(struct master *master, struct entry *entry, const struct packet *packet, const uint8_t *bytes, size_t length)
 {
@@ -134,7 +207,7 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 	uint64_t number;
 	uint16_t flags = 0;
 
-	if (packet->kind == PACKET_LOGIN && entry->address == NULL)
+	if (packet->kind == PACKET_LOGIN && !entry->confirmed)
 		promise_address(master, entry, packet->address);
 	if (packet->kind == PACKET_DISCONNECT && entry->address != NULL && dialect_ends_session(packet, entry->address)) {
 		entry->ended_upstream = true;
@@ -151,7 +224,7 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 	    &body, bytes, length);
 	buffer_deinit(&body);
 	if (keeper_is_full(&master->keeper))
-		link_read(&master->link, false);
+		make_room(master);
 }
 
 static struct entry *
@@ -188,13 +261,45 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 /* ---- from the workers ---- */
 
 enum contract_breach
+router_from_worker(struct master *master, struct entry *entry, const struct frame *frame)
+{
+	char id[DIRECTORY_ID_SIZE];
+
+	if (!master->link.dialect->link_verify(frame->body, frame->length, directory_id(&master->directory, entry, id),
+	    master->link.name, entry->confirmed ? entry->address : NULL))
+		return BREACH_FORGED;
+	/* STOP was said at `high`; what was under way since then is less than this. */
+	if (master->link.queued > master->link.high + (size_t)master->pool.count * UNDER_WAY_MAX)
+		return BREACH_FLOW;
+	/* What a client sent is on the link, or its connection is broken. */
+	if (!send_up(master, entry, frame->body, frame->length))
+		router_close(master, entry, END_BROKEN);
+	return BREACH_NONE;
+}
+
+/* Has the session manager given it this address, in the answer to a login that the worker has not consumed yet? */
+static bool
+was_given(const struct master *master, const struct entry *entry, struct range address)
+{
+	const struct kept *kept;
+	struct packet packet;
+
+	STAILQ_FOREACH(kept, &entry->kept, entry) {
+		master->link.dialect->link_read(&packet, kept->bytes, kept->length);
+		if (packet.kind == PACKET_LOGIN && range_decodes_to_bytes(packet.address, address.at, address.length))
+			return true;
+	}
+	return false;
+}
+
+enum contract_breach
 router_session(struct master *master, struct entry *entry, const struct frame *frame)
 {
 	struct range address = { (const char *)frame->body, frame->length };
 
 	if (memchr(address.at, '\0', address.length) != NULL)
 		return BREACH_BODY;
-	if (entry->confirmed)
+	if (entry->confirmed || !was_given(master, entry, address))
 		return BREACH_CLIENT;
 	if (!directory_set_address(&master->directory, entry, address))
 		router_close(master, entry, END_BROKEN);

@@ -19,8 +19,11 @@ struct master;
 /* A complete element has come from the session manager: it is kept and passed on, bounced, consumed or dropped. */
 void router_from_link(struct master *master, const uint8_t *bytes, size_t length);
 
-/* A packet for the session manager, from that client (NULL: from ourselves). False: no memory, said in the log. */
-bool router_send(struct master *master, const struct entry *entry, const void *bytes, size_t length);
+/* A packet of ours for the session manager. False: no memory, said in the log. */
+bool router_send(struct master *master, const void *bytes, size_t length);
+
+/* W2M_PACKET: what a client sent, if it is that. Queued for the link, or the client's connection is broken. */
+enum contract_breach router_from_worker(struct master *master, struct entry *entry, const struct frame *frame);
 
 /* The worker's word on one of its clients: W2M_SESSION; W2M_SETTLED or W2M_CONSUMED. */
 enum contract_breach router_session(struct master *master, struct entry *entry, const struct frame *frame);

@@ -1,6 +1,7 @@
 #include "worker/client.h"
 
 #include <bsd/stdlib.h>
+#include <bsd/string.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
@@ -16,6 +17,9 @@
 
 /* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
 #define READ_SIZE 16384
+
+/* What is shown of an account in the log. */
+#define ACCOUNT_LOGGED 400
 
 /*
  * Parsers that are kept although nothing is in them, for clients that are likely to go on at once. More would make a heap
@@ -239,19 +243,31 @@ client_on_stall(struct deadline *deadline)
 
 /* ---- the one way out ---- */
 
+/* The account as the last value of a line, in quotes that nothing in it ends: a resource may hold anything. */
+static const char *
+account_quoted(const struct client *client, char *text, size_t size)
+{
+	strlcpy(text, client->dialect.address == NULL ? "-" : client->dialect.address, size);
+	for (char *p = text; *p != '\0'; p++) {
+		if (*p == '"')
+			*p = '?';
+	}
+	return text;
+}
+
 static void
 client_log_end(const struct client *client, enum stream_condition condition, const char *text)
 {
-	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN];
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
 
-	log_info("%s client ended reason=%s%s%s%s%s%s address=%s port=%u account=%s in=%" PRIu64 " out=%" PRIu64
-	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64,
+	log_info("%s client ended reason=%s%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
+	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=\"%s\"",
 	    client_id(client, id), end_reason_name((enum end_reason)client->reason),
 	    condition == CONDITION_NONE ? "" : " condition=", condition == CONDITION_NONE ? "" : condition_name(condition),
 	    text == NULL ? "" : " text=\"", text == NULL ? "" : text, text == NULL ? "" : "\"",
 	    peer_format(&client->peer, address), client->peer.port,
-	    client->dialect.address == NULL ? "-" : client->dialect.address, client->bytes_in, client->bytes_out,
-	    client->packets_in, client->packets_out, (loop_now(&client->worker->loop) - client->since) / 1000);
+	    client->bytes_in, client->bytes_out, client->packets_in, client->packets_out,
+	    (loop_now(&client->worker->loop) - client->since) / 1000, account_quoted(client, account, sizeof account));
 }
 
 static void
@@ -459,7 +475,7 @@ static void
 client_logged_in(struct client *client)
 {
 	struct buffer body = { 0 };
-	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN];
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
 
 	/* The session manager's fault: neither the master's nor that of this worker's other clients. */
 	if (strlen(client->dialect.address) > CONTRACT_ADDRESS_MAX) {
@@ -474,8 +490,8 @@ client_logged_in(struct client *client)
 	if (client->intake != NULL)
 		stream_set_limits(client->intake->stream, &client->worker->session_limits);
 	change_state(client, CLIENT_SESSION);
-	log_info("%s client logged in account=%s address=%s", client_id(client, id), client->dialect.address,
-	    peer_format(&client->peer, address));
+	log_info("%s client logged in address=%s port=%u account=\"%s\"", client_id(client, id),
+	    peer_format(&client->peer, address), client->peer.port, account_quoted(client, account, sizeof account));
 }
 
 /* The session manager has ended it: RFC 6120 4.9.3.3 where another login has taken its place. */
@@ -500,8 +516,9 @@ client_packet_outcome(struct client *client, int outcome, const struct client_me
 		break;
 	case DIALECT_LOGGED_IN:
 		output_queued(client);
-		client_consumed(client, message->number);
+		/* In this order: a worker that dies in between must not leave a session that nobody knows to end. */
 		client_logged_in(client);
+		client_consumed(client, message->number);
 		break;
 	case DIALECT_LOGIN_REFUSED:
 		output_queued(client);
@@ -531,7 +548,10 @@ client_packet(struct client *client, const struct client_message *message)
 		outcome = client->worker->dialect->client_packet(&client->dialect, &context, (const char *)message->bytes,
 		    message->length, down);
 	client_packet_outcome(client, outcome, message);
-	if (client->output == NULL)
+	/* A burst within one turn is not yet a client that does not read: first see what it takes. */
+	if (output_length(client->output) > client->worker->settings.limits.unsent_bytes)
+		client_flush(client);
+	if (client->output == NULL || client->state == CLIENT_GONE)
 		return;
 	if (output_length(client->output) > client->worker->settings.limits.unsent_bytes)
 		client_end(client, END_TOO_SLOW, CONDITION_RESOURCE_CONSTRAINT, "too much is waiting to be read");

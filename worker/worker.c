@@ -141,7 +141,8 @@ client_close(struct client *client, enum end_reason reason)
 		client_end(client, reason, CONDITION_SYSTEM_SHUTDOWN, NULL);
 		break;
 	case END_TOO_SLOW:
-		client_end(client, reason, CONDITION_RESOURCE_CONSTRAINT, "too much is waiting to be read");
+		/* It reads nothing: no goodbye would reach it, and the others wait for its memory. */
+		client_lose(client, reason);
 		break;
 	case END_BROKEN:
 		client_end(client, reason, CONDITION_INTERNAL_SERVER_ERROR, NULL);

@@ -115,7 +115,7 @@ END_TEST
 
 START_TEST(breaches_have_names)
 {
-	for (int breach = BREACH_NONE; breach <= BREACH_DESCRIPTOR; breach++) {
+	for (int breach = BREACH_NONE; breach < BREACH_COUNT; breach++) {
 		ck_assert_ptr_nonnull(contract_breach_name((enum contract_breach)breach));
 		for (int other = BREACH_NONE; other < breach; other++)
 			ck_assert_str_ne(contract_breach_name((enum contract_breach)breach),

@@ -61,7 +61,7 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	document = argv[1];
 	tcase_add_loop_test(tests, document_knows_every_frame, M2W_HELLO, FRAME_TYPE_COUNT);
-	tcase_add_loop_test(tests, document_knows_every_breach, BREACH_NONE + 1, BREACH_DESCRIPTOR + 1);
+	tcase_add_loop_test(tests, document_knows_every_breach, BREACH_NONE + 1, BREACH_COUNT);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
