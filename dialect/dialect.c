@@ -27,7 +27,7 @@ void
 dialect_client_deinit(struct dialect_client *client)
 {
 	free(client->host);
-	free(client->login_id);
+	free(client->asked_id);
 	free(client->address);
 	*client = (struct dialect_client){ 0 };
 }

@@ -134,9 +134,9 @@ struct dialect {
 	    const char *bytes, size_t length, size_t name_end, struct buffer *up, struct buffer *down)
 	    __attribute__((warn_unused_result));
 	/*
-	 * A packet for this client came from the link. Appends to `down`. An outcome; -ENOMEM; -EMSGSIZE: it is logged in
-	 * with an address above DIALECT_ADDRESS_MAX. Such a client has to be ended, and its session with it: told that
-	 * the login had failed it would leave a session behind that nobody knows to end.
+	 * A packet for this client came from the link. Appends to `down`. An outcome; -ENOMEM; -EMSGSIZE: it is logged
+	 * in with an address above DIALECT_ADDRESS_MAX. Such a client has to be ended, and its session with it: told
+	 * that the login had failed it would leave a session behind that nobody knows to end.
 	 */
 	int (*client_packet)(struct dialect_client *client, const struct dialect_context *context,
 	    const char *bytes, size_t length, struct buffer *down) __attribute__((warn_unused_result));

@@ -72,7 +72,7 @@ login_read(struct login *login_r, const struct element *element)
 	    !read_query(login_r, element))
 		return;
 	if (element_attribute_is(&login_r->query, "xmlns", LOGIN_NS_REGISTER)) {
-		login_r->request = LOGIN_REGISTER;
+		login_r->request = get ? LOGIN_REGISTER_GET : LOGIN_REGISTER_SET;
 	} else if (element_attribute_is(&login_r->query, "xmlns", LOGIN_NS_AUTH)) {
 		login_r->request = get ? LOGIN_AUTH_GET : LOGIN_AUTH_SET;
 		while (element_next_child(&login_r->query, &child))

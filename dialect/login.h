@@ -12,7 +12,7 @@
 #include "common/buffer.h"
 #include "dialect/element.h"
 
-/* Longest id of a login, in bytes as written: it is remembered until the answer comes. */
+/* Longest id of an iq before login, in bytes as written: it is remembered until the answer comes. */
 #define LOGIN_ID_MAX 1023
 
 #define LOGIN_NS_AUTH "jabber:iq:auth"
@@ -22,7 +22,8 @@ enum login_request {
 	LOGIN_NONE,		/* nothing that may be sent before login */
 	LOGIN_AUTH_GET,		/* which fields are wanted? */
 	LOGIN_AUTH_SET,		/* an attempt to log in */
-	LOGIN_REGISTER,		/* get or set */
+	LOGIN_REGISTER_GET,	/* what has to be said to register? */
+	LOGIN_REGISTER_SET,
 };
 
 /* A field of the query; `count` may be above 1, the element is the first then. */
@@ -41,8 +42,8 @@ struct login {
 
 enum login_error {
 	LOGIN_ERROR_NOT_ACCEPTABLE,	/* 406: fields that no address can be made of, or one twice */
-	LOGIN_ERROR_NOT_ALLOWED,	/* 405: registration is not offered */
-	LOGIN_ERROR_UNEXPECTED,		/* 400: the login before it has not been answered */
+	LOGIN_ERROR_NOT_ALLOWED,	/* 405: registration is not offered, or was tried too often */
+	LOGIN_ERROR_UNEXPECTED,		/* 400: the iq before it has not been answered */
 };
 
 /*

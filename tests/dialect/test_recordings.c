@@ -405,7 +405,7 @@ expected_outcome(xmlNode *node, const struct player *player)
 {
 	const struct dialect_client *client = &player->client;
 	const char *address = client->address != NULL ? client->address : client->host;
-	bool answer = client->login_id != NULL && xml_attribute_is(node, "id", client->login_id);
+	bool answer = client->asked_id != NULL && client->asked_login && xml_attribute_is(node, "id", client->asked_id);
 
 	if (xml_find_510(node) != NULL && xml_attribute_is(node, "sfrom", address) &&
 	    !xmlHasProp(node, (const xmlChar *)"from"))

@@ -241,12 +241,15 @@ END_TEST
 static const struct {
 	const char *text;
 	int outcome;
-	const char *up, *down, *login_id;
+	const char *up, *down, *asked_id;
 } before_login[] = {
 	{ "<iq type='get' id='1'>" REGISTER "</iq>", DIALECT_SEND,
-	    "<iq" UP_HOST " type='get' id='1'>" REGISTER "</iq>", "", NULL },
+	    "<iq" UP_HOST " type='get' id='1'>" REGISTER "</iq>", "", "1" },
+	{ "<iq type='set'><query xmlns='jabber:iq:register'><digest/></query></iq>", DIALECT_SEND,
+	    "<iq" UP_HOST " id='c2sd-register' type='set'><query xmlns='jabber:iq:register'><digest/></query></iq>", "",
+	    "c2sd-register" },
 	{ "<iq type='set' sto='x' id='1' sfrom=\"y\">" REGISTER "</iq>", DIALECT_SEND,
-	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "</iq>", "", NULL },
+	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "</iq>", "", "1" },
 	{ "<iq type='get' id=\"it's\">" AUTH U "</query></iq>", DIALECT_ANSWER, "",
 	    "<iq type='result' id=\"it's\">" AUTH U "<password/><digest/><resource/></query></iq>", NULL },
 	{ "<iq type='get'>" AUTH "<password>p</password></query></iq>", DIALECT_ANSWER, "",
@@ -265,7 +268,7 @@ static const struct {
 	{ "<iq type='set' id='1'>" AUTH U "</query><error code='510'/></iq>", DIALECT_SEND,
 	    "<iq" UP_HOST " type='set' id='1'>" AUTH U "</query><error/></iq>", "", "1" },
 	{ "<iq type='set' id='1'>" REGISTER "<error code='510' a='b'/></iq>", DIALECT_SEND,
-	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "<error a='b'/></iq>", "", NULL },
+	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "<error a='b'/></iq>", "", "1" },
 
 	{ "<iq type='set' id='1'>" AUTH "</query></iq>", DIALECT_ANSWER, "", REFUSED_406("1"), NULL },
 	{ "<iq type='set'>" AUTH "<username/></query></iq>", DIALECT_ANSWER, "",
@@ -319,7 +322,7 @@ START_TEST(element_before_login)
 	    before_login[_i].outcome);
 	assert_text(&up, before_login[_i].up);
 	assert_text(&down, before_login[_i].down);
-	ck_assert_pstr_eq(client.login_id, before_login[_i].login_id);
+	ck_assert_pstr_eq(client.asked_id, before_login[_i].asked_id);
 	ck_assert_ptr_null(client.address);
 	dialect_client_deinit(&client);
 	dialect_client_deinit(&client);
@@ -355,26 +358,104 @@ START_TEST(nobody_to_ask)
 }
 END_TEST
 
-START_TEST(one_login_at_a_time)
+#define LOGIN(id) "<iq type='set' id='" id "'>" AUTH U "</query></iq>"
+#define REGISTRATION(type, id) "<iq type='" type "' id='" id "'>" REGISTER "</iq>"
+#define REFUSED_400(id) "<iq type='error' id='" id "'><error code='400' type='wait'><unexpected-request " STANZAS
+#define REFUSED_405(id) "<iq type='error' id='" id "'><error code='405' type='cancel'><not-allowed " STANZAS
+
+/* Under way, and what follows before its answer. */
+static const struct {
+	const char *first, *second;
+} pipelined[] = {
+	{ LOGIN("1"), LOGIN("2") }, { LOGIN("1"), REGISTRATION("get", "2") }, { LOGIN("1"), REGISTRATION("set", "2") },
+	{ REGISTRATION("get", "1"), LOGIN("2") }, { REGISTRATION("set", "1"), LOGIN("2") },
+	{ REGISTRATION("get", "1"), REGISTRATION("get", "2") }, { REGISTRATION("set", "1"), REGISTRATION("set", "2") },
+};
+
+START_TEST(one_question_at_a_time)
 {
+	static const char answer[] = "<iq type='error' id='1' sto='id1@som' sfrom='foo.com'><error code='409'/></iq>";
 	struct dialect_client client = { .host = strdup("foo.com") };
 	struct buffer up = { 0 }, down = { 0 };
 
-	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='set' id='1'>" AUTH U "</query></iq>", &up,
-	    &down),
-	    DIALECT_SEND);
+	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].first, &up, &down), DIALECT_SEND);
 	buffer_clear(&up);
-	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='set' id='2'>" AUTH U "</query></iq>", &up,
-	    &down),
-	    DIALECT_ANSWER);
-	ck_assert_str_eq(client.login_id, "1");
+	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].second, &up, &down), DIALECT_ANSWER);
+	ck_assert_str_eq(client.asked_id, "1");
 	assert_text(&up, "");
-	assert_text(&down, "<iq type='error' id='2'><error code='400' type='wait'><unexpected-request " STANZAS);
+	assert_text(&down, REFUSED_400("2"));
+	/* What c2sd answers itself does not wait. */
+	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='get' id='3'>" AUTH "</query></iq>", &up,
+	    &down), DIALECT_ANSWER);
+	buffer_clear(&down);
+	ck_assert_int_ge(dialect_sfrom.client_packet(&client, &context_full, answer, strlen(answer), &down),
+	    DIALECT_DELIVER);
+	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].second, &up, &down), DIALECT_SEND);
+	ck_assert_str_eq(client.asked_id, "2");
+	buffer_deinit(&up);
+	buffer_deinit(&down);
 	dialect_client_deinit(&client);
 }
 END_TEST
 
-START_TEST(login_id_is_bounded)
+START_TEST(registrations_are_counted)
+{
+	static const char answer[] = "<iq type='result' id='1' sto='id1@som' sfrom='foo.com'/>";
+	struct dialect_client client = { .host = strdup("foo.com") };
+	struct buffer up = { 0 }, down = { 0 };
+
+	for (unsigned i = 0; i < DIALECT_REGISTRATIONS_MAX; i++) {
+		ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("get", "1"), &up, &down),
+		    DIALECT_SEND);
+		ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, answer, strlen(answer), &down),
+		    DIALECT_DELIVER);
+		ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("set", "1"), &up, &down),
+		    DIALECT_SEND);
+		/* One that is not sent up costs nothing. */
+		ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("set", "1"), &up, &down),
+		    DIALECT_ANSWER);
+		ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, answer, strlen(answer), &down),
+		    DIALECT_DELIVER);
+		ck_assert_ptr_null(client.asked_id);
+	}
+	buffer_clear(&up);
+	buffer_clear(&down);
+	ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("set", "9"), &up, &down), DIALECT_ANSWER);
+	assert_text(&up, "");
+	assert_text(&down, REFUSED_405("9"));
+	ck_assert_int_eq(element_from(&client, &context_full, LOGIN("1"), &up, &down), DIALECT_SEND);
+	buffer_deinit(&up);
+	dialect_client_deinit(&client);
+}
+END_TEST
+
+START_TEST(address_is_bounded)
+{
+	char text[8192];
+
+	for (int extra = 0; extra < 2; extra++) {
+		struct dialect_client client = {
+			.host = strdup("foo.com"), .asked_id = strdup("1"), .asked_login = true,
+		};
+		struct buffer down = { 0 };
+
+		/* Written longer than it is. */
+		snprintf(text, sizeof(text), "<iq type='result' id='1' sto='id1@som' sfrom='a@&#98;/%0*d'/>",
+		    DIALECT_ADDRESS_MAX - 4 + extra, 0);
+		ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, text, strlen(text), &down),
+		    extra == 0 ? DIALECT_LOGGED_IN : -EMSGSIZE);
+		if (extra == 0)
+			ck_assert_uint_eq(strlen(client.address), DIALECT_ADDRESS_MAX);
+		else
+			ck_assert_ptr_null(client.address);
+		ck_assert_uint_eq(buffer_length(&down) > 0, extra == 0);
+		buffer_deinit(&down);
+		dialect_client_deinit(&client);
+	}
+}
+END_TEST
+
+START_TEST(asked_id_is_bounded)
 {
 	struct dialect_client client = { .host = strdup("foo.com") };
 	struct buffer up = { 0 }, down = { 0 };
@@ -382,7 +463,10 @@ START_TEST(login_id_is_bounded)
 
 	snprintf(text, sizeof(text), "<iq type='set' id='%01024d'>" AUTH U "</query></iq>", 1);
 	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_ANSWER);
+	snprintf(text, sizeof(text), "<iq type='set' id='%01024d'>" REGISTER "</iq>", 1);
+	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_ANSWER);
 	ck_assert_uint_eq(buffer_length(&up), 0);
+	ck_assert_uint_eq(client.registrations, 0);
 	buffer_clear(&down);
 	snprintf(text, sizeof(text), "<iq type='set' id='%01023d'>" AUTH U "</query></iq>", 1);
 	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_SEND);
@@ -430,12 +514,12 @@ START_TEST(element_in_session)
 }
 END_TEST
 
-/* What the client is before the packet: L: login "a&1" under way, S: a session, -: neither. */
+/* What the client is before the packet: L, R: login or registration "a&1" under way, S: a session, -: nothing. */
 static const struct {
 	char state;
 	const char *text;
 	int outcome;
-	const char *down, *login_id, *address;
+	const char *down, *asked_id, *address;
 } arrivals[] = {
 	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='o&apos;b@foo.com/r'/>", DIALECT_LOGGED_IN,
 	    "<iq type='result' id='a&amp;1'/>", NULL, "o'b@foo.com/r" },
@@ -450,11 +534,21 @@ static const struct {
 	    "<message type='result' id='a&amp;1'/>", "a&1", NULL },
 	{ 'L', "<iq type='set' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
 	    "<iq type='set' id='a&amp;1'/>", "a&1", NULL },
-	/* The answers to a registration that had the same id. */
+	/* A result that comes from the host makes no session. */
 	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
 	    "<iq type='result' id='a&amp;1'/>", "a&1", NULL },
-	{ 'L', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" REGISTER "</iq>", DIALECT_DELIVER,
-	    "<iq type='error' id='a&amp;1'>" REGISTER "</iq>", "a&1", NULL },
+
+	{ 'R', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	    "<iq type='result' id='a&amp;1'/>", NULL, NULL },
+	{ 'R', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" REGISTER "</iq>", DIALECT_DELIVER,
+	    "<iq type='error' id='a&amp;1'>" REGISTER "</iq>", NULL, NULL },
+	/* The answer to a registration is no login, whoever is said to have sent it. */
+	{ 'R', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	    "<iq type='result' id='a&amp;1'/>", NULL, NULL },
+	{ 'R', "<iq type='result' id='b' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	    "<iq type='result' id='b'/>", "a&1", NULL },
+	{ 'R', "<iq type='get' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	    "<iq type='get' id='a&amp;1'/>", "a&1", NULL },
 	{ '-', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
 	    "<iq type='result' id='a&amp;1'/>", NULL, NULL },
 	{ 'S', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
@@ -489,14 +583,15 @@ START_TEST(packet_for_client)
 	const char *text = arrivals[_i].text;
 	struct buffer down = { 0 };
 
-	if (arrivals[_i].state == 'L')
-		client.login_id = strdup("a&1");
+	if (arrivals[_i].state == 'L' || arrivals[_i].state == 'R')
+		client.asked_id = strdup("a&1");
+	client.asked_login = arrivals[_i].state == 'L';
 	if (arrivals[_i].state == 'S')
 		client.address = strdup("s@foo.com/r");
 	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, text, strlen(text), &down),
 	    arrivals[_i].outcome);
 	assert_text(&down, arrivals[_i].down);
-	ck_assert_pstr_eq(client.login_id, arrivals[_i].login_id);
+	ck_assert_pstr_eq(client.asked_id, arrivals[_i].asked_id);
 	ck_assert_pstr_eq(client.address, arrivals[_i].address);
 	dialect_client_deinit(&client);
 }
@@ -535,8 +630,10 @@ main(void)
 	tcase_add_loop_test(tests, element_before_login, 0, COUNT(before_login));
 	tcase_add_test(tests, what_is_not_offered);
 	tcase_add_test(tests, nobody_to_ask);
-	tcase_add_test(tests, one_login_at_a_time);
-	tcase_add_test(tests, login_id_is_bounded);
+	tcase_add_loop_test(tests, one_question_at_a_time, 0, COUNT(pipelined));
+	tcase_add_test(tests, registrations_are_counted);
+	tcase_add_test(tests, address_is_bounded);
+	tcase_add_test(tests, asked_id_is_bounded);
 	tcase_add_loop_test(tests, element_in_session, 0, COUNT(in_session));
 	tcase_add_loop_test(tests, packet_for_client, 0, COUNT(arrivals));
 	tcase_add_test(tests, no_memory);
