@@ -76,7 +76,7 @@ static const struct config_option limits_table[] = {
 	{ "keepalive-seconds", CONFIG_NUMBER, 1, 86400, "never", "300", false, IN(limits, keepalive_seconds),
 	    "silence after which white space is sent" },
 	{ "stall-seconds", CONFIG_NUMBER, 1, 86400, NULL, "60", false, IN(limits, stall_seconds), "a client that reads nothing ends" },
-	{ "unsent-bytes", CONFIG_NUMBER, 65536, 1073741824, NULL, "4194304", false, IN(limits, unsent_bytes),
+	{ "unsent-bytes", CONFIG_NUMBER, 65536, 268435456, NULL, "4194304", false, IN(limits, unsent_bytes),
 	    "most that may wait for one client" },
 	{ "held-bytes", CONFIG_NUMBER, 1048576, 4294967295, NULL, "268435456", false, IN(limits, held_bytes),
 	    "most that may wait for all; above it the link is not read" },

@@ -471,7 +471,8 @@ client_consumed(struct client *client, uint64_t number)
 	buffer_deinit(&body);
 }
 
-static void
+/* False: it was ended instead, and the answer stays the master's, which sends it back. */
+static bool
 client_logged_in(struct client *client)
 {
 	struct buffer body = { 0 };
@@ -480,7 +481,7 @@ client_logged_in(struct client *client)
 	/* The session manager's fault: neither the master's nor that of this worker's other clients. */
 	if (strlen(client->dialect.address) > CONTRACT_ADDRESS_MAX) {
 		client_broken(client);
-		return;
+		return false;
 	}
 	buffer_append_string(&body, client->dialect.address);
 	channel_send(&client->worker->channel, W2M_SESSION, client->slot, client->serial, &body);
@@ -492,6 +493,7 @@ client_logged_in(struct client *client)
 	change_state(client, CLIENT_SESSION);
 	log_info("%s client logged in address=%s port=%u account=\"%s\"", client_id(client, id),
 	    peer_format(&client->peer, address), client->peer.port, account_quoted(client, account, sizeof account));
+	return true;
 }
 
 /* The session manager has ended it: RFC 6120 4.9.3.3 where another login has taken its place. */
@@ -517,8 +519,8 @@ client_packet_outcome(struct client *client, int outcome, const struct client_me
 	case DIALECT_LOGGED_IN:
 		output_queued(client);
 		/* In this order: a worker that dies in between must not leave a session that nobody knows to end. */
-		client_logged_in(client);
-		client_consumed(client, message->number);
+		if (client_logged_in(client))
+			client_consumed(client, message->number);
 		break;
 	case DIALECT_LOGIN_REFUSED:
 		output_queued(client);

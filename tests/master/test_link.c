@@ -299,8 +299,8 @@ static const struct {
 	const char *why;
 } refusals[] = {
 	{ { THEIR_HEADER, "<stream:error>Invalid Handshake</stream:error></stream:stream>" },
-	    "the session manager refuses us: wrong secret or name" },
-	{ { THEIR_HEADER, "<message/>" }, "the session manager refuses us: wrong secret or name" },
+	    "refused by the session manager: wrong secret or name" },
+	{ { THEIR_HEADER, "<message/>" }, "the session manager answers our proof with something else" },
 	{ { "<stream:stream xmlns='jabberd:sockets'>" }, "the session manager's header has no id" },
 	{ { "<stream:stream ID='x'>" }, "the session manager's header has no id" },
 	{ { "hello" }, "what the session manager sends is not XML" },
@@ -372,7 +372,13 @@ START_TEST(tried_again_later_and_later)
 	listen_again();
 	l->retry.at = loop_now(&loop);
 	bring_up();
-	ck_assert_uint_eq(l->failures, 0);
+	/* Only a link that stays is a success. */
+	ck_assert_uint_eq(l->failures, COUNT(pauses));
+	l->up_since = loop_now(&loop) - 10001;
+	close(peer);
+	turns();
+	ck_assert_uint_eq(l->failures, 1);
+	ck_assert_uint_le(l->retry.at - loop_now(&loop), pauses[0] * 3 / 2);
 }
 END_TEST
 
@@ -644,9 +650,11 @@ START_TEST(closed_in_good_order)
 	peer_read_all();
 	ck_assert_str_eq(text_of(&heard), "<last/></stream:stream>\n");
 	ck_assert_int_eq(peer_read(1), 0);
-	ck_assert_str_eq(said, "GUC");
-	peer_say("</stream:stream>");
+	ck_assert_str_eq(said, "GU");
+	peer_say("<late/></stream:stream>");
 	peer_close();
+	ck_assert_str_eq(text_of(&packets), "<late/>\n");
+	ck_assert_str_eq(said, "GUC");
 	ck_assert_int_eq(l->state, LINK_CLOSED);
 	ck_assert(!timer_is_set(&l->retry));
 }

@@ -145,9 +145,12 @@ check_bound(const struct config_section *section, const struct config_option *op
 {
 	char text[256];
 	const char *embedded = strcmp(option->name, "stanza-bytes") == 0 ? "<link type='connect' address='h:1' secret='s'/>" : "";
+	/* What no option may be alone is tested by itself. */
+	const char *with = strcmp(option->name, "unsent-bytes") == 0 ? "held-bytes='4294967295' " :
+	    strcmp(option->name, "held-bytes") == 0 ? "unsent-bytes='65536' " : "";
 
-	snprintf(text, sizeof text, "<c2sd>%s<host>h</host>%s<%s %s='%llu'/></c2sd>",
-	    strcmp(section->element, "listen") == 0 ? "" : "<listen/>", embedded, section->element, option->name,
+	snprintf(text, sizeof text, "<c2sd>%s<host>h</host>%s<%s %s%s='%llu'/></c2sd>",
+	    strcmp(section->element, "listen") == 0 ? "" : "<listen/>", embedded, section->element, with, option->name,
 	    (unsigned long long)value);
 	ck_assert_msg((load(text) == 0) == allowed, "%s: %s", text, report_text(&complaints));
 	options_free(&options);
