@@ -433,7 +433,7 @@ link_prepare(struct master *master)
 }
 
 static int
-master_start(struct master *master, uint32_t workers)
+parts_start(struct master *master, uint32_t workers)
 {
 	int result = signals_catch(master);
 
@@ -455,17 +455,25 @@ master_start(struct master *master, uint32_t workers)
 }
 
 int
-master_run(struct master *master, uint32_t workers)
+master_start(struct master *master, uint32_t workers)
 {
 	int result = loop_init(&master->loop);
 
 	if (result == 0)
-		result = master_start(master, workers);
+		result = parts_start(master, workers);
 	if (result < 0)
 		return result;
 	hold_begins(master);
 	link_start(&master->link);
-	return loop_run(&master->loop);
+	return 0;
+}
+
+int
+master_run(struct master *master, uint32_t workers)
+{
+	int result = master_start(master, workers);
+
+	return result < 0 ? result : loop_run(&master->loop);
 }
 
 /* Their sockets are closed: they end by themselves, or are made to. */

@@ -42,7 +42,10 @@ struct master {
 /* While root: bind the listeners and the control socket. False: said in the log. */
 bool master_bind(struct master *master, const struct options *options);
 
-/* As the service's user: start workers and link, serve until SIGTERM or SIGINT. 0, or a negative errno. */
+/* As the service's user: start workers and link; nothing is served until the loop turns. 0, or a negative errno. */
+int master_start(struct master *master, uint32_t workers) __attribute__((warn_unused_result));
+
+/* The same, and serve until SIGTERM or SIGINT. 0, or a negative errno. */
 int master_run(struct master *master, uint32_t workers) __attribute__((warn_unused_result));
 
 /* End and wait for every process that was started, free everything. */
