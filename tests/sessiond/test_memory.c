@@ -64,6 +64,7 @@ static const char *const turns[] = {
 	"<iq type='get' id='5' to='localhost'" A "><query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
 	"<message to='bob@localhost' from='alice@localhost/r' type='error' sto='bob@localhost' sfrom='" FAKE_B "'>"
 	    "<body>x</body><error code='510' type='chat'/></message>",
+	"<message id='7' to='bob@localhost'" A "><body></message></body>",
 	LOGIN("bob", FAKE_C),
 	"<message type='error' sto='alice@localhost/r' sfrom='" FAKE_A "'><error code='510'/></message>",
 	"<iq type='set' id='6' sto='bob@localhost/r' sfrom='" FAKE_C "'><query xmlns='jabber:iq:register'>"
