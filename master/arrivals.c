@@ -134,6 +134,17 @@ arrivals_taken(struct master *master, struct entry *entry)
 	return BREACH_NONE;
 }
 
+/* How many clients it really has: others may be on their way to it, and will be refused, too. */
+static uint32_t
+taken(const struct slot_table *table)
+{
+	uint32_t count = 0;
+
+	for (uint32_t slot = 0; slot < table->size; slot++)
+		count += table->entries[slot] != NULL && table->entries[slot]->fd < 0;
+	return count;
+}
+
 enum contract_breach
 arrivals_refused(struct master *master, struct worker_process *worker, struct entry *entry)
 {
@@ -143,7 +154,7 @@ arrivals_refused(struct master *master, struct worker_process *worker, struct en
 		return BREACH_CLIENT;
 	if (!worker->full)
 		log_warning("worker %" PRIu32 " is full clients=%" PRIu32, worker->number,
-		    master->directory.tables[worker->number].count - 1);
+		    taken(&master->directory.tables[worker->number]));
 	worker->full = true;
 	other = pick_worker(master);
 	if (other != NULL && directory_move(&master->directory, entry, other->number)) {

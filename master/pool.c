@@ -21,7 +21,7 @@
 /* Dying within this time of its start makes the next pause longer. */
 #define LIFE_SHORT 10000
 #define PAUSE_FIRST 100
-#define PAUSE_LAST 30000
+#define PAUSE_LAST 5000
 
 static void worker_start(struct worker_process *worker);
 

@@ -112,10 +112,20 @@ is_stale_login(const struct master *master, const struct entry *entry, const str
 	return packet.kind == PACKET_LOGIN && entry->address != NULL && range_decodes_to(packet.address, entry->address);
 }
 
+/* The session manager has said more than once that the session is over; it was heard. */
+static bool
+is_own_disconnect(const struct master *master, const struct entry *entry, const struct kept *kept)
+{
+	struct packet packet;
+
+	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
+	return packet.kind == PACKET_DISCONNECT && entry->address != NULL && dialect_ends_session(&packet, entry->address);
+}
+
 static enum fate
 fate_at_end(struct master *master, const struct entry *entry, const struct kept *kept)
 {
-	if (is_stale_login(master, entry, kept))
+	if (is_stale_login(master, entry, kept) || is_own_disconnect(master, entry, kept))
 		return FATE_CONSUMED;
 	return send_back(master, entry, kept->bytes, kept->length);
 }
