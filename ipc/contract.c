@@ -20,6 +20,7 @@ static const struct contract_row {
 	[M2W_CLOSE_ALL] = { "M2W_CLOSE_ALL", CONTRACT_MASTER, IN_RUNNING, false, 1, 1 },
 	[M2W_STOP] = { "M2W_STOP", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
 	[M2W_GO] = { "M2W_GO", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
+	[M2W_LOST] = { "M2W_LOST", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
 	[M2W_PING] = { "M2W_PING", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 0, 0 },
 
 	[W2M_HELLO] = { "W2M_HELLO", CONTRACT_WORKER, IN_NEW, false, 4, 4 },

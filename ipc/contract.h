@@ -29,6 +29,7 @@ enum frame_type {
 	M2W_CLOSE_ALL,	/* end all clients, with a reason */
 	M2W_STOP,	/* read no clients: the link takes nothing more */
 	M2W_GO,		/* read clients again */
+	M2W_LOST,	/* the link was lost: what had been asked before login, and was not answered, never will be */
 	M2W_PING,	/* answer with W2M_PONG */
 
 	W2M_HELLO,	/* version */

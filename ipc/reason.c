@@ -16,6 +16,7 @@ end_reason_name(enum end_reason reason)
 		[END_KICKED] = "kicked",
 		[END_SHUTDOWN] = "shutdown",
 		[END_HOLD] = "hold",
+		[END_LINK_LOST] = "link-lost",
 		[END_WORKER_DIED] = "worker-died",
 		[END_BROKEN] = "broken",
 	};

@@ -19,6 +19,7 @@ enum end_reason {
 	END_KICKED,		/* the operator ended it */
 	END_SHUTDOWN,		/* the service ends */
 	END_HOLD,		/* the link was away for longer than clients are held */
+	END_LINK_LOST,		/* the link was lost with its login, or registration, on the way */
 	END_WORKER_DIED,	/* its worker is gone */
 	END_BROKEN,		/* we had no memory for it */
 	END_REASON_COUNT,

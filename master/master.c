@@ -60,6 +60,7 @@ on_down(struct link *link)
 	struct master *master = container_of(link, struct master, link);
 
 	hold_begins(master);
+	pool_broadcast(&master->pool, M2W_LOST, NULL);
 	control_notice(&master->control);
 }
 
@@ -171,6 +172,7 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	case M2W_CLOSE_ALL:
 	case M2W_STOP:
 	case M2W_GO:
+	case M2W_LOST:
 	case M2W_PING:
 	case FRAME_TYPE_COUNT:
 		break;

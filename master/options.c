@@ -5,8 +5,9 @@
 
 #include "dialect/dialect.h"
 
-/* Its packets end at 1 MiB, and a packet grows on its way by addresses and escapes. */
+/* What the embedded session manager is made for: see LINK_ELEMENT_MAX and LINK_ANSWER_MAX there. */
 #define EMBEDDED_STANZA_MAX 524288
+#define EMBEDDED_PACKET_MIN 4194304
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define IN(section, field) (offsetof(struct options, section.field) - offsetof(struct options, section))
@@ -148,6 +149,9 @@ options_check(const struct options *options, const char *file, const struct conf
 	errors += path_check(options->workers.program, "workers: program", file, report);
 	errors += path_check(options->sessiond.program, "sessiond: program", file, report);
 	errors += path_check(options->sessiond.database, "sessiond: database", file, report);
+	if (options->link.type == LINK_TYPE_EMBEDDED && options->link.packet_bytes < EMBEDDED_PACKET_MIN)
+		errors += complain(report, file, "link: packet-bytes is below 4194304: the embedded session manager's packets may "
+		    "be as long");
 	if (options->link.type == LINK_TYPE_EMBEDDED && options->limits.stanza_bytes > EMBEDDED_STANZA_MAX)
 		errors += complain(report, file, "limits: stanza-bytes is above 524288, the most that the embedded session "
 		    "manager takes");

@@ -14,6 +14,7 @@ static const char *const condition_names[CONDITION_COUNT] = {
 	[CONDITION_NOT_AUTHORIZED] = "not-authorized",
 	[CONDITION_NOT_WELL_FORMED] = "not-well-formed",
 	[CONDITION_POLICY_VIOLATION] = "policy-violation",
+	[CONDITION_REMOTE_CONNECTION_FAILED] = "remote-connection-failed",
 	[CONDITION_RESOURCE_CONSTRAINT] = "resource-constraint",
 	[CONDITION_RESTRICTED_XML] = "restricted-xml",
 	[CONDITION_SYSTEM_SHUTDOWN] = "system-shutdown",

@@ -156,6 +156,7 @@ client_close(struct client *client, enum end_reason reason)
 	case END_IDLE_TIMEOUT:
 	case END_DISCONNECTED:
 	case END_REPLACED:
+	case END_LINK_LOST:
 	case END_WORKER_DIED:
 	case END_REASON_COUNT:
 		client_end(client, reason, CONDITION_POLICY_VIOLATION, "ended by the operator");
@@ -195,6 +196,21 @@ static uint32_t
 shorter_time(uint32_t a, uint32_t b)
 {
 	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/*
+ * Their question or its answer was on the link when that broke. They could not ask again, and an answer that comes after
+ * all must find nobody: it is sent back then, which ends the session that it may have made.
+ */
+static void
+end_unanswered(struct worker *worker)
+{
+	for (uint32_t slot = 0; slot < worker->slots; slot++) {
+		struct client *client = worker->clients[slot];
+
+		if (client != NULL && client->dialect.asked_id != NULL)
+			client_end(client, END_LINK_LOST, CONDITION_REMOTE_CONNECTION_FAILED, "try again");
+	}
 }
 
 static void
@@ -271,6 +287,9 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 	case M2W_GO:
 		worker->stopped = false;
 		resume_paused(worker);
+		break;
+	case M2W_LOST:
+		end_unanswered(worker);
 		break;
 	case M2W_PING:
 		send_pong(worker);

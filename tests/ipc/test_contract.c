@@ -22,6 +22,7 @@ static const struct row {
 	{ M2W_CLOSE_ALL, "M2W_CLOSE_ALL", CONTRACT_MASTER, "r", false, 1, 1 },
 	{ M2W_STOP, "M2W_STOP", CONTRACT_MASTER, "r", false, 0, 0 },
 	{ M2W_GO, "M2W_GO", CONTRACT_MASTER, "r", false, 0, 0 },
+	{ M2W_LOST, "M2W_LOST", CONTRACT_MASTER, "r", false, 0, 0 },
 	{ M2W_PING, "M2W_PING", CONTRACT_MASTER, "sr", false, 0, 0 },
 	{ W2M_HELLO, "W2M_HELLO", CONTRACT_WORKER, "n", false, 4, 4 },
 	{ W2M_READY, "W2M_READY", CONTRACT_WORKER, "sr", false, 0, 0 },

@@ -173,6 +173,24 @@ class Loss(LinkCase):
                      "<body>back</body></message>" % bob.identity)
         bob.expect_message('back')
 
+    def test_login_on_its_way_is_ended_and_its_late_answer_goes_back(self):
+        """Nobody knows whether it arrived; a session that it made after all must not stay without a client."""
+        self.up()
+        alice = self.daemon.client().open()
+        alice.send("<iq type='set' id='a'><query xmlns='jabber:iq:auth'><username>alice</username>"
+                   "<password>secret</password><resource>home</resource></query></iq>")
+        asked = self.sm.expect('iq')
+        waiting = self.daemon.client().open()
+        self.sm.close()
+        alice.expect_stream_error('remote-connection-failed')
+        alice.close()
+        self.sm.up()
+        self.sm.send("<iq type='result' id='a' sto='%s' sfrom='alice@localhost/home'/>" % asked.get('sfrom'))
+        back = self.sm.expect('iq')
+        self.assertEqual(('alice@localhost/home', 'error', '510'),
+                         (back.get('sto'), back.get('type'), back.child('error').get('code')))
+        self.sm.let_in(waiting, 'bob', open=False)
+
     def test_hold_is_over(self):
         self.up(link=dict(hold=1))
         clients = [self.client('alice'), self.client('bob')]
