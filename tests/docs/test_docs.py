@@ -188,7 +188,8 @@ class Tree(unittest.TestCase):
             folders[:] = [name for name in folders if not name.startswith(('.', 'build')) and
                           name not in ('run', 'corpus', '__pycache__')]
             for name in names:
-                yield os.path.relpath(PATH(folder, name), SOURCE)
+                if os.path.isfile(PATH(folder, name)):
+                    yield os.path.relpath(PATH(folder, name), SOURCE)
 
     def test_nothing_knows_a_machine(self):
         # Put together, so that this file does not find itself.
