@@ -120,8 +120,11 @@ def process_children(pid):
 
 def process_name(pid):
     """The name of the program file that runs (at most 15 characters), whatever the process calls itself."""
-    with open('/proc/%d/comm' % pid) as file:
-        return file.read().rstrip('\n')
+    try:
+        with open('/proc/%d/comm' % pid) as file:
+            return file.read().rstrip('\n')
+    except FileNotFoundError:   # it has just ended
+        return ''
 
 
 def process_title(pid):
