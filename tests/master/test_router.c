@@ -1,0 +1,791 @@
+/*
+ * router, arrivals: what the master believes of its workers, and what becomes of packets when a client ends, at each step
+ * of its life. The test plays workers and session manager (stage.h). Argument: `puppet`.
+ */
+#include <bsd/string.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/dialect/tap.h"
+#include "tests/master/stage.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* With each test: small enough that a few packets fill it. */
+#define HELD_MAX 100000
+
+#define ALICE "alice@foo.com/home"
+#define ANSWER "<iq type='result' id='login' sto='%s' sfrom='" ALICE "'/>"
+#define MESSAGE "<message id='%s' to='alice@foo.com' sto='%s' sfrom='alice@foo.com'><body>yo</body></message>"
+#define BOUNCED "<message sto='alice@foo.com' sfrom='%s' type='error' id='%s' to='alice@foo.com'><body>yo</body>" \
+	"<error code='510'>Disconnected</error></message>\n"
+#define ENDED "<message sto='" ALICE "' sfrom='%s' type='error'><error code='510'>Disconnected</error></message>\n"
+#define END_OF_ALICE "<message type='error' sto='%s' sfrom='" ALICE "'><error code='510'>Disconnected</error></message>"
+
+static char expected[4096];
+
+static void
+setup(void)
+{
+	expected[0] = '\0';
+	stage_open(2, HELD_MAX);
+}
+
+static void
+teardown(void)
+{
+	stage_assert_balance();
+	stage_close();
+}
+
+static void
+assert_queue(const char *text)
+{
+	ck_assert_str_eq(manager_queue(), text);
+	stage_assert_balance();
+}
+
+/* That worker has been ended for this, the other one has not. */
+static void
+assert_breach(uint32_t worker, enum contract_breach breach)
+{
+	char text[80];
+
+	stage_turns();
+	snprintf(text, sizeof text, "worker %u broke the contract breach=%s", worker, contract_breach_name(breach));
+	ck_assert_msg(strstr(stage_log(), text) != NULL, "no %s:\n%s", text, stage_log());
+	snprintf(text, sizeof text, "worker %u broke", 1 - worker);
+	ck_assert_ptr_null(strstr(stage_log(), text));
+	ck_assert_int_eq(stage.pool.workers[1 - worker].state, WORKER_READY);
+}
+
+static void
+assert_no_breach(void)
+{
+	stage_turns();
+	ck_assert_msg(strstr(stage_log(), "broke the contract") == NULL, "%s", stage_log());
+}
+
+static void
+say_packet(const struct entry *entry, const char *text)
+{
+	puppet_say_of(entry, W2M_PACKET, text, strlen(text));
+	stage_turns();
+}
+
+/* The next frame to that worker is of this type; a packet's number, or the reason of an end. */
+static uint64_t
+assert_hears(uint32_t worker, enum frame_type type)
+{
+	enum end_reason reason = END_REASON_COUNT;
+	uint64_t number = 0;
+	const uint8_t *bytes;
+	size_t length;
+	struct frame frame;
+	int fd;
+
+	ck_assert_msg(puppet_hear(worker, &frame, &fd), "no %s", contract_name(type));
+	ck_assert_str_eq(contract_name(frame.type), contract_name(type));
+	if (fd >= 0)
+		close(fd);
+	if (type == M2W_PACKET)
+		ck_assert(message_get_packet(&frame, &number, &bytes, &length));
+	if (type != M2W_CLOSE)
+		return number;
+	ck_assert(message_get_reason(&frame, &reason));
+	return reason;
+}
+
+static void
+assert_hears_nothing(uint32_t worker)
+{
+	struct frame frame;
+	int fd;
+
+	if (puppet_hear(worker, &frame, &fd))
+		ck_abort_msg("worker %u hears %s", worker, contract_name(frame.type));
+}
+
+/* ---- what clients send ---- */
+
+START_TEST(stamped_packets_go_up)
+{
+	struct entry *entry = client_new(0);
+	char text[512];
+
+	snprintf(text, sizeof text, "<iq type='set' sto='foo.com' sfrom='%s'><query xmlns='jabber:iq:auth'/></iq>", id_of(entry));
+	say_packet(entry, text);
+	snprintf(expected, sizeof expected, "%s\n", text);
+	assert_queue(expected);
+	entry = client_login(1, "a&b@foo.com/home");
+	/* Attributes anywhere, and entities in them, are as good. */
+	snprintf(text, sizeof text, "<message a='1' sfrom = \"%s\" sto='a&amp;b@foo.com/home'/>", id_of(entry));
+	say_packet(entry, text);
+	strlcat(expected, text, sizeof expected);
+	strlcat(expected, "\n", sizeof expected);
+	assert_queue(expected);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_UP], 2);
+	ck_assert_uint_eq(stage.keeper.workers[0].of[FATE_UP], 1);
+	ck_assert_uint_eq(stage.keeper.workers[1].of[FATE_UP], 1);
+	assert_no_breach();
+}
+END_TEST
+
+/* %1$s is the client, %2$s another one, who is alice, too, when there is a session. */
+static const struct {
+	bool session;
+	const char *text;
+} forgeries[] = {
+	{ false, "<iq sto='foo.com' sfrom='%2$s'/>%1$.0s" },
+	{ false, "<iq sto='foo.com' sfrom='" STAGE_NAME "'/>%1$.0s%2$.0s" },
+	{ false, "<iq sto='foo.com' sfrom='%1$s/r'/>%2$.0s" },
+	{ false, "<iq sto='foo.com' sfrom='%1$s.evil'/>%2$.0s" },
+	{ false, "<iq sto='foo.com' sfrom=''/>%1$.0s%2$.0s" },
+	{ false, "<iq sto='foo.com'/>%1$.0s%2$.0s" },
+	{ false, "<iq sfrom='%1$s'/>%2$.0s" },
+	{ false, "<iq sto='' sfrom='%1$s'/>%2$.0s" },
+	{ false, "<iq sto='" ALICE "' sfrom='%1$s'/>%2$.0s" },
+	{ false, "<iq sto='alice@foo.com' sfrom='%1$s'/>%2$.0s" },
+	{ false, "<user xmlns='urn:x-c2sd:admin:0'/>%1$.0s%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%2$s'/>%1$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='foo-sockets'/>%1$.0s%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='alice@foo.com/home'/>%1$.0s%2$.0s" },
+	{ true, "<message sto='bob@foo.com/home' sfrom='%1$s'/>%2$.0s" },
+	{ true, "<message sto='alice@foo.com' sfrom='%1$s'/>%2$.0s" },
+	{ true, "<message sto='" ALICE "2' sfrom='%1$s'/>%2$.0s" },
+	{ true, "<message sto='foo.com' sfrom='%1$s'/>%2$.0s" },
+	{ true, "<message sfrom='%1$s'/>%2$.0s" },
+	{ true, "<message sto='" ALICE "'/>%1$.0s%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'/><message sto='" ALICE "' sfrom='%1$s'/>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'/></stream:stream>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'/>text%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'><body>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'%2$.0s" },
+	{ true, "<message><x sto='" ALICE "' sfrom='%1$s'/></message>%2$.0s" },
+	{ true, "text%1$.0s%2$.0s" },
+	{ true, "</stream:stream>%1$.0s%2$.0s" },
+};
+
+START_TEST(forged_packets_cost_the_worker)
+{
+	struct entry *entry = forgeries[_i].session ? client_login(0, ALICE) : client_new(0), *other = client_new(1);
+	char text[1024];
+
+	if (forgeries[_i].session)
+		snprintf(expected, sizeof expected, ENDED, id_of(entry));
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(text, sizeof text, forgeries[_i].text, id_of(entry), id_of(other));
+#pragma GCC diagnostic pop
+	say_packet(entry, text);
+	assert_breach(0, BREACH_FORGED);
+	assert_queue(expected);
+	ck_assert_uint_eq(stage.directory.count, 1);
+}
+END_TEST
+
+/* A name that the contract lets nobody be, although the worker may have put it there. */
+START_TEST(zero_bytes_are_no_way_round)
+{
+	static const char address[] = ALICE "\0x";
+	struct entry *entry = client_new(0);
+
+	manager_send(ANSWER, id_of(entry));
+	puppet_say_of(entry, W2M_SESSION, address, sizeof address);
+	assert_breach(0, BREACH_BODY);
+}
+END_TEST
+
+START_TEST(who_does_not_stop_is_stopped)
+{
+	static const size_t size = 5 * 1024 * 1024;
+	struct entry *entry = client_login(0, ALICE);
+	char *text = malloc(size);
+	size_t length = (size_t)snprintf(text, size, "<message sto='" ALICE "' sfrom='%s'>", id_of(entry)), sent = 0;
+
+	memset(text + length, 'x', size - length);
+	memcpy(text + size - 10, "</message>", 10);
+	/* What can have been under way before the worker read STOP is no breach: 16 MB of each of two. */
+	for (; stage.link.queued <= stage.link.high + 32 * 1024 * 1024; sent++) {
+		puppet_say_of(entry, W2M_PACKET, text, size);
+		assert_no_breach();
+	}
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_UP], sent);
+	puppet_say_of(entry, W2M_PACKET, text, size);
+	assert_breach(0, BREACH_FLOW);
+	/* The end of its session is nothing that it sent. */
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_UP], sent + 1);
+	free(text);
+}
+END_TEST
+
+/* ---- logins ---- */
+
+START_TEST(session_needs_an_answer)
+{
+	static const char *const addresses[] = { ALICE, "alice@foo.com/home2", "alice@foo.com", "foo.com", "bob@foo.com/home" };
+	struct entry *entry = client_new(0), *other = client_new(0);
+
+	/* None at all; then one for another address; then one for another client. */
+	if (_i > 0)
+		manager_send(ANSWER, id_of(_i == COUNT(addresses) ? other : entry));
+	puppet_say_of(entry, W2M_SESSION, addresses[(unsigned)_i % COUNT(addresses)],
+	    strlen(addresses[(unsigned)_i % COUNT(addresses)]));
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+/* What the session manager said without meaning a login. */
+START_TEST(session_is_not_made_of_other_packets)
+{
+	static const char *const packets[] = {
+		"<iq type='error' sto='%s' sfrom='" ALICE "'/>",
+		"<iq type='get' sto='%s' sfrom='" ALICE "'/>",
+		"<message type='result' sto='%s' sfrom='" ALICE "'/>",
+		"<message sto='%s' sfrom='foo.com'><iq type='result' sfrom='" ALICE "'/></message>",
+		"<iq type='result' sto='%s' from='" ALICE "' sfrom='foo.com'/>",
+	};
+	struct entry *entry = client_new(0);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	manager_send(packets[_i], id_of(entry));
+#pragma GCC diagnostic pop
+	puppet_say_of(entry, W2M_SESSION, ALICE, strlen(ALICE));
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+START_TEST(session_is_made_once)
+{
+	struct entry *entry = client_new(0);
+
+	manager_send(ANSWER, id_of(entry));
+	/* Consumed before: it has been used, or never was a login. */
+	if (_i == 0)
+		puppet_say_number(entry, W2M_CONSUMED, 1);
+	else
+		puppet_say_of(entry, W2M_SESSION, ALICE, strlen(ALICE));
+	assert_no_breach();
+	ck_assert(entry->confirmed == (_i == 1));
+	puppet_say_of(entry, W2M_SESSION, ALICE, strlen(ALICE));
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+/* In a session any iq result of another user looks like a login's answer. */
+START_TEST(session_does_not_change_its_address)
+{
+	struct entry *entry = client_login(0, ALICE);
+
+	manager_send("<iq type='result' id='login' sto='%s' sfrom='eve@foo.com/x'/>", id_of(entry));
+	ck_assert_str_eq(entry->address, ALICE);
+	puppet_say_of(entry, W2M_SESSION, "eve@foo.com/x", strlen("eve@foo.com/x"));
+	assert_breach(0, BREACH_CLIENT);
+	snprintf(expected, sizeof expected, "<message sto='" ALICE "'");
+	ck_assert_ptr_eq(strstr(manager_queue(), expected), manager_queue());
+}
+END_TEST
+
+START_TEST(address_with_entities)
+{
+	struct entry *entry = client_new(0);
+
+	manager_send("<iq type='result' sto='%s' sfrom='a&amp;b@foo.com/&lt;&#x263a;&apos;'/>", id_of(entry));
+	puppet_say_of(entry, W2M_SESSION, "a&b@foo.com/<\xe2\x98\xba'", strlen("a&b@foo.com/<\xe2\x98\xba'"));
+	assert_no_breach();
+	ck_assert(entry->confirmed);
+	puppet_say_number(entry, W2M_CONSUMED, 1);
+	snprintf(expected, sizeof expected, "<message sto='a&amp;b@foo.com/&lt;\xe2\x98\xba&apos;' sfrom='%s' type='error'>"
+	    "<error code='510'>Disconnected</error></message>\n", id_of(entry));
+	puppet_say_ended(entry);
+	stage_turns();
+	assert_queue(expected);
+}
+END_TEST
+
+START_TEST(numbers_that_were_never_given)
+{
+	struct entry *entry = client_login(0, ALICE);
+
+	/* Its login's answer was number 1. */
+	puppet_say_number(entry, _i % 2 == 0 ? W2M_SETTLED : W2M_CONSUMED, _i < 2 ? 2 : 0);
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+/* ---- a client and its worker ---- */
+
+/* It cannot have the client: the descriptor is still here. */
+START_TEST(answers_before_the_descriptor_was_sent)
+{
+	static const enum frame_type types[] = { W2M_TAKEN, W2M_REFUSED, W2M_ENDED, W2M_SESSION };
+	int far_end;
+
+	/* Not for the second worker, which has the fewest then. */
+	client_new(0);
+	client_new(1);
+	puppet_forget(1);
+	puppet_say_at(0, 1, stage.directory.serial + 1, types[_i], types[_i] == W2M_SESSION ? "x@y/z" : "\0",
+	    types[_i] == W2M_SESSION ? 5 : types[_i] == W2M_ENDED ? 1 : 0);
+	far_end = client_connect();
+	assert_breach(0, BREACH_CLIENT);
+	ck_assert_int_eq(recv(far_end, expected, 1, 0), -1);
+	/* Somebody else has him. */
+	client_take(1);
+	ck_assert_int_eq(recv(far_end, expected, 1, 0), 0);
+	close(far_end);
+	assert_queue("");
+}
+END_TEST
+
+START_TEST(first_answer_is_whether_it_has_the_client)
+{
+	static const enum frame_type types[] = { W2M_PACKET, W2M_SESSION, W2M_SETTLED, W2M_CONSUMED, W2M_ENDED };
+	static const char body[8] = { 0 };
+	struct frame frame;
+	int far_end = client_connect(), fd;
+
+	ck_assert(puppet_hear(0, &frame, &fd));
+	close(fd);
+	puppet_say_at(0, frame.slot, frame.serial, types[_i], body, types[_i] == W2M_ENDED ? 1 : sizeof body);
+	assert_breach(0, BREACH_CLIENT);
+	ck_assert_int_eq(recv(far_end, expected, 1, 0), -1);
+	client_take(1);
+	close(far_end);
+	assert_queue("");
+}
+END_TEST
+
+START_TEST(answers_once)
+{
+	struct entry *entry = client_new(0);
+
+	puppet_say_of(entry, _i == 0 ? W2M_TAKEN : W2M_REFUSED, NULL, 0);
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+START_TEST(others_clients)
+{
+	struct entry *entry = client_login(1, ALICE);
+
+	puppet_say_at(0, entry->slot, _i == 0 ? entry->serial : entry->serial + 1, W2M_ENDED, "\0", 1);
+	assert_breach(0, BREACH_CLIENT);
+	ck_assert_uint_eq(stage.directory.count, 1);
+	assert_queue("");
+}
+END_TEST
+
+START_TEST(refused_goes_to_another)
+{
+	struct frame frame;
+	int far_end = client_connect(), fd;
+	uint32_t full = (uint32_t)_i;
+
+	if (full == 1) {
+		client_take(0);
+		close(far_end);
+		far_end = client_connect();
+	}
+	ck_assert(puppet_hear(full, &frame, &fd));
+	close(fd);
+	puppet_say_at(full, frame.slot, frame.serial, W2M_REFUSED, NULL, 0);
+	stage_turns();
+	client_take(1 - full);
+	ck_assert_int_eq(recv(far_end, expected, 1, 0), 0);
+	close(far_end);
+	assert_no_breach();
+	ck_assert(stage.pool.workers[full].full);
+	ck_assert_uint_eq(stage.directory.tables[full].count, 0);
+	/* And so do all that come, though it has the fewest. */
+	client_new(1 - full);
+	client_new(1 - full);
+	assert_hears_nothing(full);
+}
+END_TEST
+
+START_TEST(refused_by_all_waits)
+{
+	struct entry *entry = client_new(0);
+	int far_end;
+
+	puppet_forget(0);
+	for (uint32_t worker = 0; worker < 2; worker++) {
+		stage.pool.workers[worker].full = true;
+		if (worker == 0)
+			far_end = client_connect();
+	}
+	stage_turns();
+	/* The second was not full when he came. */
+	ck_assert(TAILQ_EMPTY(&stage.arrivals));
+	puppet_forget(1);
+	puppet_say_at(1, 0, stage.directory.serial, W2M_REFUSED, NULL, 0);
+	stage_turns();
+	ck_assert(!TAILQ_EMPTY(&stage.arrivals));
+	ck_assert_int_eq(recv(far_end, expected, 1, 0), -1);
+	ck_assert_uint_eq(stage.directory.count, 1);
+	assert_hears_nothing(0);
+	/* Until somebody goes. */
+	puppet_say_ended(entry);
+	stage_turns();
+	client_take(0);
+	ck_assert(TAILQ_EMPTY(&stage.arrivals));
+	ck_assert_int_eq(recv(far_end, expected, 1, 0), 0);
+	close(far_end);
+	assert_no_breach();
+}
+END_TEST
+
+/* ---- the end of a client ---- */
+
+static struct entry *
+login_with_packets(uint32_t worker, unsigned count)
+{
+	static const char *const names[] = { "one", "two", "three" };
+	struct entry *entry = client_login(worker, ALICE);
+
+	for (unsigned i = 0; i < count; i++)
+		manager_send(MESSAGE, names[i], id_of(entry));
+	return entry;
+}
+
+static void
+expect_end(const struct entry *entry)
+{
+	size_t length = strlen(expected);
+
+	snprintf(expected + length, sizeof expected - length, ENDED, id_of(entry));
+}
+
+static void
+expect_bounce(const struct entry *entry, const char *name)
+{
+	size_t length = strlen(expected);
+
+	snprintf(expected + length, sizeof expected - length, BOUNCED, id_of(entry), name);
+}
+
+/* However it ends: by its worker's word, or with its worker. */
+static void
+end(const struct entry *entry, bool killed)
+{
+	if (killed)
+		puppet_die(entry->worker);
+	else
+		puppet_say_ended(entry);
+	stage_turns();
+}
+
+START_TEST(end_comes_first_then_what_was_kept)
+{
+	struct entry *entry = login_with_packets(0, 3);
+
+	expect_end(entry);
+	expect_bounce(entry, "two");
+	expect_bounce(entry, "three");
+	puppet_say_number(entry, W2M_SETTLED, 2);
+	end(entry, _i == 1);
+	assert_queue(expected);
+	ck_assert_uint_eq(stage.keeper.workers[0].of[FATE_SETTLED], 1);
+	ck_assert_uint_eq(stage.keeper.workers[0].of[FATE_CONSUMED], 1);
+	ck_assert_uint_eq(stage.keeper.workers[0].of[FATE_BOUNCED], 2);
+	assert_no_breach();
+}
+END_TEST
+
+START_TEST(end_of_the_session_managers_own)
+{
+	struct entry *entry = login_with_packets(0, 1);
+
+	expect_bounce(entry, "one");
+	manager_send(END_OF_ALICE, id_of(entry));
+	ck_assert_uint_eq(assert_hears(0, M2W_PACKET), 2);
+	ck_assert_uint_eq(assert_hears(0, M2W_PACKET), 3);
+	end(entry, _i == 1);
+	assert_queue(expected);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_DROPPED], 0);
+}
+END_TEST
+
+/* A later login has the address: a bare 510 would end that one. */
+START_TEST(end_of_one_that_was_superseded)
+{
+	struct entry *entry = login_with_packets(0, 1), *later = client_login(1, ALICE);
+
+	ck_assert(entry->superseded && !later->superseded);
+	expect_bounce(entry, "one");
+	end(entry, _i == 1);
+	assert_queue(expected);
+	expect_end(later);
+	end(later, false);
+	assert_queue(expected);
+}
+END_TEST
+
+/* That the session manager ends it because of the later login is told to its worker, which says <conflict/>. */
+START_TEST(superseded_and_ended)
+{
+	struct entry *entry = client_login(0, ALICE);
+	struct frame frame;
+	int fd;
+
+	if (_i == 1)
+		client_login(1, ALICE);
+	manager_send(END_OF_ALICE, id_of(entry));
+	ck_assert(puppet_hear(0, &frame, &fd));
+	ck_assert_int_eq(frame.type, M2W_PACKET);
+	ck_assert_int_eq(frame.flags, _i == 1 ? FRAME_FLAG_REPLACED : 0);
+}
+END_TEST
+
+/* Other 510s are packets for the client, and its session goes on. */
+START_TEST(other_510s_end_nothing)
+{
+	static const char *const packets[] = {
+		"<message type='error' sto='%s' sfrom='alice@foo.com/other'><error code='510'>x</error></message>",
+		"<message type='error' sto='%s' sfrom='alice@foo.com'><error code='510'>x</error></message>",
+		"<message type='error' from='eve@foo.com/x' sto='%s' sfrom='" ALICE "'><error code='510'>x</error></message>",
+	};
+	struct entry *entry = client_login(0, ALICE);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	manager_send(packets[_i], id_of(entry));
+#pragma GCC diagnostic pop
+	puppet_say_number(entry, W2M_SETTLED, 2);
+	stage_turns();
+	ck_assert(!entry->ended_upstream);
+	expect_end(entry);
+	end(entry, false);
+	assert_queue(expected);
+}
+END_TEST
+
+/* The session manager believes in a session that the client has never seen: it must hear of it. */
+START_TEST(answer_that_nobody_saw_goes_back)
+{
+	struct entry *entry = client_new(0);
+
+	snprintf(expected, sizeof expected, "<iq sto='" ALICE "' sfrom='%s' type='error' id='login'>"
+	    "<error code='510' type='result'>Disconnected</error></iq>\n", id_of(entry));
+	manager_send(ANSWER, id_of(entry));
+	end(entry, _i == 1);
+	assert_queue(expected);
+}
+END_TEST
+
+/* But not when somebody else has got that session's address meanwhile: it would end his. */
+START_TEST(answer_that_nobody_saw_and_a_later_login)
+{
+	struct entry *entry = client_new(0), *later;
+
+	manager_send(ANSWER, id_of(entry));
+	later = client_login(1, ALICE);
+	end(entry, _i == 1);
+	assert_queue("");
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_CONSUMED], 2);
+	/* His session is as good as ever. */
+	expect_end(later);
+	end(later, false);
+	assert_queue(expected);
+}
+END_TEST
+
+/* Seen, but its worker died before it could say that it was the stream's own. */
+START_TEST(answer_that_was_seen_and_not_consumed)
+{
+	struct entry *entry = client_new(0), *later = NULL;
+
+	manager_send(ANSWER, id_of(entry));
+	puppet_say_of(entry, W2M_SESSION, ALICE, strlen(ALICE));
+	stage_turns();
+	if (_i == 0)
+		snprintf(expected, sizeof expected, ENDED "<iq sto='" ALICE "' sfrom='%s' type='error' id='login'>"
+		    "<error code='510' type='result'>Disconnected</error></iq>\n", id_of(entry), id_of(entry));
+	else
+		later = client_login(1, ALICE);
+	end(entry, true);
+	assert_queue(expected);
+	ck_assert(later == NULL || !later->superseded);
+}
+END_TEST
+
+START_TEST(killed_before_it_had_the_client)
+{
+	int far_end = client_connect();
+
+	/* Which has been sent, and read or not: nobody knows. */
+	puppet_die(0);
+	client_take(1);
+	ck_assert_int_eq(recv(far_end, expected, 1, 0), 0);
+	close(far_end);
+	ck_assert_uint_eq(stage.directory.count, 1);
+	ck_assert_ptr_null(strstr(stage_log(), "with it"));
+	assert_queue("");
+}
+END_TEST
+
+START_TEST(killed_before_login)
+{
+	client_new(0);
+	puppet_die(0);
+	ck_assert_uint_eq(stage.directory.count, 0);
+	ck_assert_ptr_nonnull(strstr(stage_log(), "worker 0 has taken clients=1 with it"));
+	assert_queue("");
+	/* The next one begins with nothing. */
+	puppet_replace(0);
+	client_new(0);
+}
+END_TEST
+
+/* What arrives later, for an id that is gone. */
+START_TEST(packets_for_the_gone)
+{
+	struct entry *entry = client_login(0, ALICE);
+	char id[100];
+
+	strlcpy(id, id_of(entry), sizeof id);
+	expect_end(entry);
+	expect_bounce(entry, "late");
+	end(entry, _i == 1);
+	manager_send(MESSAGE, "late", id);
+	manager_send(END_OF_ALICE, id);
+	manager_send("<message id='x' type='error' sto='%s' sfrom='alice@foo.com'><error code='510'>x</error></message>", id);
+	manager_send("<message id='x' sto='%s'/>", id);
+	assert_queue(expected);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_BOUNCED], 1);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_DROPPED], 2);
+	/* The login's answer, and the bare 510. */
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_CONSUMED], 2);
+}
+END_TEST
+
+/* ---- too much is kept ---- */
+
+static void
+send_big(const struct entry *entry, size_t size)
+{
+	char *body = malloc(size + 1);
+
+	ck_assert_ptr_nonnull(body);
+	memset(body, 'x', size);
+	body[size] = '\0';
+	manager_send("<message id='big' sto='%s' sfrom='x@foo.com'>%s</message>", id_of(entry), body);
+	free(body);
+}
+
+START_TEST(fullest_make_room)
+{
+	struct entry *small = client_login(0, "small@foo.com/r"), *big = client_login(1, "big@foo.com/r");
+	struct entry *middle = client_login(0, "middle@foo.com/r");
+
+	send_big(small, 10000);
+	send_big(big, 60000);
+	send_big(middle, 25000);
+	ck_assert(!stage.link.unread);
+	send_big(small, 10000);
+	/* 105 kB of 100: to 75, and the biggest alone is enough. */
+	ck_assert(stage.link.unread);
+	ck_assert(big->closing && !middle->closing && !small->closing);
+	ck_assert_uint_eq(assert_hears(1, M2W_PACKET), 2);
+	ck_assert_uint_eq(assert_hears(1, M2W_CLOSE), END_TOO_SLOW);
+	assert_hears_nothing(1);
+	puppet_forget(0);
+	/* What has been read already is still kept, and nobody else is ended. */
+	send_big(small, 1000);
+	assert_hears(0, M2W_PACKET);
+	assert_hears_nothing(0);
+	puppet_say_ended(big);
+	stage_turns();
+	ck_assert(!stage.link.unread);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_BOUNCED], 1);
+	ck_assert_uint_eq(stage.directory.count, 2);
+	/* And again. */
+	send_big(middle, 60000);
+	ck_assert(stage.link.unread);
+	ck_assert_uint_eq(assert_hears(0, M2W_PACKET), 3);
+	ck_assert_uint_eq(assert_hears(0, M2W_CLOSE), END_TOO_SLOW);
+	puppet_die(0);
+	ck_assert(!stage.link.unread);
+	ck_assert_uint_eq(stage.keeper.held_bytes, 0);
+	stage_assert_balance();
+}
+END_TEST
+
+/* One is not enough: as many go as it takes, and settling is as good as going. */
+START_TEST(several_make_room)
+{
+	struct entry *entries[12];
+
+	for (unsigned i = 0; i < COUNT(entries); i++) {
+		char address[32];
+
+		snprintf(address, sizeof address, "user%u@foo.com/r", i);
+		entries[i] = client_login(i % 2, address);
+	}
+	for (unsigned i = 0; i < COUNT(entries); i++)
+		send_big(entries[i], i == COUNT(entries) - 1 ? 9000 : 8300);
+	ck_assert(stage.link.unread);
+	ck_assert(entries[11]->closing);
+	for (unsigned i = 0, closing = 0; i < COUNT(entries); i++) {
+		closing += entries[i]->closing;
+		ck_assert(i < COUNT(entries) - 1 || closing == 4);
+	}
+	/* Not below three quarters. */
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert(stage.link.unread);
+		puppet_say_number(entries[i], W2M_SETTLED, entries[i]->numbers);
+		stage_turns();
+	}
+	ck_assert(stage.link.unread);
+	puppet_say_number(entries[4], W2M_SETTLED, entries[4]->numbers);
+	stage_turns();
+	ck_assert(!stage.link.unread);
+}
+END_TEST
+
+int
+main(int argc, char **argv)
+{
+	Suite *suite = suite_create("router");
+	TCase *tests = tcase_create("router");
+
+	if (argc != 2)
+		return EXIT_FAILURE;
+	stage_puppet = argv[1];
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, stamped_packets_go_up);
+	tcase_add_loop_test(tests, forged_packets_cost_the_worker, 0, COUNT(forgeries));
+	tcase_add_test(tests, zero_bytes_are_no_way_round);
+	tcase_add_test(tests, who_does_not_stop_is_stopped);
+	tcase_add_loop_test(tests, session_needs_an_answer, 0, 6);
+	tcase_add_loop_test(tests, session_is_not_made_of_other_packets, 0, 5);
+	tcase_add_loop_test(tests, session_is_made_once, 0, 2);
+	tcase_add_test(tests, session_does_not_change_its_address);
+	tcase_add_test(tests, address_with_entities);
+	tcase_add_loop_test(tests, numbers_that_were_never_given, 0, 4);
+	tcase_add_loop_test(tests, answers_before_the_descriptor_was_sent, 0, 4);
+	tcase_add_loop_test(tests, first_answer_is_whether_it_has_the_client, 0, 5);
+	tcase_add_loop_test(tests, answers_once, 0, 2);
+	tcase_add_loop_test(tests, others_clients, 0, 2);
+	tcase_add_loop_test(tests, refused_goes_to_another, 0, 2);
+	tcase_add_test(tests, refused_by_all_waits);
+	tcase_add_loop_test(tests, end_comes_first_then_what_was_kept, 0, 2);
+	tcase_add_loop_test(tests, end_of_the_session_managers_own, 0, 2);
+	tcase_add_loop_test(tests, end_of_one_that_was_superseded, 0, 2);
+	tcase_add_loop_test(tests, superseded_and_ended, 0, 2);
+	tcase_add_loop_test(tests, other_510s_end_nothing, 0, 3);
+	tcase_add_loop_test(tests, answer_that_nobody_saw_goes_back, 0, 2);
+	tcase_add_loop_test(tests, answer_that_nobody_saw_and_a_later_login, 0, 2);
+	tcase_add_loop_test(tests, answer_that_was_seen_and_not_consumed, 0, 2);
+	tcase_add_test(tests, killed_before_it_had_the_client);
+	tcase_add_test(tests, killed_before_login);
+	tcase_add_loop_test(tests, packets_for_the_gone, 0, 2);
+	tcase_add_test(tests, fullest_make_room);
+	tcase_add_test(tests, several_make_room);
+	suite_add_tcase(suite, tests);
+	return tap_run(suite);
+}
