@@ -612,6 +612,15 @@ on_connect(struct watch *watch, uint32_t events)
 	control->count++;
 }
 
+/* A connection to any other file is refused, too, and that file is somebody's. */
+static bool
+is_socket(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
 int
 control_open(struct control *control, const char *path, uid_t uid, gid_t gid)
 {
@@ -633,7 +642,7 @@ control_open(struct control *control, const char *path, uid_t uid, gid_t gid)
 		close(fd);
 		return -error;
 	}
-	if (errno == ECONNREFUSED)
+	if (errno == ECONNREFUSED && is_socket(path))
 		unlink(path);
 	mask = umask(0177);
 	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, CONTROL_CONNECTIONS) < 0 ||
