@@ -17,6 +17,9 @@
 
 #define READ_SIZE (64u * 1024)
 #define READS_PER_TURN 4
+
+/* Reads of a link that broke: more than any socket holds. */
+#define READS_LAST 256
 #define WRITE_VECTORS 64
 
 /* Pauses before another try, in milliseconds; doubled from the first to the last, each with jitter of a half. */
@@ -40,6 +43,7 @@ struct link_message {
 };
 
 static void link_fsm(struct link *link, enum link_event event, const struct link_message *message);
+static bool read_once(struct link *link);
 
 static void
 link_fail(struct link *link, const char *why)
@@ -291,13 +295,14 @@ write_queue(struct link *link)
 	struct iovec vectors[WRITE_VECTORS + 1];
 	struct msghdr message = { .msg_iov = vectors };
 	struct link_packet *packet;
-	size_t skip = link->head_written;
+	size_t skip = link->head_written, packets = 0;
 	ssize_t length;
 
 	STAILQ_FOREACH(packet, &link->queue, entry) {
 		if (message.msg_iovlen == WRITE_VECTORS)
 			break;
 		vectors[message.msg_iovlen++] = (struct iovec){ packet->bytes + skip, packet->length - skip };
+		packets += packet->length - skip;
 		skip = 0;
 	}
 	/* Expat 2.5 may withhold an element until more bytes come (baselines): the end of a batch is followed by some. */
@@ -306,6 +311,9 @@ write_queue(struct link *link)
 	length = sendmsg(link->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (length > 0)
 		queue_written(link, (size_t)length);
+	/* All but the line feed. */
+	if (packet == NULL && length == (ssize_t)packets)
+		buffer_append(&link->prelude, line_feed, 1);
 	return length;
 }
 
@@ -337,6 +345,16 @@ closing_written(struct link *link)
 	shutdown(link->watch.fd, SHUT_WR);
 }
 
+/* Nothing can be written any more; what they had written before they closed is still read. */
+static void
+link_broke(struct link *link, int error)
+{
+	for (unsigned i = 0; i < READS_LAST && link->watch.fd >= 0 && read_once(link); i++)
+		;
+	if (link->watch.fd >= 0)
+		link_fail(link, error == EPIPE ? "closed by the session manager" : strerror(error));
+}
+
 static void
 link_flush(struct link *link)
 {
@@ -348,7 +366,7 @@ link_flush(struct link *link)
 		if (length < 0 && errno == EAGAIN)
 			break;
 		if (length < 0 && errno != EINTR) {
-			link_fail(link, strerror(errno));
+			link_broke(link, errno);
 			return;
 		}
 	}
