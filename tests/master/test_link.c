@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "master/link.h"
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
@@ -29,6 +31,37 @@ static int listener, peer;
 static struct buffer heard;	/* what the session manager was sent */
 static struct buffer packets;	/* what on_packet was given, each with a line feed behind it */
 static char said[64];		/* callbacks: U(p) D(own) G(o) S(top) C(losed) */
+
+static struct buffer lines;	/* the log */
+static size_t write_max;	/* most that the kernel takes at once, as far as the link can tell; 0: as it likes */
+
+/* In place of the C library's: it takes only part of what it is given. */
+ssize_t
+sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	struct iovec vectors[80];
+	struct msghdr less = *message;
+	size_t left = write_max > 0 ? write_max : SIZE_MAX;
+
+	ck_assert_uint_le(message->msg_iovlen, COUNT(vectors));
+	less.msg_iov = vectors;
+	less.msg_iovlen = 0;
+	for (size_t i = 0; i < message->msg_iovlen && left > 0; i++) {
+		size_t length = message->msg_iov[i].iov_len < left ? message->msg_iov[i].iov_len : left;
+
+		vectors[less.msg_iovlen++] = (struct iovec){ message->msg_iov[i].iov_base, length };
+		left -= length;
+	}
+	return syscall(SYS_sendmsg, fd, &less, flags);
+}
+
+static void
+sink(enum log_level level, const char *role, const char *line, void *argument)
+{
+	(void)role;
+	(void)argument;
+	buffer_append_format(&lines, "%s: %s\n", log_level_name(level), line);
+}
 
 static void
 say(char what)
@@ -104,6 +137,9 @@ setup(void)
 	const char *why;
 
 	memset(said, 0, sizeof said);
+	log_init("master", LOG_LEVEL_INFO);
+	log_set_sink(sink, NULL);
+	write_max = 0;
 	peer = -1;
 	snprintf(path, sizeof path, "test-link.%d", (int)getpid());
 	listen_again();
@@ -127,6 +163,8 @@ teardown(void)
 	close(listener);
 	unlink(path);
 	loop_deinit(&loop);
+	log_set_sink(log_sink_stderr, NULL);
+	buffer_deinit(&lines);
 	buffer_deinit(&heard);
 	buffer_deinit(&packets);
 }
@@ -382,6 +420,24 @@ START_TEST(tried_again_later_and_later)
 }
 END_TEST
 
+/* One that comes up and goes again is no better. */
+START_TEST(up_for_a_moment_is_no_success)
+{
+	static const unsigned pauses[] = { 250, 500, 1000, 2000, 4000, 8000, 15000, 15000 };
+
+	link_start(l);
+	for (unsigned i = 0; i < COUNT(pauses); i++) {
+		bring_up();
+		peer_close();
+		ck_assert_uint_eq(l->failures, i + 1);
+		ck_assert_uint_ge(l->retry.at, loop_now(&loop) + pauses[i] / 2 - 10);
+		ck_assert_uint_le(l->retry.at, loop_now(&loop) + pauses[i] * 3 / 2);
+		l->retry.at = loop_now(&loop);
+		turns();
+	}
+}
+END_TEST
+
 START_TEST(addresses_are_read)
 {
 	static const struct {
@@ -489,6 +545,58 @@ START_TEST(cut_in_the_middle_of_an_element)
 	peer_read_all();
 	ck_assert_uint_le(cut, assert_consecutive(text_of(&heard), size, number - 1));
 	ck_assert_uint_gt(number - 1, cut + 100);
+	ck_assert_uint_eq(l->queued, 0);
+}
+END_TEST
+
+/* What breaks the link each time it is sent would keep it down for ever. */
+START_TEST(packet_that_breaks_the_link_is_given_up)
+{
+	/* More than a socket takes. */
+	static const size_t size = 3000000;
+
+	send_numbered(0, size);
+	send_numbered(1, 10);
+	link_start(l);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(strncmp((const char *)STAILQ_FIRST(&l->queue)->bytes, "<m n='000000'>", 14), 0);
+		bring_up();
+		ck_assert_uint_gt(l->head_written, 0);
+		ck_assert_ptr_null(strstr(text_of(&lines), "given up"));
+		peer_close();
+		ck_assert_uint_eq(l->head_written, 0);
+		/* Losses in which it has no part do not count. */
+		if (i < 2) {
+			try_again();
+			peer_accept();
+			peer_close();
+		}
+		timer_is_due(&loop, &l->retry);
+		turns();
+	}
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "error: link packet given up bytes=3000018: the link broke in it 3 times"));
+	ck_assert_uint_eq(l->queued, 10 + 18);
+	bring_up();
+	expect("<m n='000001'>xxxxxxxxxx</m>\n");
+	ck_assert_uint_eq(l->queued, 0);
+}
+END_TEST
+
+/* However much the kernel takes at once: all of it, once, in order, and a line feed behind the last. */
+START_TEST(written_in_pieces)
+{
+	static const size_t sizes[] = { 0, 1, 2, 3, 24, 25, 26, 27, 28, 29, 75, 1000, 1637, 1638, 1639, 5000 };
+
+	write_max = sizes[_i];
+	up();
+	/* 26 bytes each, and more of them than one write has room for. */
+	for (unsigned i = 0; i < 200; i++)
+		send_numbered(i, 8);
+	turns();
+	peer_read_all();
+	ck_assert_uint_eq(assert_consecutive(text_of(&heard), 8, 199), 0);
+	ck_assert_ptr_eq(strchr(text_of(&heard), '\n'), text_of(&heard) + 200 * 26);
+	ck_assert_uint_eq(buffer_length(&heard), 200 * 26 + 1);
 	ck_assert_uint_eq(l->queued, 0);
 }
 END_TEST
@@ -623,6 +731,44 @@ START_TEST(left_unread_and_cut)
 }
 END_TEST
 
+static struct {
+	struct job job;
+	const char *text;
+} last_words;
+
+static void
+on_last_words(struct job *job)
+{
+	(void)job;
+	ck_assert_int_eq(send(peer, last_words.text, strlen(last_words.text), MSG_NOSIGNAL), (ssize_t)strlen(last_words.text));
+	close(peer);
+	peer = -1;
+}
+
+/* Nor because we had something to say ourselves, just then, to somebody who was gone. */
+START_TEST(last_words_are_heard)
+{
+	up();
+	if (_i == 1)
+		link_read(l, false);
+	last_words.text = "<a/><b/>";
+	job_queue(&loop, &last_words.job, on_last_words);
+	/* Written at the end of the same turn, behind them. */
+	ck_assert(send_text("<c/>"));
+	if (_i == 2)
+		link_close(l);
+	turns();
+	ck_assert_str_eq(text_of(&packets), "<a/>\n<b/>\n");
+	ck_assert_str_eq(said, _i == 2 ? "GUC" : "GUSD");
+	if (_i == 2)
+		return;
+	/* And what we had to say is said to the next one. */
+	try_again();
+	bring_up();
+	expect("<c/>\n");
+}
+END_TEST
+
 /* It can be opened while packets are not wanted, and then does not read them. */
 START_TEST(opened_while_left_unread)
 {
@@ -636,6 +782,23 @@ START_TEST(opened_while_left_unread)
 	link_read(l, true);
 	turns();
 	ck_assert_str_eq(text_of(&packets), "<a/>\n");
+}
+END_TEST
+
+/* Why they do not want us any more is in the log, without what would forge a line. */
+START_TEST(complains_and_is_lost)
+{
+	up();
+	peer_say("<a/><stream:error>Conflict\nc2sd: link up</stream:error><b/></stream:stream>");
+	ck_assert_str_eq(text_of(&packets), "<a/>\n");
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_str_eq(l->last_failure, "ended by the session manager");
+	ck_assert_str_eq(said, "GUSD");
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "warning: link error from the session manager: "
+	    "<stream:error>Conflict?c2sd: link up</stream:error>\n"));
+	close(peer);
+	try_again();
+	bring_up();
 }
 END_TEST
 
@@ -688,6 +851,27 @@ START_TEST(closing_does_not_wait_for_ever)
 	timer_is_due(&loop, &l->step);
 	turns();
 	ck_assert_ptr_nonnull(strchr(said, 'C'));
+}
+END_TEST
+
+/* It has heard us, and only does not close. */
+START_TEST(who_never_closes_is_left)
+{
+	up();
+	link_read(l, false);
+	link_close(l);
+	turns();
+	expect("</stream:stream>\n");
+	ck_assert(timer_is_set(&l->step));
+	ck_assert_uint_le(l->step.at - loop_now(&loop), 2000);
+	/* Even what was not wanted before: it must go back, or be counted. */
+	peer_say("<a/>");
+	ck_assert_str_eq(text_of(&packets), "<a/>\n");
+	ck_assert(!send_text("<b/>"));
+	ck_assert_str_eq(said, "GU");
+	timer_is_due(&loop, &l->step);
+	turns();
+	ck_assert_str_eq(said, "GUC");
 }
 END_TEST
 
@@ -757,19 +941,25 @@ main(void)
 	tcase_add_loop_test(tests, refused, 0, COUNT(refusals));
 	tcase_add_loop_test(tests, silence_has_an_end, 0, 3);
 	tcase_add_test(tests, tried_again_later_and_later);
+	tcase_add_test(tests, up_for_a_moment_is_no_success);
 	tcase_add_test(tests, addresses_are_read);
 	tcase_add_test(tests, queued_before_it_is_up_goes_first);
 	tcase_add_loop_test(tests, cut_in_the_middle_of_an_element, 0, 3);
+	tcase_add_test(tests, packet_that_breaks_the_link_is_given_up);
+	tcase_add_loop_test(tests, written_in_pieces, 0, 16);
 	tcase_add_test(tests, slow_reader_gets_everything);
 	tcase_add_test(tests, flow_follows_the_queue);
 	tcase_add_test(tests, up_again_with_too_much_queued);
 	tcase_add_loop_test(tests, longest_packet, 0, 2);
 	tcase_add_test(tests, left_unread_and_read_again);
 	tcase_add_test(tests, left_unread_and_cut);
+	tcase_add_loop_test(tests, last_words_are_heard, 0, 3);
 	tcase_add_test(tests, opened_while_left_unread);
+	tcase_add_test(tests, complains_and_is_lost);
 	tcase_add_test(tests, closed_in_good_order);
 	tcase_add_loop_test(tests, closed_before_it_was_up, 0, 3);
 	tcase_add_test(tests, closing_does_not_wait_for_ever);
+	tcase_add_test(tests, who_never_closes_is_left);
 	tcase_add_test(tests, cut_while_closing);
 	tcase_add_test(tests, started_by_ourselves);
 	suite_add_tcase(suite, tests);
