@@ -40,7 +40,7 @@ enum frame_type {
 	W2M_SESSION,	/* this client has logged in: its address */
 	W2M_SETTLED,	/* this client's packets up to a number have left us for good */
 	W2M_CONSUMED,	/* the packet of that number was the stream's own business */
-	W2M_ENDED,	/* this client is gone, with the reason and what it used; its slot is free */
+	W2M_ENDED,	/* this client is gone, with the reason; its slot is free */
 	W2M_PONG,	/* the answer to M2W_PING, with the worker's counters */
 	W2M_LOG,	/* a line for the log */
 

@@ -40,8 +40,8 @@ hand_over(struct master *master, struct entry *entry)
 	if (entry->closing) {
 		entry->closing = false;
 		router_close(master, entry, (enum end_reason)entry->close_reason);
-	} else if (master->hold_expired) {
-		router_close(master, entry, END_HOLD);
+	} else if (master->ending || master->hold_expired) {
+		router_close(master, entry, master->ending ? END_SHUTDOWN : END_HOLD);
 	}
 }
 
@@ -152,10 +152,10 @@ arrivals_refused(struct master *master, struct worker_process *worker, struct en
 
 	if (entry->fd < 0)
 		return BREACH_CLIENT;
-	if (!worker->full)
+	if (!worker->full_said)
 		log_warning("worker %" PRIu32 " is full clients=%" PRIu32, worker->number,
 		    taken(&master->directory.tables[worker->number]));
-	worker->full = true;
+	worker->full = worker->full_said = true;
 	other = pick_worker(master);
 	if (other != NULL && directory_move(&master->directory, entry, other->number)) {
 		hand_over(master, entry);

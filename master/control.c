@@ -250,14 +250,23 @@ control_notice(struct control *control)
 
 /* ---- sessions ---- */
 
+/* What a session manager gives as an address need not be UTF-8, and JSON is. */
+static json_t *
+account_json(const struct entry *entry)
+{
+	json_t *account = entry->confirmed ? json_string(entry->address) : json_null();
+
+	return account != NULL ? account : json_string("(not UTF-8)");
+}
+
 static json_t *
 session_json(const struct master *master, const struct entry *entry)
 {
 	char id[DIRECTORY_ID_SIZE], address[INET6_ADDRSTRLEN];
 
-	return json_pack("{s:s, s:s?, s:s, s:i, s:i, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:o, s:s, s:i, s:i, s:I, s:I, s:I}",
 	    "id", directory_id(&master->directory, entry, id),
-	    "account", entry->confirmed ? entry->address : NULL,
+	    "account", account_json(entry),
 	    "address", peer_format(&entry->peer, address), "port", (int)entry->peer.port, "worker", (int)entry->worker,
 	    "seconds", (json_int_t)((loop_now(&master->loop) - entry->since) / 1000),
 	    "held", (json_int_t)entry->held, "packets", (json_int_t)entry->numbers);

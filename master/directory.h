@@ -40,6 +40,7 @@ struct entry {
 	uint64_t numbers;		/* packets ever kept for it */
 	size_t held;			/* bytes kept */
 	uint64_t since;			/* loop_now() when it came */
+	uint64_t progress;		/* loop_now() when a packet last left for it */
 	struct peer peer;
 	int fd;				/* until its worker has taken it; then -1 */
 	bool confirmed;			/* the worker has seen the login, too */

@@ -370,6 +370,10 @@ link_flush(struct link *link)
 			return;
 		}
 	}
+	if (link->state == LINK_UP && link->bound > 0 && link->queued > link->bound) {
+		link_fail(link, "the session manager reads nothing");
+		return;
+	}
 	link_wants(link, has_unsent(link));
 	flow_check(link);
 	if (link->state == LINK_CLOSED && !has_unsent(link))

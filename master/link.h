@@ -11,7 +11,8 @@
  *
  * The link owns its descriptor and its queue. Overflow: on_flow(false) above `high`, on_flow(true) below half of it and
  * whenever the link comes up; the master stops the workers from reading clients, so that no more than what was under
- * way comes on top.
+ * way comes on top. What goes back to the session manager is not held up by that: above `bound` the link is cut, and
+ * tried again, because to stop reading as well would let both wait for each other for ever.
  */
 #ifndef C2SD_MASTER_LINK_H
 #define C2SD_MASTER_LINK_H
@@ -66,6 +67,7 @@ struct link {
 	const char *secret;	/* the owner's */
 	uint32_t timeout;	/* milliseconds for each step of connecting */
 	size_t high;		/* bytes queued above which clients are not to be read */
+	size_t bound;		/* bytes queued above which a session manager that reads nothing is given up; 0: none */
 
 	struct link_address addresses[LINK_ADDRESSES_MAX];
 	unsigned address_count;

@@ -127,7 +127,7 @@ handle_ended(struct master *master, struct worker_process *worker, struct entry 
 	if (!message_get_reason(frame, &reason))
 		return BREACH_BODY;
 	router_ended(master, entry);
-	worker->full = false;
+	worker->full = worker->full_said = false;
 	arrivals_retry(master);
 	check_ended(master);
 	return BREACH_NONE;
@@ -219,7 +219,10 @@ on_worker_dead(struct worker_process *worker)
 static void
 on_pong(struct worker_process *worker)
 {
-	control_notice(&container_of(worker->pool, struct master, pool)->control);
+	struct master *master = container_of(worker->pool, struct master, pool);
+
+	arrivals_retry(master);
+	control_notice(&master->control);
 }
 
 bool
@@ -416,6 +419,7 @@ link_prepare(struct master *master)
 		.secret = options->link.secret,
 		.timeout = options->link.timeout * 1000,
 		.high = options->link.queue_bytes,
+		.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes,
 		.on_packet = on_packet,
 		.on_up = on_up,
 		.on_down = on_down,

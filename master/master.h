@@ -32,6 +32,8 @@ struct master {
 	struct arrival_queue arrivals;	/* connections that wait for a worker */
 	struct timer hold;		/* how long clients are kept without a link */
 	bool hold_expired;
+	struct timer relief;		/* too much is kept, and the session manager has been waiting for a while */
+	uint64_t unread_since;		/* loop_now() when it began to wait */
 	struct timer patience;		/* with clients that do not take their leave */
 	struct timer quiet;		/* the session manager has sent nothing for a while */
 	uint64_t quiet_until;		/* loop_now() when that does not matter any more */

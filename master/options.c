@@ -115,6 +115,18 @@ complain(const struct config_report *report, const char *file, const char *what)
 	return 1;
 }
 
+/* It becomes part of addresses: RFC 7622 3.2 has none of these in a domain. */
+static int
+name_check(const char *name, const char *what, const char *file, const struct config_report *report)
+{
+	char text[128];
+
+	if (name == NULL || strpbrk(name, "@/\"'<>& \t\r\n") == NULL)
+		return 0;
+	snprintf(text, sizeof text, "%s has characters that no name of a host has", what);
+	return complain(report, file, text);
+}
+
 /* The service works in / when it is in the background. */
 static int
 path_check(const char *path, const char *what, const char *file, const struct config_report *report)
@@ -143,6 +155,9 @@ options_check(const struct options *options, const char *file, const struct conf
 		errors += complain(report, file, "link: type connect needs a secret");
 	if (options->link.dialect != NULL && dialect_find(options->link.dialect) == NULL)
 		errors += complain(report, file, "link: no dialect of that name");
+	errors += name_check(options->link.name, "link: name", file, report);
+	for (unsigned i = 0; i < options->host_count; i++)
+		errors += name_check(options->hosts[i].name, "host", file, report);
 	if (options->limits.held_bytes / 4 < options->limits.unsent_bytes)
 		errors += complain(report, file, "limits: held-bytes, for all clients, must be four times unsent-bytes, for one");
 	errors += path_check(options->control.socket, "control: socket", file, report);

@@ -72,7 +72,7 @@ on_end(struct channel *channel, enum channel_end end)
 	worker_kill(worker);
 	worker->state = WORKER_ABSENT;
 	worker->pinged = 0;
-	worker->full = false;
+	worker->full = worker->full_said = false;
 	worker->pool->on_dead(worker);
 	if (!worker->pool->ending)
 		restart_later(worker);
@@ -96,6 +96,7 @@ handle_ready(struct worker_process *worker)
 	if (worker->state == WORKER_READY)
 		return BREACH_NONE;
 	worker->state = WORKER_READY;
+	worker->after_stop = 0;
 	if (worker->pool->stopped)
 		channel_send(&worker->channel, M2W_STOP, 0, 0, NULL);
 	worker->pool->on_ready(worker);
@@ -210,6 +211,8 @@ ping(struct worker_process *worker)
 
 	if (worker->state == WORKER_ABSENT)
 		return;
+	/* What it had no room for may have been a passing lack of memory. */
+	worker->full = false;
 	if (worker->state == WORKER_STARTING) {
 		/* One that never says hello is as dead as one that never answers. */
 		if (now - worker->started > PING_LIMIT)
@@ -269,6 +272,8 @@ pool_broadcast(struct pool *pool, uint16_t type, const struct buffer *body)
 		pool->stopped = type == M2W_STOP;
 	}
 	for (uint32_t i = 0; i < pool->count; i++) {
+		if (type == M2W_STOP)
+			pool->workers[i].after_stop = 0;
 		if (pool->workers[i].state == WORKER_READY)
 			channel_send(&pool->workers[i].channel, type, 0, 0, body);
 	}

@@ -32,7 +32,9 @@ struct worker_process {
 	unsigned starts;
 	uint64_t started;	/* loop_now() */
 	uint64_t pinged;	/* loop_now() of a ping without answer; 0: none */
-	bool full;		/* it has refused a client, and none of its clients has ended since */
+	bool full;		/* it has refused a client a moment ago */
+	bool full_said;		/* that was said, and none of its clients has ended since */
+	uint64_t after_stop;	/* bytes of packets that came since it was sent STOP */
 	struct worker_counters counters;	/* as of its last pong */
 };
 

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -10,7 +11,11 @@
 /* At most one line a second about packets that had to be dropped. */
 #define DROP_LOG_INTERVAL 1000
 
-/* Most that one worker can have sent before it reads STOP: its channel's high mark, the socket's buffers, one turn. */
+/* How long the session manager waits before clients that take nothing are ended for it, and before any are. */
+#define RELIEF_TIME 1000
+#define RELIEF_PATIENCE 10000
+
+/* Most that one worker can send before it heeds STOP: its channel's high mark, an element above it, the socket's buffers. */
 #define UNDER_WAY_MAX (16u * 1024 * 1024)
 
 /* ---- to the link ---- */
@@ -93,8 +98,10 @@ send_end(struct master *master, const struct entry *entry)
 static void
 flow_back(struct master *master)
 {
-	if (keeper_has_room(&master->keeper))
-		link_read(&master->link, true);
+	if (!keeper_has_room(&master->keeper))
+		return;
+	timer_clear(&master->loop, &master->relief);
+	link_read(&master->link, true);
 }
 
 /*
@@ -174,7 +181,19 @@ promise_address(struct master *master, struct entry *entry, struct range raw)
 	buffer_deinit(&address);
 }
 
-/* The client for which most is kept, among those that are not being ended; NULL: there is none. */
+/*
+ * May it be ended to make room? Yes, when it has taken nothing since the session manager waits; after a while anybody,
+ * because a few that take a little now and then must not stop all the others.
+ */
+static bool
+is_in_the_way(const struct master *master, const struct entry *entry)
+{
+	if (entry == NULL || entry->closing || entry->held == 0)
+		return false;
+	return entry->progress < master->unread_since || loop_now(&master->loop) - master->unread_since > RELIEF_PATIENCE;
+}
+
+/* Among those in the way, the one for which most is kept; NULL: there is none. */
 static struct entry *
 fullest(const struct master *master)
 {
@@ -186,28 +205,38 @@ fullest(const struct master *master)
 		for (uint32_t slot = 0; slot < table->size; slot++) {
 			struct entry *entry = table->entries[slot];
 
-			if (entry != NULL && !entry->closing && (fullest == NULL || entry->held > fullest->held))
+			if (is_in_the_way(master, entry) && (fullest == NULL || entry->held > fullest->held))
 				fullest = entry;
 		}
 	}
 	return fullest;
 }
 
-/* Too much is kept for all together: the link waits, and the fullest clients go until a quarter is free. */
+/* The session manager still waits: the fullest go until a quarter would be free. */
 static void
-make_room(struct master *master)
+on_relief(struct timer *timer)
 {
+	struct master *master = container_of(timer, struct master, relief);
 	const struct keeper *keeper = &master->keeper;
-	size_t excess = keeper->held_bytes - (keeper->held_max - keeper->held_max / 4), going = 0;
+	size_t goal = keeper->held_max - keeper->held_max / 4, going = 0;
 	struct entry *entry;
 
-	if (master->link.unread)
-		return;
-	link_read(&master->link, false);
-	while (going < excess && (entry = fullest(master)) != NULL && entry->held > 0) {
+	while (keeper->held_bytes - going > goal && (entry = fullest(master)) != NULL) {
 		going += entry->held;
 		router_close(master, entry, END_TOO_SLOW);
 	}
+	timer_set(&master->loop, &master->relief, RELIEF_TIME, on_relief);
+}
+
+/* Too much is kept for all together: the session manager waits. Most often that is all: clients are reading. */
+static void
+make_room(struct master *master)
+{
+	if (master->link.unread)
+		return;
+	link_read(&master->link, false);
+	master->unread_since = loop_now(&master->loop);
+	timer_set(&master->loop, &master->relief, RELIEF_TIME, on_relief);
 }
 
 static void
@@ -273,14 +302,17 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 enum contract_breach
 router_from_worker(struct master *master, struct entry *entry, const struct frame *frame)
 {
+	struct worker_process *worker = &master->pool.workers[entry->worker];
 	char id[DIRECTORY_ID_SIZE];
 
 	if (!master->link.dialect->link_verify(frame->body, frame->length, directory_id(&master->directory, entry, id),
 	    master->link.name, entry->confirmed ? entry->address : NULL))
 		return BREACH_FORGED;
-	/* STOP was said at `high`; what was under way since then is less than this. */
-	if (master->link.queued > master->link.high + (size_t)master->pool.count * UNDER_WAY_MAX)
-		return BREACH_FLOW;
+	if (master->pool.stopped) {
+		worker->after_stop += frame->length;
+		if (worker->after_stop > UNDER_WAY_MAX)
+			return BREACH_FLOW;
+	}
 	/* What a client sent is on the link, or its connection is broken. */
 	if (!send_up(master, entry, frame->body, frame->length))
 		router_close(master, entry, END_BROKEN);
@@ -293,13 +325,22 @@ was_given(const struct master *master, const struct entry *entry, struct range a
 {
 	const struct kept *kept;
 	struct packet packet;
+	bool same = false;
 
 	STAILQ_FOREACH(kept, &entry->kept, entry) {
+		char *given;
+
 		master->link.dialect->link_read(&packet, kept->bytes, kept->length);
-		if (packet.kind == PACKET_LOGIN && range_decodes_to_bytes(packet.address, address.at, address.length))
-			return true;
+		if (packet.kind != PACKET_LOGIN)
+			continue;
+		/* Decoded as the worker does, whatever it is that was given. */
+		given = range_strdup_decoded(packet.address);
+		same = given != NULL && range_equals(address, given);
+		free(given);
+		if (same)
+			break;
 	}
-	return false;
+	return same;
 }
 
 enum contract_breach
@@ -326,6 +367,8 @@ router_number(struct master *master, struct entry *entry, const struct frame *fr
 
 	if (!message_get_number(frame, &number))
 		return BREACH_BODY;
+	if (frame->type == W2M_SETTLED)
+		entry->progress = loop_now(&master->loop);
 	known = frame->type == W2M_SETTLED ? keeper_settle(&master->keeper, entry, number) :
 	    keeper_consume(&master->keeper, entry, number);
 	flow_back(master);

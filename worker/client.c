@@ -741,6 +741,35 @@ client_take_event(struct client *client, struct stream *stream)
 }
 
 static void
+client_pause(struct client *client)
+{
+	if (client->is_paused)
+		return;
+	client->is_paused = true;
+	TAILQ_INSERT_TAIL(&client->worker->paused, client, paused);
+	client_wants(client);
+}
+
+/*
+ * Everything that its parser has, as long as there is room for it: a read may hold thousands of elements, and each grows
+ * on its way. What is left waits in the parser until the client is resumed.
+ */
+static void
+client_take_events(struct client *client)
+{
+	struct worker *worker = client->worker;
+	struct intake *intake = client->intake;
+
+	while (worker_may_read(worker) && client_take_event(client, intake->stream))
+		;
+	deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
+	if (client->state < CLIENT_CLOSING && !worker_may_read(worker))
+		client_pause(client);
+	if (client->state >= CLIENT_CLOSING || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
+		intake_free(client);
+}
+
+static void
 client_take_bytes(struct client *client, const uint8_t *bytes, size_t length)
 {
 	struct worker *worker = client->worker;
@@ -756,20 +785,8 @@ client_take_bytes(struct client *client, const uint8_t *bytes, size_t length)
 	if (intake == NULL || stream_feed(intake->stream, bytes, length) < 0) {
 		client_broken(client);
 	} else {
-		while (client_take_event(client, intake->stream))
-			;
-		deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
+		client_take_events(client);
 	}
-	if (client->state >= CLIENT_CLOSING || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
-		intake_free(client);
-}
-
-static void
-client_pause(struct client *client)
-{
-	client->is_paused = true;
-	TAILQ_INSERT_TAIL(&client->worker->paused, client, paused);
-	client_wants(client);
 }
 
 void
@@ -777,6 +794,8 @@ client_resume(struct client *client)
 {
 	client_unpause(client);
 	client_wants(client);
+	if (client->intake != NULL)
+		client_take_events(client);
 }
 
 static void

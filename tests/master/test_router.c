@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/master/stage.h"
 
@@ -206,8 +207,13 @@ START_TEST(who_does_not_stop_is_stopped)
 
 	memset(text + length, 'x', size - length);
 	memcpy(text + size - 10, "</message>", 10);
-	/* What can have been under way before the worker read STOP is no breach: 16 MB of each of two. */
-	for (; stage.link.queued <= stage.link.high + 32 * 1024 * 1024; sent++) {
+	/* Before STOP there is no bound, whatever waits; what can have been under way before it was read is no breach. */
+	stage.pool.stopped = false;
+	for (; sent < 5; sent++)
+		puppet_say_of(entry, W2M_PACKET, text, size);
+	assert_no_breach();
+	pool_broadcast(&stage.pool, M2W_STOP, NULL);
+	for (size_t after = 0; after + size <= 16 * 1024 * 1024; after += size, sent++) {
 		puppet_say_of(entry, W2M_PACKET, text, size);
 		assert_no_breach();
 	}
@@ -676,6 +682,15 @@ send_big(const struct entry *entry, size_t size)
 	free(body);
 }
 
+/* The session manager has waited for a second. */
+static void
+relief_is_due(void)
+{
+	ck_assert(timer_is_set(&stage.relief));
+	timer_is_due(&stage.loop, &stage.relief);
+	stage_turns();
+}
+
 START_TEST(fullest_make_room)
 {
 	struct entry *small = client_login(0, "small@foo.com/r"), *big = client_login(1, "big@foo.com/r");
@@ -686,8 +701,10 @@ START_TEST(fullest_make_room)
 	send_big(middle, 25000);
 	ck_assert(!stage.link.unread);
 	send_big(small, 10000);
-	/* 105 kB of 100: to 75, and the biggest alone is enough. */
+	/* 105 kB of 100: to 75, and the biggest alone is enough; but first everybody has a second to read. */
 	ck_assert(stage.link.unread);
+	ck_assert(!big->closing && !middle->closing && !small->closing);
+	relief_is_due();
 	ck_assert(big->closing && !middle->closing && !small->closing);
 	ck_assert_uint_eq(assert_hears(1, M2W_PACKET), 2);
 	ck_assert_uint_eq(assert_hears(1, M2W_CLOSE), END_TOO_SLOW);
@@ -705,12 +722,32 @@ START_TEST(fullest_make_room)
 	/* And again. */
 	send_big(middle, 60000);
 	ck_assert(stage.link.unread);
+	relief_is_due();
 	ck_assert_uint_eq(assert_hears(0, M2W_PACKET), 3);
 	ck_assert_uint_eq(assert_hears(0, M2W_CLOSE), END_TOO_SLOW);
 	puppet_die(0);
 	ck_assert(!stage.link.unread);
 	ck_assert_uint_eq(stage.keeper.held_bytes, 0);
 	stage_assert_balance();
+}
+END_TEST
+
+/* Who takes something meanwhile is not in the way, but for a few seconds only. */
+START_TEST(readers_do_not_make_room)
+{
+	struct entry *reader = client_login(0, "reader@foo.com/r"), *deaf = client_login(1, "deaf@foo.com/r");
+
+	send_big(reader, 1000);
+	send_big(reader, 80000);
+	send_big(deaf, 21000);
+	ck_assert(stage.link.unread);
+	puppet_say_number(reader, W2M_SETTLED, reader->numbers - 1);
+	stage_turns();
+	relief_is_due();
+	ck_assert(!reader->closing && deaf->closing);
+	stage.unread_since -= 10001;
+	relief_is_due();
+	ck_assert(reader->closing);
 }
 END_TEST
 
@@ -728,6 +765,7 @@ START_TEST(several_make_room)
 	for (unsigned i = 0; i < COUNT(entries); i++)
 		send_big(entries[i], i == COUNT(entries) - 1 ? 9000 : 8300);
 	ck_assert(stage.link.unread);
+	relief_is_due();
 	ck_assert(entries[11]->closing);
 	for (unsigned i = 0, closing = 0; i < COUNT(entries); i++) {
 		closing += entries[i]->closing;
@@ -785,6 +823,7 @@ main(int argc, char **argv)
 	tcase_add_test(tests, killed_before_login);
 	tcase_add_loop_test(tests, packets_for_the_gone, 0, 2);
 	tcase_add_test(tests, fullest_make_room);
+	tcase_add_test(tests, readers_do_not_make_room);
 	tcase_add_test(tests, several_make_room);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);

@@ -202,9 +202,12 @@ class Loss(LinkCase):
         self.up()
         alice, bob = self.client('alice'), self.client('bob')
         self.sm.close()
+        # From here on nobody is read.
+        self.daemon.log.wait('link up -> down')
+        self.daemon.status()
         alice.reset()
-        bob.message('alice@localhost', 'are you there')
         self.daemon.log.wait('client ended')
+        bob.message('alice@localhost', 'are you there')
         self.sm.up()
         end = self.sm.expect()
         self.assertTrue(end.has_510(), end)
