@@ -437,6 +437,25 @@ class Packets(LinkCase):
             self.assertEqual(str(number), self.sm.expect('message').get('id'))
         self.assertFalse(self.alice.ended)
 
+    def test_small_elements_that_grow_on_their_way(self):
+        """Thousands in one read, each with the longest of addresses, while the link takes nothing: the worker stops in
+        the middle of what it has read, and goes on there."""
+        client = self.daemon.client().open()
+        user, resource = 'a' * 1000, '&apos;' * 1023
+        client.send("<iq type='set' id='login'><query xmlns='jabber:iq:auth'><username>%s</username>"
+                    "<password>secret</password><resource>%s</resource></query></iq>" % (user, resource))
+        asked = self.sm.expect('iq')
+        self.sm.send("<iq type='result' id='login' sto='%s' sfrom='%s@localhost/%s'/>" %
+                     (asked.get('sfrom'), user, resource))
+        client.expect('iq')
+        client.send('<iq/>' * 3276)
+        client.send("<message id='last'/>")
+        elements = [self.sm.expect() for _ in range(3276)]
+        self.assertEqual({('iq', asked.get('sfrom'))}, {(e.name, e.get('sfrom')) for e in elements})
+        self.assertEqual('last', self.sm.expect('message').get('id'))
+        self.alice.message('bob@localhost', 'still here')
+        self.sm.expect(lambda e: e.child_text('body') == 'still here')
+
     def test_counters(self):
         self.sm.send("<message sto='%s' sfrom='alice@localhost'><body>1</body></message>" % self.alice.identity)
         self.alice.expect_message('1')
