@@ -212,13 +212,30 @@ fullest(const struct master *master)
 	return fullest;
 }
 
+/* What comes back when those have gone that were told to: it takes them a moment. */
+static size_t
+held_by_leaving(const struct master *master)
+{
+	size_t held = 0;
+
+	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
+		const struct slot_table *table = &master->directory.tables[worker];
+
+		for (uint32_t slot = 0; slot < table->size; slot++) {
+			if (table->entries[slot] != NULL && table->entries[slot]->closing)
+				held += table->entries[slot]->held;
+		}
+	}
+	return held;
+}
+
 /* The session manager still waits: the fullest go until a quarter would be free. */
 static void
 on_relief(struct timer *timer)
 {
 	struct master *master = container_of(timer, struct master, relief);
 	const struct keeper *keeper = &master->keeper;
-	size_t goal = keeper->held_max - keeper->held_max / 4, going = 0;
+	size_t goal = keeper->held_max - keeper->held_max / 4, going = held_by_leaving(master);
 	struct entry *entry;
 
 	while (keeper->held_bytes - going > goal && (entry = fullest(master)) != NULL) {
