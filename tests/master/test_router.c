@@ -198,30 +198,53 @@ START_TEST(zero_bytes_are_no_way_round)
 }
 END_TEST
 
+/* What can have been under way before a worker read STOP is no breach: 16 MB, of each of them. */
 START_TEST(who_does_not_stop_is_stopped)
 {
 	static const size_t size = 5 * 1024 * 1024;
+	static const uint32_t speakers[] = { 0, 1, 0, 1, 0, 1 };
+	struct entry *entries[] = { client_login(0, ALICE), client_login(1, ALICE) };
+	char *text = malloc(size);
+	int length;
+
+	/* There is no link: STOP is in force from the beginning. */
+	ck_assert(stage.pool.stopped);
+	for (unsigned i = 0; i <= COUNT(speakers); i++) {
+		uint32_t speaker = i < COUNT(speakers) ? speakers[i] : (uint32_t)_i;
+
+		assert_no_breach();
+		length = snprintf(text, size, "<message sto='" ALICE "' sfrom='%s'>", id_of(entries[speaker]));
+		memset(text + length, 'x', size - (size_t)length);
+		memcpy(text + size - 10, "</message>", 10);
+		puppet_say_of(entries[speaker], W2M_PACKET, text, size);
+	}
+	assert_breach((uint32_t)_i, BREACH_FLOW);
+	/* The packets that were none, and the end of the session that nobody has taken over. */
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_UP], COUNT(speakers) + (unsigned)_i);
+	free(text);
+}
+END_TEST
+
+/* After GO it may send as much as it likes, and as much again after the next STOP. */
+START_TEST(each_stop_counts_anew)
+{
+	static const size_t size = 6 * 1024 * 1024;
 	struct entry *entry = client_login(0, ALICE);
 	char *text = malloc(size);
-	size_t length = (size_t)snprintf(text, size, "<message sto='" ALICE "' sfrom='%s'>", id_of(entry)), sent = 0;
+	int length = snprintf(text, size, "<message sto='" ALICE "' sfrom='%s'>", id_of(entry));
 
-	memset(text + length, 'x', size - length);
+	memset(text + length, 'x', size - (size_t)length);
 	memcpy(text + size - 10, "</message>", 10);
-	/* Before STOP there is no bound, whatever waits; what can have been under way before it was read is no breach. */
-	stage.pool.stopped = false;
-	for (; sent < 5; sent++)
+	for (unsigned i = 0; i < 9; i++) {
+		if (i % 3 == 2)
+			pool_broadcast(&stage.pool, M2W_GO, NULL);
 		puppet_say_of(entry, W2M_PACKET, text, size);
-	assert_no_breach();
-	pool_broadcast(&stage.pool, M2W_STOP, NULL);
-	for (size_t after = 0; after + size <= 16 * 1024 * 1024; after += size, sent++) {
-		puppet_say_of(entry, W2M_PACKET, text, size);
+		stage_turns();
+		if (i % 3 == 2)
+			pool_broadcast(&stage.pool, M2W_STOP, NULL);
 		assert_no_breach();
+		manager_take();
 	}
-	ck_assert_uint_eq(stage.keeper.total.of[FATE_UP], sent);
-	puppet_say_of(entry, W2M_PACKET, text, size);
-	assert_breach(0, BREACH_FLOW);
-	/* The end of its session is nothing that it sent. */
-	ck_assert_uint_eq(stage.keeper.total.of[FATE_UP], sent + 1);
 	free(text);
 }
 END_TEST
@@ -618,6 +641,54 @@ START_TEST(answer_that_was_seen_and_not_consumed)
 }
 END_TEST
 
+/* Its worker sees the login late, when another one has the address: that one stays what it is. */
+START_TEST(answer_that_was_seen_too_late)
+{
+	struct entry *entry = client_new(0), *later;
+
+	manager_send(ANSWER, id_of(entry));
+	later = client_login(1, ALICE);
+	puppet_say_of(entry, W2M_SESSION, ALICE, strlen(ALICE));
+	stage_turns();
+	ck_assert(entry->confirmed && entry->superseded && !later->superseded);
+	end(entry, _i == 1);
+	assert_queue("");
+	expect_end(later);
+	end(later, false);
+	assert_queue(expected);
+}
+END_TEST
+
+/* Its own 510 never comes back to it, however often it has said it. */
+START_TEST(end_that_was_said_twice)
+{
+	struct entry *entry = client_login(0, ALICE);
+
+	manager_send(END_OF_ALICE, id_of(entry));
+	manager_send("<message type='error' from='" ALICE "' sto='%s' sfrom='" ALICE "'><error code='510'>x</error></message>",
+	    id_of(entry));
+	end(entry, _i == 1);
+	assert_queue("");
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_CONSUMED], 3);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_DROPPED], 0);
+}
+END_TEST
+
+START_TEST(workers_hear_that_the_link_was_lost)
+{
+	struct frame frame;
+	unsigned lost = 0;
+	int fd;
+
+	manager_up();
+	puppet_forget(0);
+	manager_die();
+	while (puppet_hear(0, &frame, &fd))
+		lost += frame.type == M2W_LOST;
+	ck_assert_uint_eq(lost, 1);
+}
+END_TEST
+
 START_TEST(killed_before_it_had_the_client)
 {
 	int far_end = client_connect();
@@ -691,6 +762,7 @@ relief_is_due(void)
 	stage_turns();
 }
 
+/* At first the session manager waits, and that is all; then the fullest goes. */
 START_TEST(fullest_make_room)
 {
 	struct entry *small = client_login(0, "small@foo.com/r"), *big = client_login(1, "big@foo.com/r");
@@ -701,22 +773,24 @@ START_TEST(fullest_make_room)
 	send_big(middle, 25000);
 	ck_assert(!stage.link.unread);
 	send_big(small, 10000);
-	/* 105 kB of 100: to 75, and the biggest alone is enough; but first everybody has a second to read. */
 	ck_assert(stage.link.unread);
 	ck_assert(!big->closing && !middle->closing && !small->closing);
+	/* 105 kB of 100: to 75, and the biggest alone is enough. */
 	relief_is_due();
 	ck_assert(big->closing && !middle->closing && !small->closing);
 	ck_assert_uint_eq(assert_hears(1, M2W_PACKET), 2);
 	ck_assert_uint_eq(assert_hears(1, M2W_CLOSE), END_TOO_SLOW);
 	assert_hears_nothing(1);
 	puppet_forget(0);
-	/* What has been read already is still kept, and nobody else is ended. */
+	/* What has been read already is still kept; and while it takes its leave nobody else is ended. */
 	send_big(small, 1000);
+	relief_is_due();
 	assert_hears(0, M2W_PACKET);
 	assert_hears_nothing(0);
 	puppet_say_ended(big);
 	stage_turns();
 	ck_assert(!stage.link.unread);
+	ck_assert(!timer_is_set(&stage.relief));
 	ck_assert_uint_eq(stage.keeper.total.of[FATE_BOUNCED], 1);
 	ck_assert_uint_eq(stage.directory.count, 2);
 	/* And again. */
@@ -725,6 +799,7 @@ START_TEST(fullest_make_room)
 	relief_is_due();
 	ck_assert_uint_eq(assert_hears(0, M2W_PACKET), 3);
 	ck_assert_uint_eq(assert_hears(0, M2W_CLOSE), END_TOO_SLOW);
+	assert_hears_nothing(0);
 	puppet_die(0);
 	ck_assert(!stage.link.unread);
 	ck_assert_uint_eq(stage.keeper.held_bytes, 0);
@@ -732,22 +807,33 @@ START_TEST(fullest_make_room)
 }
 END_TEST
 
-/* Who takes something meanwhile is not in the way, but for a few seconds only. */
-START_TEST(readers_do_not_make_room)
+/* Who takes what he is sent is not in the way, however much there is of it; but not for ever. */
+START_TEST(readers_are_not_in_the_way)
 {
-	struct entry *reader = client_login(0, "reader@foo.com/r"), *deaf = client_login(1, "deaf@foo.com/r");
+	struct entry *reader = client_login(0, "reader@foo.com/r"), *other = client_login(1, "other@foo.com/r");
+	struct entry *nothing = client_login(1, "nothing@foo.com/r");
 
 	send_big(reader, 1000);
-	send_big(reader, 80000);
-	send_big(deaf, 21000);
+	send_big(reader, 69000);
+	send_big(other, 5000);
+	send_big(reader, 28000);
 	ck_assert(stage.link.unread);
-	puppet_say_number(reader, W2M_SETTLED, reader->numbers - 1);
+	puppet_say_number(reader, W2M_SETTLED, 2);
 	stage_turns();
 	relief_is_due();
-	ck_assert(!reader->closing && deaf->closing);
+	ck_assert(other->closing && !reader->closing && !nothing->closing);
+	puppet_say_ended(other);
+	stage_turns();
+	/* Too much even so: one who goes on like this keeps everybody waiting. */
+	ck_assert(stage.link.unread);
+	relief_is_due();
+	ck_assert(!reader->closing);
 	stage.unread_since -= 10001;
 	relief_is_due();
-	ck_assert(reader->closing);
+	ck_assert(reader->closing && !nothing->closing);
+	puppet_say_ended(reader);
+	stage_turns();
+	ck_assert(!stage.link.unread);
 }
 END_TEST
 
@@ -798,7 +884,8 @@ main(int argc, char **argv)
 	tcase_add_test(tests, stamped_packets_go_up);
 	tcase_add_loop_test(tests, forged_packets_cost_the_worker, 0, COUNT(forgeries));
 	tcase_add_test(tests, zero_bytes_are_no_way_round);
-	tcase_add_test(tests, who_does_not_stop_is_stopped);
+	tcase_add_loop_test(tests, who_does_not_stop_is_stopped, 0, 2);
+	tcase_add_test(tests, each_stop_counts_anew);
 	tcase_add_loop_test(tests, session_needs_an_answer, 0, 6);
 	tcase_add_loop_test(tests, session_is_not_made_of_other_packets, 0, 5);
 	tcase_add_loop_test(tests, session_is_made_once, 0, 2);
@@ -819,11 +906,14 @@ main(int argc, char **argv)
 	tcase_add_loop_test(tests, answer_that_nobody_saw_goes_back, 0, 2);
 	tcase_add_loop_test(tests, answer_that_nobody_saw_and_a_later_login, 0, 2);
 	tcase_add_loop_test(tests, answer_that_was_seen_and_not_consumed, 0, 2);
+	tcase_add_loop_test(tests, answer_that_was_seen_too_late, 0, 2);
+	tcase_add_loop_test(tests, end_that_was_said_twice, 0, 2);
+	tcase_add_test(tests, workers_hear_that_the_link_was_lost);
 	tcase_add_test(tests, killed_before_it_had_the_client);
 	tcase_add_test(tests, killed_before_login);
 	tcase_add_loop_test(tests, packets_for_the_gone, 0, 2);
 	tcase_add_test(tests, fullest_make_room);
-	tcase_add_test(tests, readers_do_not_make_room);
+	tcase_add_test(tests, readers_are_not_in_the_way);
 	tcase_add_test(tests, several_make_room);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
