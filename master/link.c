@@ -370,7 +370,7 @@ link_flush(struct link *link)
 			return;
 		}
 	}
-	if (link->state == LINK_UP && link->bound > 0 && link->queued > link->bound) {
+	if (link->state == LINK_UP && link->bound > 0 && link->queued > link->bound && link->queued > link->backlog) {
 		link_fail(link, "the session manager reads nothing");
 		return;
 	}
@@ -620,6 +620,7 @@ step_up(struct link *link)
 	change_state(link, LINK_UP);
 	link->last_failure = NULL;
 	link->up_since = loop_now(link->loop);
+	link->backlog = link->queued;
 	log_info("link up name=%s dialect=%s", link->name, link->dialect->name);
 	link->choked = link->queued > link->high;
 	link->on_flow(link, !link->choked);

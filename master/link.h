@@ -77,6 +77,7 @@ struct link {
 	struct buffer prelude;	/* header and handshake: before every packet */
 	STAILQ_HEAD(, link_packet) queue;
 	size_t queued;		/* bytes in it */
+	size_t backlog;		/* bytes in it when the link came up: may be above `bound`, and is no fault of theirs */
 	size_t head_written;	/* bytes of its first that were written */
 	struct job flush;
 	struct timer step;	/* a step of connecting takes too long */
