@@ -667,6 +667,53 @@ START_TEST(up_again_with_too_much_queued)
 }
 END_TEST
 
+/* It sends and sends, has it all sent back, and reads none of it. */
+START_TEST(who_reads_nothing_is_given_up)
+{
+	unsigned number = 0;
+
+	l->bound = 300000;
+	up();
+	while (l->state == LINK_UP) {
+		ck_assert_uint_lt(number, 1000);
+		ck_assert_uint_le(l->queued, l->bound);
+		send_numbered(number++, 10000);
+		turns();
+	}
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_str_eq(l->last_failure, "the session manager reads nothing");
+	ck_assert_ptr_nonnull(strchr(said, 'D'));
+	/* What was queued still is. */
+	close(peer);
+	try_again();
+	bring_up();
+	peer_read_all();
+	assert_consecutive(text_of(&heard), 10000, number - 1);
+	ck_assert_uint_eq(l->queued, 0);
+}
+END_TEST
+
+/* What had come together while it was away is not held against it. */
+START_TEST(who_reads_much_is_not_given_up)
+{
+	l->bound = 300000;
+	for (unsigned i = 0; i < 300; i++)
+		send_numbered(i, 10000);
+	link_start(l);
+	bring_up();
+	for (unsigned i = 300; i < 400; i++) {
+		ck_assert_int_gt(peer_read(20000), 0);
+		turns();
+		send_numbered(i, 10000);
+		turns();
+		ck_assert_int_eq(l->state, LINK_UP);
+	}
+	peer_read_all();
+	ck_assert_uint_eq(assert_consecutive(text_of(&heard), 10000, 399), 0);
+	ck_assert_int_eq(l->state, LINK_UP);
+}
+END_TEST
+
 /* ---- what is read ---- */
 
 START_TEST(longest_packet)
@@ -950,6 +997,8 @@ main(void)
 	tcase_add_test(tests, slow_reader_gets_everything);
 	tcase_add_test(tests, flow_follows_the_queue);
 	tcase_add_test(tests, up_again_with_too_much_queued);
+	tcase_add_test(tests, who_reads_nothing_is_given_up);
+	tcase_add_test(tests, who_reads_much_is_not_given_up);
 	tcase_add_loop_test(tests, longest_packet, 0, 2);
 	tcase_add_test(tests, left_unread_and_read_again);
 	tcase_add_test(tests, left_unread_and_cut);
