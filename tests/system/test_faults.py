@@ -161,13 +161,14 @@ class Background(DaemonCase):
     def test_works_and_ends(self):
         daemon = self.prepared()
         result = self.run_it(daemon)
-        self.assertEqual((0, ''), (result.returncode, result.stdout))
-        self.assertNotIn('! ', result.stderr)
+        self.assertEqual(0, result.returncode, result.stderr)
         daemon.ctl('wait', '10')
         workers = [worker['pid'] for worker in daemon.status()['workers']]
         master = int(process_status(workers[0])['PPid'])
         self.addCleanup(self.end, master)
         harness.Guard.watch(daemon.folder, master)
+        self.assertEqual('', result.stdout)
+        self.assertNotIn('! ', result.stderr)
         self.assertEqual('c2sd', process_name(master))
         self.assertEqual('/', os.readlink('/proc/%d/cwd' % master))
         for fd in (0, 1, 2):
