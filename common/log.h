@@ -30,7 +30,6 @@ void log_set_sink(void (*sink)(enum log_level level, const char *role, const cha
     void *argument);
 
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
 
 /* The sinks of the master and of programs on a terminal. */
 void log_sink_stderr(enum log_level level, const char *role, const char *line, void *argument);

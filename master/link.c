@@ -632,8 +632,12 @@ step_up(struct link *link)
 static bool
 is_stream_error(const struct link_message *message)
 {
+	static const char begin[] = "<stream:error";
 	struct element element;
 
+	/* Every packet comes by here. */
+	if (message->length < sizeof begin || memcmp(message->bytes, begin, sizeof begin - 1) != 0)
+		return false;
 	if (!element_read_complete(&element, message->bytes, message->length) ||
 	    !range_equals(element.name, "stream:error"))
 		return false;

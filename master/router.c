@@ -15,7 +15,7 @@
 #define RELIEF_TIME 1000
 #define RELIEF_PATIENCE 10000
 
-/* Most that one worker can send before it heeds STOP: its channel's high mark, an element above it, the socket's buffers. */
+/* Most that one worker can send before it heeds STOP: its channel's high mark, an element on top, the socket's buffers. */
 #define UNDER_WAY_MAX (16u * 1024 * 1024)
 
 /* ---- to the link ---- */
@@ -50,17 +50,15 @@ dropped(struct master *master, const char *why)
 
 /* A packet that reached nobody goes back; what became of it. */
 static enum fate
-send_back(struct master *master, const struct entry *entry, const void *bytes, size_t length)
+send_back(struct master *master, const struct entry *entry, const struct packet *packet, const void *bytes,
+    size_t length)
 {
-	const struct dialect *dialect = master->link.dialect;
 	struct buffer bounce = { 0 };
-	struct packet packet;
 	enum fate fate = FATE_BOUNCED;
 
-	dialect->link_read(&packet, bytes, length);
-	if (packet.disconnect && packet.bare)
+	if (packet->disconnect && packet->bare)
 		return FATE_CONSUMED;
-	if (packet.disconnect) {
+	if (packet->disconnect) {
 		dropped(master, "came back although it was a 510");
 		return FATE_DROPPED;
 	}
@@ -68,7 +66,7 @@ send_back(struct master *master, const struct entry *entry, const void *bytes, s
 		dropped(master, "came after our goodbye");
 		return FATE_DROPPED;
 	}
-	dialect->link_bounce(&bounce, bytes, length);
+	master->link.dialect->link_bounce(&bounce, bytes, length);
 	if (bounce.failed || buffer_length(&bounce) == 0 ||
 	    !send_up(master, entry, buffer_bytes(&bounce), buffer_length(&bounce))) {
 		dropped(master, "does not say where it comes from");
@@ -109,32 +107,28 @@ flow_back(struct master *master)
  * back to, by its address alone: it would be the later login's.
  */
 static bool
-is_stale_login(const struct master *master, const struct entry *entry, const struct kept *kept)
+is_stale_login(const struct entry *entry, const struct packet *packet)
 {
-	struct packet packet;
-
-	if (!entry->superseded && !entry->ended_upstream)
-		return false;
-	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
-	return packet.kind == PACKET_LOGIN && entry->address != NULL && range_decodes_to(packet.address, entry->address);
+	return (entry->superseded || entry->ended_upstream) && packet->kind == PACKET_LOGIN && entry->address != NULL &&
+	    range_decodes_to(packet->address, entry->address);
 }
 
-/* The session manager has said more than once that the session is over; it was heard. */
+/* The session manager says that the session is over. (Once it was heard, saying it again is nothing that could bounce.) */
 static bool
-is_own_disconnect(const struct master *master, const struct entry *entry, const struct kept *kept)
+is_own_disconnect(const struct entry *entry, const struct packet *packet)
 {
-	struct packet packet;
-
-	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
-	return packet.kind == PACKET_DISCONNECT && entry->address != NULL && dialect_ends_session(&packet, entry->address);
+	return packet->kind == PACKET_DISCONNECT && entry->address != NULL && dialect_ends_session(packet, entry->address);
 }
 
 static enum fate
 fate_at_end(struct master *master, const struct entry *entry, const struct kept *kept)
 {
-	if (is_stale_login(master, entry, kept) || is_own_disconnect(master, entry, kept))
+	struct packet packet;
+
+	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
+	if (is_stale_login(entry, &packet) || is_own_disconnect(entry, &packet))
 		return FATE_CONSUMED;
-	return send_back(master, entry, kept->bytes, kept->length);
+	return send_back(master, entry, &packet, kept->bytes, kept->length);
 }
 
 /* Whatever it died of: first that its session has ended, then what it did not get, in order (design, section 6). */
@@ -265,13 +259,13 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 
 	if (packet->kind == PACKET_LOGIN && !entry->confirmed)
 		promise_address(master, entry, packet->address);
-	if (packet->kind == PACKET_DISCONNECT && entry->address != NULL && dialect_ends_session(packet, entry->address)) {
+	if (is_own_disconnect(entry, packet)) {
 		entry->ended_upstream = true;
 		flags = entry->superseded ? FRAME_FLAG_REPLACED : 0;
 	}
 	number = keeper_keep(&master->keeper, entry, bytes, length);
 	if (number == 0) {
-		keeper_count(&master->keeper, entry, send_back(master, entry, bytes, length));
+		keeper_count(&master->keeper, entry, send_back(master, entry, packet, bytes, length));
 		router_close(master, entry, END_BROKEN);
 		return;
 	}
@@ -310,7 +304,7 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 		dropped(master, "has no address");
 		keeper_count(&master->keeper, NULL, FATE_DROPPED);
 	} else {
-		keeper_count(&master->keeper, NULL, send_back(master, NULL, bytes, length));
+		keeper_count(&master->keeper, NULL, send_back(master, NULL, &packet, bytes, length));
 	}
 }
 
