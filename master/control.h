@@ -3,7 +3,7 @@
  *
  * A request is one line, a JSON object with "command"; the answer is lines of JSON objects, the last of them
  * {"done":true} or {"error":"..."}. Only root and the user that the service runs as may open the socket; the kernel says
- * who asks (SO_PEERCRED), whatever became of the file's mode.
+ * who asks (SO_PEERCRED), whatever became of the file's mode. What may be asked: control_command.h.
  *
  * Overflow: a request longer than CONTROL_REQUEST_MAX ends the connection; long answers are produced as the reader
  * takes them; more than CONTROL_CONNECTIONS at once are refused.
@@ -13,6 +13,7 @@
 
 #include <bsd/sys/queue.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/buffer.h"
 #include "common/loop.h"
@@ -20,37 +21,15 @@
 #define CONTROL_REQUEST_MAX 8192
 #define CONTROL_CONNECTIONS 32
 
+struct control_connection;
 struct master;
-
-enum control_waiting {
-	CONTROL_WAITS_REQUEST,	/* for the request's line */
-	CONTROL_WAITS_PONGS,	/* status: for the counters of all workers */
-	CONTROL_WAITS_READY,	/* wait: until clients can log in */
-	CONTROL_WAITS_READER,	/* sessions: until there is room for more of the answer */
-	CONTROL_WAITS_ANSWER,	/* user: for the session manager's */
-	CONTROL_WAITS_FLUSH,	/* the answer is complete */
-};
-
-struct control_connection {
-	TAILQ_ENTRY(control_connection) entry;
-	struct control *control;
-	struct watch watch;
-	struct job flush;
-	struct timer timeout;
-	struct buffer in, out;
-	enum control_waiting waiting;
-	uint64_t id;			/* of the question to the session manager */
-	uint32_t worker, slot;		/* how far the list of sessions has come */
-	bool ended;			/* the other side has said all it will say */
-	bool closed;
-};
 
 struct control {
 	struct master *master;
 	struct watch watch;
 	struct timer pause;		/* no descriptor is left to accept with */
 	char *path;
-	uint64_t ids;
+	uint64_t questions;		/* asked of the session manager so far */
 	unsigned count;
 	TAILQ_HEAD(, control_connection) connections;
 };

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "master/control_connection.h"
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/master/stage.h"
@@ -476,7 +477,7 @@ START_TEST(sessions_by_the_thousand)
 	fd = ask("{\"command\":\"sessions\"}");
 	connection = TAILQ_FIRST(&stage.control.connections);
 	ck_assert_ptr_nonnull(connection);
-	ck_assert_int_eq(connection->waiting, CONTROL_WAITS_READER);
+	ck_assert_ptr_nonnull(connection->on_room);
 	for (unsigned i = 0; i < 10; i++) {
 		stage_turns();
 		ck_assert_uint_gt(buffer_length(&connection->out), 0);

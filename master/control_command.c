@@ -1,0 +1,27 @@
+#include "master/control_command.h"
+
+#include <string.h>
+
+static const struct control_command commands[] = {
+	{ "status", control_report_status },
+	{ "wait", control_report_wait },
+	{ "sessions", control_report_sessions },
+	{ "kick", control_order_kick },
+	{ "user", control_account_user },
+};
+
+const struct control_command *
+control_command_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+const char *
+control_command_string(const json_t *request, const char *name)
+{
+	return json_string_value(json_object_get(request, name));
+}

@@ -1,0 +1,31 @@
+/*
+ * control_command: what may be asked on the control socket (doc/control.md): one table, and a file for each group.
+ */
+#ifndef C2SD_MASTER_CONTROL_COMMAND_H
+#define C2SD_MASTER_CONTROL_COMMAND_H
+
+#include "master/control_connection.h"
+
+struct control_command {
+	const char *name;
+	void (*start)(struct control_connection *connection, const json_t *request);
+};
+
+/* NULL: there is none of that name. */
+const struct control_command *control_command_find(const char *name);
+
+/* A member of the request; NULL where it is missing or no string. */
+const char *control_command_string(const json_t *request, const char *name);
+
+/* control_report.c: how things are */
+void control_report_status(struct control_connection *connection, const json_t *request);
+void control_report_sessions(struct control_connection *connection, const json_t *request);
+void control_report_wait(struct control_connection *connection, const json_t *request);
+
+/* control_order.c: do something now */
+void control_order_kick(struct control_connection *connection, const json_t *request);
+
+/* control_account.c: accounts, which are the embedded session manager's business */
+void control_account_user(struct control_connection *connection, const json_t *request);
+
+#endif

@@ -1,0 +1,196 @@
+#include <stdlib.h>
+
+#include "master/control_command.h"
+#include "master/master.h"
+
+/* ---- status ---- */
+
+static json_t *
+packets_json(const struct packet_counters *counters)
+{
+	json_t *object = json_object();
+
+	for (unsigned fate = 0; fate < FATE_COUNT; fate++)
+		json_object_set_new(object, fate_name((enum fate)fate), json_integer((json_int_t)counters->of[fate]));
+	json_object_set_new(object, "balanced", json_boolean(packet_counters_balance(counters)));
+	return object;
+}
+
+static uint32_t
+sessions_of(const struct slot_table *table)
+{
+	uint32_t sessions = 0;
+
+	for (uint32_t slot = 0; slot < table->size; slot++)
+		sessions += table->entries[slot] != NULL && table->entries[slot]->confirmed;
+	return sessions;
+}
+
+static json_t *
+worker_json(const struct master *master, const struct worker_process *worker)
+{
+	static const char *const states[] = { "absent", "starting", "ready" };
+	const struct slot_table *table = &master->directory.tables[worker->number];
+
+	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:o}",
+	    "number", (int)worker->number, "pid", (int)worker->pid, "state", states[worker->state],
+	    "starts", (int)worker->starts, "clients", (int)table->count, "sessions", (int)sessions_of(table),
+	    "full", worker->full,
+	    "bytes_in", (json_int_t)worker->counters.bytes_in, "bytes_out", (json_int_t)worker->counters.bytes_out,
+	    "packets_from_clients", (json_int_t)worker->counters.packets_in,
+	    "packets_to_clients", (json_int_t)worker->counters.packets_out,
+	    "packets", packets_json(&master->keeper.workers[worker->number]));
+}
+
+static json_t *
+link_json(const struct master *master)
+{
+	const struct link *link = &master->link;
+	uint64_t up = link->state == LINK_UP ? (loop_now(&master->loop) - link->up_since) / 1000 : 0;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b}",
+	    "state", link_state_name(link->state), "name", link->name, "dialect", link->dialect->name,
+	    "type", link->spawn != NULL ? "embedded" : "connect", "up_seconds", (json_int_t)up,
+	    "queued_bytes", (json_int_t)link->queued, "reading", !link->unread);
+}
+
+static json_t *
+status_json(const struct master *master)
+{
+	json_t *workers = json_array();
+	uint64_t bytes_in = 0, bytes_out = 0, sessions = 0;
+
+	for (uint32_t i = 0; i < master->pool.count; i++) {
+		bytes_in += master->pool.workers[i].counters.bytes_in;
+		bytes_out += master->pool.workers[i].counters.bytes_out;
+		sessions += sessions_of(&master->directory.tables[i]);
+		json_array_append_new(workers, worker_json(master, &master->pool.workers[i]));
+	}
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}",
+	    "link", link_json(master), "packets", packets_json(&master->keeper.total),
+	    "clients", (json_int_t)master->directory.count, "sessions", (json_int_t)sessions,
+	    "bytes_in", (json_int_t)bytes_in, "bytes_out", (json_int_t)bytes_out,
+	    "held_bytes", (json_int_t)master->keeper.held_bytes, "workers", workers);
+}
+
+/* The counters of every worker that is alive are fresh. */
+static bool
+pongs_complete(const struct master *master)
+{
+	for (uint32_t i = 0; i < master->pool.count; i++) {
+		if (master->pool.workers[i].state == WORKER_READY && master->pool.workers[i].pinged != 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+status_check(struct control_connection *connection)
+{
+	if (!pongs_complete(connection->control->master))
+		return;
+	control_connection_say(connection, status_json(connection->control->master));
+	control_connection_done(connection);
+}
+
+void
+control_report_status(struct control_connection *connection, const json_t *request)
+{
+	(void)request;
+	connection->on_notice = status_check;
+	pool_ping(&connection->control->master->pool);
+	status_check(connection);
+}
+
+/* ---- wait ---- */
+
+static void
+ready_check(struct control_connection *connection)
+{
+	if (master_is_ready(connection->control->master))
+		control_connection_done(connection);
+}
+
+void
+control_report_wait(struct control_connection *connection, const json_t *request)
+{
+	(void)request;
+	connection->on_notice = ready_check;
+	ready_check(connection);
+}
+
+/* ---- sessions ---- */
+
+/* How far the list has come. */
+struct session_list {
+	uint32_t worker, slot;
+};
+
+/* What a session manager gives as an address need not be UTF-8, and JSON is. */
+static json_t *
+account_json(const struct entry *entry)
+{
+	json_t *account = entry->confirmed ? json_string(entry->address) : json_null();
+
+	return account != NULL ? account : json_string("(not UTF-8)");
+}
+
+static json_t *
+session_json(const struct master *master, const struct entry *entry)
+{
+	char id[DIRECTORY_ID_SIZE], address[INET6_ADDRSTRLEN];
+
+	return json_pack("{s:s, s:o, s:s, s:i, s:i, s:I, s:I, s:I}",
+	    "id", directory_id(&master->directory, entry, id),
+	    "account", account_json(entry),
+	    "address", peer_format(&entry->peer, address), "port", (int)entry->peer.port, "worker", (int)entry->worker,
+	    "seconds", (json_int_t)((loop_now(&master->loop) - entry->since) / 1000),
+	    "held", (json_int_t)entry->held, "packets", (json_int_t)entry->numbers);
+}
+
+/* One that was told to go, and only has not closed its connection yet, is nobody's session any more. */
+static bool
+is_listed(const struct entry *entry)
+{
+	return entry != NULL && !entry->closing && !entry->ended_upstream;
+}
+
+static void
+sessions_produce(struct control_connection *connection)
+{
+	const struct master *master = connection->control->master;
+	struct session_list *list = connection->work;
+
+	for (; list->worker < master->directory.workers; list->worker++) {
+		const struct slot_table *table = &master->directory.tables[list->worker];
+
+		for (; list->slot < table->size; list->slot++) {
+			if (buffer_length(&connection->out) >= CONTROL_CHUNK)
+				return;
+			if (is_listed(table->entries[list->slot]))
+				control_connection_say(connection, session_json(master, table->entries[list->slot]));
+		}
+		list->slot = 0;
+	}
+	control_connection_done(connection);
+}
+
+static void
+sessions_gone(struct control_connection *connection)
+{
+	free(connection->work);
+}
+
+void
+control_report_sessions(struct control_connection *connection, const json_t *request)
+{
+	(void)request;
+	connection->work = calloc(1, sizeof(struct session_list));
+	if (connection->work == NULL) {
+		control_connection_refuse(connection, "out of memory");
+		return;
+	}
+	connection->on_gone = sessions_gone;
+	connection->on_room = sessions_produce;
+	sessions_produce(connection);
+}
