@@ -81,17 +81,19 @@ value_error(struct load *load, int line, const struct config_section *section, c
 		load_error(load, line, "%s%s%s: neither yes nor no", section->element, separator, option->name);
 	else if (option->type == CONFIG_CHOICE)
 		load_error(load, line, "%s%s%s: none of %s", section->element, separator, option->name, or_word);
+	else if ((option->flags & CONFIG_PATH) != 0)
+		load_error(load, line, "%s%s%s: not an absolute path", section->element, separator, option->name);
 	else
 		load_error(load, line, "%s%s%s: empty", section->element, separator, option->name);
 }
 
 static bool
-string_store(struct load *load, char **place, const char *text)
+string_store(struct load *load, const struct config_option *option, char **place, const char *text)
 {
 	free(*place);
 	*place = strdup(text);
 	load->no_memory |= *place == NULL;
-	return text[0] != '\0';
+	return (option->flags & CONFIG_PATH) != 0 ? text[0] == '/' : text[0] != '\0';
 }
 
 static bool
@@ -102,7 +104,7 @@ value_store(struct load *load, const struct config_option *option, char *base, c
 
 	switch (option->type) {
 	case CONFIG_STRING:
-		return string_store(load, place, text);
+		return string_store(load, option, place, text);
 	case CONFIG_NUMBER:
 		return number_parse(option, text, place);
 	case CONFIG_BOOLEAN:
@@ -192,7 +194,7 @@ required_check(struct load *load, const struct config_section *section, const xm
 	for (size_t i = 0; i < section->option_count; i++) {
 		const struct config_option *option = &section->options[i];
 
-		if (option->required && option->name[0] != '\0' && xmlHasProp(node, (const xmlChar *)option->name) == NULL)
+		if ((option->flags & CONFIG_REQUIRED) != 0 && option->name[0] != '\0' && xmlHasProp(node, (const xmlChar *)option->name) == NULL)
 			load_error(load, (int)node->line, "%s: attribute %s is missing", section->element, option->name);
 	}
 }

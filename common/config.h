@@ -21,13 +21,21 @@ enum config_type {
 	CONFIG_CHOICE,	/* uint32_t: the index in `word`, a list with | between */
 };
 
+/* What else is known of an option. */
+enum {
+	CONFIG_REQUIRED = 1,	/* it must stand in the file */
+	CONFIG_RELOAD = 2,	/* a reload changes it; else only a restart does */
+	CONFIG_SECRET = 4,	/* it is not shown */
+	CONFIG_PATH = 8,	/* an absolute path: the service works in / when it is in the background */
+};
+
 struct config_option {
 	const char *name;	/* of the attribute; "": the element's text */
 	enum config_type type;
 	uint32_t min, max;
 	const char *word;
 	const char *fallback;	/* the default, as it would be written; NULL: none */
-	bool required;
+	unsigned flags;		/* CONFIG_REQUIRED and so on */
 	size_t offset;		/* in the section's struct */
 	const char *help;	/* one line */
 };

@@ -22,6 +22,14 @@ enum log_level {
 	LOG_LEVEL_DEBUG,	/* what a developer wants to know; only with -v */
 };
 
+/* Where the log of the service goes. */
+enum log_target {
+	LOG_TARGET_AUTO,	/* standard error in the foreground, else syslog */
+	LOG_TARGET_SYSLOG,
+	LOG_TARGET_STDERR,
+	LOG_TARGET_FILE,
+};
+
 /* `role` must live as long as the process; lines above `level` are not even formatted. */
 void log_init(const char *role, enum log_level level);
 

@@ -5,6 +5,7 @@
 #define C2SD_MASTER_OPTIONS_H
 
 #include "common/config.h"
+#include "common/log.h"
 #include "ipc/message.h"
 
 #define LISTENERS_MAX 32
@@ -36,6 +37,8 @@ struct options {
 	struct {
 		uint32_t count;		/* 0: one a core */
 		char *program;
+		uint32_t retire;	/* seconds; 0: never */
+		uint32_t memory_mib;	/* 0: unlimited */
 	} workers;
 	struct {
 		char *name;
@@ -60,12 +63,17 @@ struct options {
 		char *socket;
 	} control;
 	struct {
+		char *file;
+	} pid;
+	struct {
 		uint32_t header_bytes, login_bytes, login_elements, stanza_bytes, elements, depth, attributes;
 		uint32_t login_seconds, idle_seconds, keepalive_seconds, stall_seconds;
 		uint32_t unsent_bytes, held_bytes, clients;
 	} limits;
 	struct {
 		uint32_t level;		/* enum log_level */
+		uint32_t target;	/* enum log_target */
+		char *file;
 	} log;
 	bool foreground;		/* of the command line: the log goes to standard error */
 };

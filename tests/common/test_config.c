@@ -28,20 +28,20 @@ struct house {
 #define WALL(field) (offsetof(struct house, walls.field) - offsetof(struct house, walls))
 
 static const struct config_option door_options[] = {
-	{ "name", CONFIG_STRING, 0, 0, NULL, NULL, true, offsetof(struct door, name), "" },
-	{ "width", CONFIG_NUMBER, 1, 4294967295u, "auto", "auto", false, offsetof(struct door, width), "" },
+	{ "name", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED, offsetof(struct door, name), "" },
+	{ "width", CONFIG_NUMBER, 1, 4294967295u, "auto", "auto", 0, offsetof(struct door, width), "" },
 };
 
 static const struct config_option wall_options[] = {
-	{ "colour", CONFIG_STRING, 0, 0, NULL, "white", false, WALL(colour), "" },
-	{ "height", CONFIG_NUMBER, 2, 10, NULL, "3", false, WALL(height), "" },
-	{ "style", CONFIG_CHOICE, 0, 0, "brick|wood|clay", "wood", false, WALL(style), "" },
-	{ "garden", CONFIG_BOOLEAN, 0, 0, NULL, "yes", false, WALL(garden), "" },
-	{ "owner", CONFIG_STRING, 0, 0, NULL, NULL, false, WALL(owner), "" },
+	{ "colour", CONFIG_STRING, 0, 0, NULL, "white", 0, WALL(colour), "" },
+	{ "height", CONFIG_NUMBER, 2, 10, NULL, "3", 0, WALL(height), "" },
+	{ "style", CONFIG_CHOICE, 0, 0, "brick|wood|clay", "wood", 0, WALL(style), "" },
+	{ "garden", CONFIG_BOOLEAN, 0, 0, NULL, "yes", 0, WALL(garden), "" },
+	{ "owner", CONFIG_STRING, 0, 0, NULL, NULL, 0, WALL(owner), "" },
 };
 
 static const struct config_option sign_options[] = {
-	{ "", CONFIG_STRING, 0, 0, NULL, NULL, true, 0, "" },
+	{ "", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED, 0, "" },
 };
 
 static const struct config_section sections[] = {

@@ -1,6 +1,6 @@
 /*
  * options: prints the table of options, one a line, for test_docs.py: element, name, type, lowest, highest, word,
- * default, help, with tabs between; a dash where there is none.
+ * default, reload or restart, help, with tabs between; a dash where there is none.
  */
 #include <stdio.h>
 
@@ -25,8 +25,9 @@ section_print(const struct config_section *section)
 	for (size_t i = 0; i < section->option_count; i++) {
 		const struct config_option *option = &section->options[i];
 
-		printf("%s\t%s\t%s\t%u\t%u\t%s\t%s\t%s\n", section->element, option->name, types[option->type], option->min,
-		    option->max, text_of(option->word), text_of(option->fallback), option->help);
+		printf("%s\t%s\t%s\t%u\t%u\t%s\t%s\t%s\t%s\n", section->element, option->name, types[option->type], option->min,
+		    option->max, text_of(option->word), text_of(option->fallback),
+		    (option->flags & CONFIG_RELOAD) != 0 ? "reload" : "restart", option->help);
 	}
 }
 

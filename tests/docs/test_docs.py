@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ElementTree
 SOURCE = os.environ['SOURCE']
 # What a build with default options would say.
 BUILT = {os.environ['LIBEXECDIR']: '/usr/local/libexec/c2sd', os.environ['STATEDIR']: '/var/lib/c2sd',
-         os.environ['RUNDIR']: '/run/c2sd'}
+         os.environ['RUNDIR']: '/run/c2sd', os.environ['LOGDIR']: '/var/log/c2sd'}
 PATH = os.path.join
 
 
@@ -25,7 +25,8 @@ def read(*path):
 
 class Option:
     def __init__(self, line):
-        (self.element, self.name, self.kind, self.lowest, self.highest, self.word, default, self.help) = line.split('\t')
+        (self.element, self.name, self.kind, self.lowest, self.highest, self.word, default, self.change,
+         self.help) = line.split('\t')
         for built, usual in BUILT.items():
             if default.startswith(built + '/'):
                 default = usual + default[len(built):]
@@ -42,7 +43,8 @@ class Option:
             values = ', '.join(words[:-1]) + ' or ' + words[-1]
         else:
             values = {'boolean': 'yes or no', 'string': 'text'}[self.kind]
-        return '(%s; %s)' % (values, 'no default' if self.default is None else 'default ' + self.default)
+        return '(%s; %s%s)' % (values, 'no default' if self.default is None else 'default ' + self.default,
+                               '; restart' if self.change == 'restart' else '')
 
 
 def options():

@@ -56,6 +56,11 @@ START_TEST(defaults)
 	ck_assert_uint_eq(options.limits.keepalive_seconds, 300);
 	ck_assert_uint_eq(options.limits.held_bytes, 268435456);
 	ck_assert_uint_eq(options.limits.clients, 0);
+	ck_assert_uint_eq(options.workers.retire, 3600);
+	ck_assert_uint_eq(options.workers.memory_mib, 0);
+	ck_assert_uint_eq(options.log.target, LOG_TARGET_AUTO);
+	ck_assert_str_eq(options.log.file, C2SD_LOGDIR "/c2sd.log");
+	ck_assert_str_eq(options.pid.file, C2SD_RUNDIR "/c2sd.pid");
 }
 END_TEST
 
@@ -93,7 +98,9 @@ static const struct {
 	{ "<c2sd><listen/><host>a@b</host></c2sd>", "0: host has characters that no name of a host has\n" },
 	{ "<c2sd><listen/><host>a b</host></c2sd>", "0: host has characters that no name of a host has\n" },
 	{ SMALLEST "<link name='a/b'/></c2sd>", "0: link: name has characters that no name of a host has\n" },
-	{ SMALLEST "<control socket='here'/></c2sd>", "0: control: socket is not an absolute path\n" },
+	{ SMALLEST "\n<control socket='here'/></c2sd>", "2: control socket: not an absolute path\n" },
+	{ SMALLEST "\n<pid file='c2sd.pid'/></c2sd>", "2: pid file: not an absolute path\n" },
+	{ SMALLEST "\n<log file=''/></c2sd>", "2: log file: not an absolute path\n" },
 	{ SMALLEST "<limits held-bytes='4194304'/></c2sd>",
 	    "0: limits: held-bytes, for all clients, must be four times unsent-bytes, for one\n" },
 	{ SMALLEST "<link packet-bytes='65536'/></c2sd>",
