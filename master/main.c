@@ -236,6 +236,7 @@ main(int argc, char **argv, char **environment)
 	privilege_close_from(STDERR_FILENO + 1);
 	descriptors_raise();
 	log_init("master", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	service_init(&master.service);
 	configuration_load(&options, &arguments);
 	if (arguments.check) {
 		options_free(&options);

@@ -186,6 +186,7 @@ on_worker_ready(struct worker_process *worker)
 	struct master *master = container_of(worker->pool, struct master, pool);
 
 	arrivals_retry(master);
+	service_check(&master->service);
 	control_notice(&master->control);
 }
 
@@ -272,6 +273,7 @@ on_terminate(int number, void *argument)
 	}
 	log_info("shutdown signal=%d clients=%" PRIu32, number, master->directory.count);
 	master->ending = master->pool.ending = true;
+	service_stopping(&master->service);
 	for (unsigned i = 0; i < master->listener_count; i++)
 		listener_close(&master->listeners[i]);
 	arrivals_close(master);
@@ -457,6 +459,8 @@ parts_start(struct master *master, uint32_t workers)
 		result = listener_start(&master->listeners[i], &master->loop);
 	if (result == 0)
 		result = control_start(&master->control, master);
+	if (result == 0)
+		service_start(&master->service, &master->loop);
 	return result;
 }
 
@@ -519,6 +523,7 @@ master_deinit(struct master *master)
 	pool_close(&master->pool);
 	children_wait(master);
 	pool_deinit(&master->pool);
+	service_deinit(&master->service);
 	keeper_deinit(&master->keeper);
 	directory_deinit(&master->directory);
 	if (master->loop.epoll_fd > 0)

@@ -17,6 +17,7 @@
 #include "master/listener.h"
 #include "master/options.h"
 #include "master/pool.h"
+#include "master/service.h"
 
 struct master {
 	struct loop loop;
@@ -29,6 +30,7 @@ struct master {
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;
 	struct control control;
+	struct service service;
 	struct arrival_queue arrivals;	/* connections that wait for a worker */
 	struct timer hold;		/* how long clients are kept without a link */
 	bool hold_expired;
