@@ -222,7 +222,7 @@ class Daemon:
     """
 
     def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
-                 listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=()):
+                 listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=(), environment=None):
         self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
         Guard.watch(self.folder)
         self.hosts = hosts
@@ -233,6 +233,9 @@ class Daemon:
         self.log_level = log
         self.extra = extra
         self.arguments = list(arguments)
+        self.environment = environment
+        self.worker_program = program('worker/c2sd-worker')
+        self.sessiond_program = program('sessiond/c2sd-sessiond')
         self.user = user or (('nobody', 'nogroup') if os.getuid() == 0 else None)
         self.listeners = [(address, free_port(address)) for address in listen]
         self.port = self.listeners[0][1]
@@ -260,10 +263,10 @@ class Daemon:
             text += '  <host>%s</host>\n' % escape(host)
         if self.user:
             text += element('user', name=self.user[0], group=self.user[1])
-        text += element('workers', count=self.workers, program=program('worker/c2sd-worker'))
+        text += element('workers', count=self.workers, program=self.worker_program)
         if self.link is None:
             text += element('link', name='c2s.localhost', type='embedded')
-            text += element('sessiond', program=program('sessiond/c2sd-sessiond'), database=self.database,
+            text += element('sessiond', program=self.sessiond_program, database=self.database,
                             registration='yes' if self.registration else 'no')
         else:
             text += element('link', type='connect', **self.link)
@@ -280,7 +283,7 @@ class Daemon:
         os.chmod(path, 0o644)
         self.process = subprocess.Popen([program('master/c2sd'), '-f', '-c', path] + self.arguments,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                        preexec_fn=_die_with_parent)
+                                        preexec_fn=_die_with_parent, env=self.environment)
         Guard.watch(self.folder, self.process.pid)
         self.log = Output(self.process.stderr, os.path.join(self.folder, 'log'))
         if ready:
