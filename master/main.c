@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -144,6 +143,16 @@ worker_count(const struct arguments *arguments, const struct options *options)
 	return cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (uint32_t)cores;
 }
 
+static bool
+log_begin(const struct options *options)
+{
+	int result = log_open(options_log_target(options), options->log.file);
+
+	if (result < 0)
+		log_error("log unusable file=\"%s\" error=\"%s\"", options->log.file, strerror(-result));
+	return result == 0;
+}
+
 static void
 go_to_background(const struct arguments *arguments)
 {
@@ -153,8 +162,6 @@ go_to_background(const struct arguments *arguments)
 		fprintf(stderr, "c2sd: cannot go to the background: %s\n", strerror(errno));
 		exit(1);
 	}
-	openlog("c2sd", LOG_PID, LOG_DAEMON);
-	log_set_sink(log_sink_syslog, NULL);
 }
 
 /* Everything that root is needed for; false: said why. */
@@ -249,6 +256,12 @@ main(int argc, char **argv, char **environment)
 	title_set(name_end);
 	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
 	if (!start_as_root(&master, &options, &ids) || privilege_seal() < 0) {
+		master_deinit(&master);
+		options_free(&options);
+		return 1;
+	}
+	/* Opened with the rights with which it will be opened anew. */
+	if (!log_begin(&options)) {
 		master_deinit(&master);
 		options_free(&options);
 		return 1;

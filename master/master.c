@@ -306,6 +306,20 @@ on_ignored(int number, void *argument)
 	(void)argument;
 }
 
+/* The log file was moved away. */
+static void
+on_reopen(int number, void *argument)
+{
+	int result = log_reopen();
+
+	(void)number;
+	(void)argument;
+	if (result < 0)
+		log_error("log unusable error=\"%s\"", strerror(-result));
+	else
+		log_info("log reopened");
+}
+
 /* ---- the beginning ---- */
 
 static void
@@ -348,7 +362,7 @@ signals_catch(struct master *master)
 		{ SIGINT, on_terminate },
 		{ SIGCHLD, on_child },
 		{ SIGHUP, on_ignored },
-		{ SIGUSR1, on_ignored },
+		{ SIGUSR1, on_reopen },
 	};
 
 	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
@@ -469,8 +483,10 @@ master_start(struct master *master, uint32_t workers)
 {
 	int result = loop_init(&master->loop);
 
-	if (result == 0)
+	if (result == 0) {
+		log_start(&master->loop);
 		result = parts_start(master, workers);
+	}
 	if (result < 0)
 		return result;
 	hold_begins(master);
@@ -526,6 +542,7 @@ master_deinit(struct master *master)
 	service_deinit(&master->service);
 	keeper_deinit(&master->keeper);
 	directory_deinit(&master->directory);
+	log_stop();
 	if (master->loop.epoll_fd > 0)
 		loop_deinit(&master->loop);
 }

@@ -210,3 +210,11 @@ options_free(struct options *options)
 	config_free(&options_table, options);
 	*options = (struct options){ 0 };
 }
+
+enum log_target
+options_log_target(const struct options *options)
+{
+	if (options->log.target != LOG_TARGET_AUTO)
+		return (enum log_target)options->log.target;
+	return options->foreground ? LOG_TARGET_STDERR : LOG_TARGET_SYSLOG;
+}

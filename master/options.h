@@ -84,4 +84,7 @@ extern const struct config_table options_table;
 int options_load(struct options *options, const char *file, const struct config_report *report);
 void options_free(struct options *options);
 
+/* Where the log goes: never LOG_TARGET_AUTO. */
+enum log_target options_log_target(const struct options *options);
+
 #endif

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -197,13 +196,11 @@ on_terminate(int number, void *argument)
 
 /* In the background nobody reads standard error. */
 static void
-log_open(const struct settings *settings)
+log_set_target(const struct settings *settings)
 {
 	log_set_level(settings->log_level);
-	if (!settings->syslog)
-		return;
-	openlog("c2sd", LOG_PID, LOG_DAEMON);
-	log_set_sink(log_sink_syslog, NULL);
+	if (settings->syslog && log_open(LOG_TARGET_SYSLOG, NULL) < 0)
+		log_error("log cannot be opened");
 }
 
 static int
@@ -224,7 +221,7 @@ settings_fetch(struct settings *settings_r)
 	text[length] = '\0';
 	error = settings_read(settings_r, text, &line);
 	explicit_bzero(text, sizeof text);
-	log_open(settings_r);
+	log_set_target(settings_r);
 	if (error < 0 && line > 0)
 		log_error("settings line %u is wrong", line);
 	else if (error < 0)

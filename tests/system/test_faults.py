@@ -168,7 +168,7 @@ class Background(DaemonCase):
         self.addCleanup(self.end, master)
         harness.Guard.watch(daemon.folder, master)
         self.assertEqual('', result.stdout)
-        self.assertNotIn('! ', result.stderr)
+        self.assertNotRegex(result.stderr, 'error: |warning: ')
         self.assertEqual('c2sd', process_name(master))
         self.assertEqual('/', os.readlink('/proc/%d/cwd' % master))
         for fd in (0, 1, 2):
