@@ -19,6 +19,7 @@ end_reason_name(enum end_reason reason)
 		[END_LINK_LOST] = "link-lost",
 		[END_WORKER_DIED] = "worker-died",
 		[END_BROKEN] = "broken",
+		[END_RETIRED] = "retired",
 	};
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";

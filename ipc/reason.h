@@ -22,6 +22,7 @@ enum end_reason {
 	END_LINK_LOST,		/* the link was lost with its login, or registration, on the way */
 	END_WORKER_DIED,	/* its worker is gone */
 	END_BROKEN,		/* we had no memory for it */
+	END_RETIRED,		/* its worker retires, and it did not leave by itself in that time */
 	END_REASON_COUNT,
 };
 

@@ -18,7 +18,7 @@ pick_worker(struct master *master)
 	for (uint32_t i = 0; i < master->pool.count; i++) {
 		struct worker_process *worker = &master->pool.workers[i];
 
-		if (worker->state != WORKER_READY || worker->full || !channel_can_send_descriptor(&worker->channel))
+		if (!worker_takes_clients(worker) || worker->full || !channel_can_send_descriptor(&worker->channel))
 			continue;
 		if (master->directory.tables[i].count < fewest) {
 			fewest = master->directory.tables[i].count;

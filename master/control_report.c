@@ -29,11 +29,10 @@ sessions_of(const struct slot_table *table)
 static json_t *
 worker_json(const struct master *master, const struct worker_process *worker)
 {
-	static const char *const states[] = { "absent", "starting", "ready" };
 	const struct slot_table *table = &master->directory.tables[worker->number];
 
 	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:o}",
-	    "number", (int)worker->number, "pid", (int)worker->pid, "state", states[worker->state],
+	    "number", (int)worker->number, "pid", (int)worker->pid, "state", worker_state_name(worker),
 	    "starts", (int)worker->starts, "clients", (int)table->count, "sessions", (int)sessions_of(table),
 	    "full", worker->full,
 	    "bytes_in", (json_int_t)worker->counters.bytes_in, "bytes_out", (json_int_t)worker->counters.bytes_out,

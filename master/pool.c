@@ -32,14 +32,46 @@ worker_kill(struct worker_process *worker)
 		kill(worker->pid, SIGKILL);
 }
 
+const char *
+worker_state_name(const struct worker_process *worker)
+{
+	static const char *const names[] = { "absent", "starting", "ready", "ending" };
+
+	return worker->state == WORKER_READY && worker->retiring ? "retiring" : names[worker->state];
+}
+
+bool
+worker_takes_clients(const struct worker_process *worker)
+{
+	return worker->state == WORKER_READY && !worker->retiring;
+}
+
+/* Forget the highest numbers when nothing of them is left. */
+static void
+pool_trim(struct pool *pool)
+{
+	while (pool->count > pool->wanted) {
+		const struct worker_process *last = &pool->workers[pool->count - 1];
+
+		if (last->state != WORKER_ABSENT || timer_is_set(&last->restart) || last->pid > 0 || last->previous > 0)
+			return;
+		pool->count--;
+	}
+}
+
 static void
 on_restart(struct timer *timer)
 {
 	struct worker_process *worker = container_of(timer, struct worker_process, restart);
+	struct pool *pool = worker->pool;
 
 	channel_deinit(&worker->channel);
-	if (!worker->pool->ending)
+	if (pool->ending)
+		return;
+	if (worker->number < pool->wanted)
 		worker_start(worker);
+	else
+		pool_trim(pool);
 }
 
 static void
@@ -59,24 +91,166 @@ restart_later(struct worker_process *worker)
 }
 
 static void
-on_end(struct channel *channel, enum channel_end end)
+end_log(const struct worker_process *worker, enum channel_end end)
 {
-	struct worker_process *worker = container_of(channel, struct worker_process, channel);
-
 	if (end == CHANNEL_BREACH)
 		log_error("worker %" PRIu32 " broke the contract breach=%s pid=%d: killed", worker->number,
-		    contract_breach_name(channel->breach), (int)worker->pid);
+		    contract_breach_name(worker->channel.breach), (int)worker->pid);
+	else if (worker->state == WORKER_ENDING && end == CHANNEL_CLOSED)
+		log_info("worker %" PRIu32 " ended pid=%d", worker->number, (int)worker->pid);
 	else if (!worker->pool->ending)
 		log_warning("worker %" PRIu32 " gone pid=%d%s", worker->number, (int)worker->pid,
 		    end == CHANNEL_BROKEN ? " reason=no-memory" : "");
-	worker_kill(worker);
+}
+
+static void
+on_end(struct channel *channel, enum channel_end end)
+{
+	struct worker_process *worker = container_of(channel, struct worker_process, channel);
+	struct pool *pool = worker->pool;
+	bool expected = worker->state == WORKER_ENDING;
+
+	end_log(worker, end);
+	/* One that was told to end may still have something to tidy up. */
+	if (!expected || end != CHANNEL_CLOSED)
+		worker_kill(worker);
 	worker->state = WORKER_ABSENT;
 	worker->pinged = 0;
-	worker->full = worker->full_said = false;
-	worker->pool->on_dead(worker);
-	if (!worker->pool->ending)
+	worker->unanswered = 0;
+	worker->full = worker->full_said = worker->retiring = worker->drained = false;
+	timer_clear(pool->loop, &worker->retire);
+	pool->on_dead(worker);
+	if (pool->ending)
+		return;
+	if (expected || worker->number >= pool->wanted)
+		timer_set(pool->loop, &worker->restart, 0, on_restart);
+	else
 		restart_later(worker);
 }
+
+/* ---- retiring ---- */
+
+static void
+on_too_late(struct timer *timer)
+{
+	struct worker_process *worker = container_of(timer, struct worker_process, retire);
+
+	log_error("worker %" PRIu32 " does not end pid=%d: killed", worker->number, (int)worker->pid);
+	worker_kill(worker);
+}
+
+/* Our half of the channel is closed, so that what it still has to say (its log) is read before its own half ends. */
+static void
+worker_end(struct worker_process *worker)
+{
+	channel_flush(&worker->channel);
+	shutdown(worker->channel.watch.fd, SHUT_WR);
+	worker->state = WORKER_ENDING;
+	worker->pinged = 0;
+	timer_set(worker->pool->loop, &worker->retire, PING_LIMIT, on_too_late);
+}
+
+static bool
+end_if_empty(struct worker_process *worker)
+{
+	const struct pool *pool = worker->pool;
+
+	if (!worker->retiring || worker->state != WORKER_READY || (pool->clients != NULL && pool->clients(worker) > 0))
+		return false;
+	worker_end(worker);
+	return true;
+}
+
+static void
+on_retire(struct timer *timer)
+{
+	struct worker_process *worker = container_of(timer, struct worker_process, retire);
+	struct buffer body = { 0 };
+
+	log_info("worker %" PRIu32 " retiring clients=%" PRIu32 " are told to go", worker->number,
+	    worker->pool->clients != NULL ? worker->pool->clients(worker) : 0);
+	message_put_reason(&body, END_RETIRED);
+	channel_send(&worker->channel, M2W_CLOSE_ALL, 0, 0, &body);
+	buffer_deinit(&body);
+}
+
+static void
+retire_timer_set(struct worker_process *worker)
+{
+	const struct pool *pool = worker->pool;
+	uint64_t due = worker->retiring_since + (uint64_t)pool->retire * 1000, now = loop_now(pool->loop);
+
+	if (pool->retire == 0)
+		timer_clear(pool->loop, &worker->retire);
+	else
+		timer_set(pool->loop, &worker->retire, due > now ? due - now : 0, on_retire);
+}
+
+static void
+worker_retire(struct worker_process *worker)
+{
+	struct loop *loop = worker->pool->loop;
+
+	if (worker->state == WORKER_ABSENT)
+		timer_set(loop, &worker->restart, 0, on_restart);
+	else if (worker->state == WORKER_STARTING)
+		worker_end(worker);
+	if (worker->state != WORKER_READY || worker->retiring)
+		return;
+	worker->retiring = true;
+	worker->retiring_since = loop_now(loop);
+	if (end_if_empty(worker))
+		return;
+	log_info("worker %" PRIu32 " retiring clients=%" PRIu32, worker->number, worker->pool->clients(worker));
+	retire_timer_set(worker);
+}
+
+/* Those whose clients were told to go are taken back, too: they serve who comes meanwhile. */
+static void
+worker_take_back(struct worker_process *worker)
+{
+	worker->retiring = worker->drained = false;
+	timer_clear(worker->pool->loop, &worker->retire);
+	log_info("worker %" PRIu32 " taken back", worker->number);
+}
+
+void
+pool_retire_changed(struct pool *pool)
+{
+	for (uint32_t i = 0; i < pool->count; i++) {
+		if (pool->workers[i].retiring && pool->workers[i].state == WORKER_READY)
+			retire_timer_set(&pool->workers[i]);
+	}
+}
+
+/* True while somebody serves, or will, who comes in. */
+static bool
+somebody_takes_clients(const struct pool *pool, const struct worker_process *except)
+{
+	for (uint32_t i = 0; i < pool->wanted; i++) {
+		if (&pool->workers[i] != except && worker_takes_clients(&pool->workers[i]))
+			return true;
+	}
+	return false;
+}
+
+int
+pool_drain(struct pool *pool, uint32_t number)
+{
+	struct worker_process *worker = &pool->workers[number < pool->count ? number : 0];
+
+	if (number >= pool->count || worker->state == WORKER_ABSENT || worker->state == WORKER_STARTING)
+		return -ESRCH;
+	if (worker->retiring)
+		return -EALREADY;
+	if (!somebody_takes_clients(pool, worker))
+		return -EBUSY;
+	worker->drained = true;
+	worker_retire(worker);
+	return 0;
+}
+
+/* ---- settings ---- */
 
 static void
 send_settings(struct worker_process *worker)
@@ -84,6 +258,7 @@ send_settings(struct worker_process *worker)
 	struct settings settings = worker->pool->settings;
 	struct buffer body = { 0 };
 
+	worker->unanswered++;
 	settings.worker = worker->number;
 	message_put_settings(&body, &settings);
 	channel_send(&worker->channel, M2W_SETTINGS, 0, 0, &body);
@@ -93,13 +268,18 @@ send_settings(struct worker_process *worker)
 static enum contract_breach
 handle_ready(struct worker_process *worker)
 {
-	if (worker->state == WORKER_READY)
+	/* Nobody has asked it. */
+	if (worker->unanswered == 0)
 		return BREACH_NONE;
-	worker->state = WORKER_READY;
-	worker->after_stop = 0;
-	if (worker->pool->stopped)
-		channel_send(&worker->channel, M2W_STOP, 0, 0, NULL);
-	worker->pool->on_ready(worker);
+	worker->unanswered--;
+	if (worker->state == WORKER_STARTING) {
+		worker->state = WORKER_READY;
+		worker->after_stop = 0;
+		if (worker->pool->stopped)
+			channel_send(&worker->channel, M2W_STOP, 0, 0, NULL);
+	}
+	if (worker->state == WORKER_READY)
+		worker->pool->on_ready(worker);
 	return BREACH_NONE;
 }
 
@@ -134,10 +314,12 @@ static enum contract_breach
 on_frame(struct channel *channel, const struct frame *frame, int fd)
 {
 	struct worker_process *worker = container_of(channel, struct worker_process, channel);
+	enum contract_breach breach;
 
 	(void)fd;	/* the contract lets no worker send one */
 	if (frame->type == W2M_HELLO) {
-		send_settings(worker);
+		if (worker->state == WORKER_STARTING)
+			send_settings(worker);
 		return BREACH_NONE;
 	}
 	if (frame->type == W2M_READY)
@@ -146,7 +328,10 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 		return handle_pong(worker, frame);
 	if (frame->type == W2M_LOG)
 		return handle_log(worker, frame);
-	return worker->pool->on_frame(worker, frame);
+	breach = worker->pool->on_frame(worker, frame);
+	if (breach == BREACH_NONE)
+		end_if_empty(worker);
+	return breach;
 }
 
 static int
@@ -197,6 +382,7 @@ worker_start(struct worker_process *worker)
 		return;
 	}
 	worker->state = WORKER_STARTING;
+	worker->unanswered = 0;
 	worker->counters = (struct worker_counters){ 0 };
 	message_put_hello(&body, CONTRACT_VERSION);
 	channel_send(&worker->channel, M2W_HELLO, 0, 0, &body);
@@ -209,7 +395,7 @@ ping(struct worker_process *worker)
 {
 	uint64_t now = loop_now(worker->pool->loop);
 
-	if (worker->state == WORKER_ABSENT)
+	if (worker->state == WORKER_ABSENT || worker->state == WORKER_ENDING)
 		return;
 	/* What it had no room for may have been a passing lack of memory. */
 	worker->full = false;
@@ -263,6 +449,45 @@ pool_ready(const struct pool *pool)
 	return ready;
 }
 
+bool
+pool_is_ready(const struct pool *pool)
+{
+	for (uint32_t i = 0; i < pool->wanted; i++) {
+		if (pool->workers[i].state != WORKER_READY)
+			return false;
+	}
+	return true;
+}
+
+void
+pool_settings_changed(struct pool *pool)
+{
+	pool->generation++;
+	for (uint32_t i = 0; i < pool->count; i++) {
+		struct worker_process *worker = &pool->workers[i];
+
+		/* One that has not said hello yet gets them when it has. */
+		if (worker->state == WORKER_READY || (worker->state == WORKER_STARTING && worker->unanswered > 0))
+			send_settings(worker);
+	}
+}
+
+bool
+pool_has_taken(const struct pool *pool, uint64_t generation)
+{
+	for (uint32_t i = 0; i < pool->count; i++) {
+		const struct worker_process *worker = &pool->workers[i];
+
+		if (worker->state == WORKER_STARTING && worker->unanswered == 0)
+			return false;
+		/* It was sent the settings of each generation since its first: what is unanswered are the latest ones. */
+		if ((worker->state == WORKER_STARTING || worker->state == WORKER_READY) &&
+		    pool->generation - worker->unanswered < generation)
+			return false;
+	}
+	return true;
+}
+
 void
 pool_broadcast(struct pool *pool, uint16_t type, const struct buffer *body)
 {
@@ -293,23 +518,60 @@ pool_reaped(struct pool *pool, pid_t pid, int status)
 			worker->previous = 0;
 		if (WIFSIGNALED(status) && !pool->ending)
 			log_warning("worker %" PRIu32 " died pid=%d signal=%d", i, (int)pid, WTERMSIG(status));
+		pool_trim(pool);
 		return true;
 	}
 	return false;
+}
+
+/* The next number comes into use; it may have been in use before. */
+static void
+worker_add(struct pool *pool)
+{
+	struct worker_process *worker = &pool->workers[pool->count];
+
+	if (worker->pool == NULL)
+		*worker = (struct worker_process){ .pool = pool, .number = pool->count, .channel.watch.fd = -1 };
+	pool->count++;
+}
+
+static void
+worker_want(struct worker_process *worker)
+{
+	if (worker->state == WORKER_ABSENT && !timer_is_set(&worker->restart))
+		worker_start(worker);
+	else if (worker->state == WORKER_READY && worker->retiring && !worker->drained)
+		worker_take_back(worker);
+}
+
+void
+pool_resize(struct pool *pool, uint32_t wanted)
+{
+	pool->wanted = wanted;
+	while (pool->count < wanted)
+		worker_add(pool);
+	for (uint32_t i = 0; i < pool->count; i++) {
+		if (i < wanted)
+			worker_want(&pool->workers[i]);
+		else
+			worker_retire(&pool->workers[i]);
+	}
+	/* The operator had one drained, and now wants none but that. */
+	for (uint32_t i = 0; i < wanted && !somebody_takes_clients(pool, NULL); i++) {
+		if (pool->workers[i].retiring && pool->workers[i].state == WORKER_READY)
+			worker_take_back(&pool->workers[i]);
+	}
 }
 
 int
 pool_start(struct pool *pool, struct loop *loop, uint32_t count)
 {
 	pool->loop = loop;
-	pool->workers = calloc(count, sizeof pool->workers[0]);
+	pool->workers = calloc(WORKERS_MAX, sizeof pool->workers[0]);
 	if (pool->workers == NULL)
 		return -ENOMEM;
-	pool->count = count;
-	for (uint32_t i = 0; i < count; i++) {
-		pool->workers[i] = (struct worker_process){ .pool = pool, .number = i, .channel.watch.fd = -1 };
-		worker_start(&pool->workers[i]);
-	}
+	pool->generation = 1;
+	pool_resize(pool, count);
 	timer_set(loop, &pool->ping, PING_INTERVAL, on_ping);
 	return 0;
 }
@@ -323,6 +585,7 @@ pool_close(struct pool *pool)
 	timer_clear(pool->loop, &pool->ping);
 	for (uint32_t i = 0; i < pool->count; i++) {
 		timer_clear(pool->loop, &pool->workers[i].restart);
+		timer_clear(pool->loop, &pool->workers[i].retire);
 		/* What it still had to be told, before the end of file tells it to end. */
 		if (pool->workers[i].channel.loop != NULL)
 			channel_flush(&pool->workers[i].channel);

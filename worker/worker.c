@@ -138,6 +138,8 @@ client_close(struct client *client, enum end_reason reason)
 	switch (reason) {
 	case END_SHUTDOWN:
 	case END_HOLD:
+	case END_RETIRED:
+		/* Of the conditions of RFC 6120 4.9.3 the one after which every client library comes back. */
 		client_end(client, reason, CONDITION_SYSTEM_SHUTDOWN, NULL);
 		break;
 	case END_TOO_SLOW:
