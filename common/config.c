@@ -1,12 +1,12 @@
 #include "common/config.h"
 
 #include <errno.h>
-#include <libxml/parser.h>
-#include <libxml/tree.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/document.h"
 
 /* One reading of one file. */
 struct load {
@@ -14,6 +14,7 @@ struct load {
 	const char *file;
 	char *target;
 	const struct config_report *report;
+	struct config_lines *lines;	/* NULL: nobody asks */
 	int errors;
 	bool no_memory;
 };
@@ -30,6 +31,63 @@ load_error(struct load *load, int line, const char *format, ...)
 	load->errors++;
 	load->report->fn(load->report, load->file, line, what);
 }
+
+/* ---- lines ---- */
+
+struct place {
+	const void *place;	/* in the target */
+	int line;
+	bool wrong;
+};
+
+static void
+place_keep(struct load *load, const void *place, int line, bool wrong)
+{
+	struct place one = { .place = place, .line = line, .wrong = wrong };
+
+	if (load->lines != NULL)
+		buffer_append(&load->lines->places, &one, sizeof one);
+}
+
+/* The last one: a section has the same place as its first option, and is kept before it. */
+static const struct place *
+place_find(const struct config_lines *lines, const void *place)
+{
+	const struct place *places = (const struct place *)(const void *)buffer_bytes(&lines->places);
+
+	for (size_t i = buffer_length(&lines->places) / sizeof *places; i > 0; i--) {
+		if (places[i - 1].place == place)
+			return &places[i - 1];
+	}
+	return NULL;
+}
+
+int
+config_line(const struct config_lines *lines, const void *option, const void *section)
+{
+	const struct place *place = place_find(lines, option);
+
+	if (place == NULL)
+		place = place_find(lines, section);
+	return place != NULL ? place->line : lines->root;
+}
+
+bool
+config_is_wrong(const struct config_lines *lines, const void *option)
+{
+	const struct place *place = place_find(lines, option);
+
+	return place != NULL && place->wrong;
+}
+
+void
+config_lines_free(struct config_lines *lines)
+{
+	buffer_deinit(&lines->places);
+	lines->root = 0;
+}
+
+/* ---- values ---- */
 
 static bool
 number_parse(const struct config_option *option, const char *text, uint32_t *number_r)
@@ -68,32 +126,70 @@ choice_parse(const char *words, const char *text)
 	return -1;
 }
 
+/* What is wrong with a string; NULL: nothing. */
+static const char *
+string_complaint(const struct config_option *option, const char *text)
+{
+	if ((option->flags & CONFIG_PATH) != 0 && text[0] != '/')
+		return "not an absolute path";
+	if (text[0] == '\0')
+		return "empty";
+	if (strlen(text) > CONFIG_STRING_MAX)
+		return "too long";
+	for (const char *p = text; *p != '\0'; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return "has control characters";
+	}
+	if ((option->flags & CONFIG_DOMAIN) != 0 && strpbrk(text, "@/\"'<>& ") != NULL)
+		return "has characters that no name of a host has";
+	return NULL;
+}
+
 static void
-value_error(struct load *load, int line, const struct config_section *section, const struct config_option *option)
+value_error(struct load *load, int line, const struct config_section *section, const struct config_option *option,
+    const char *text)
 {
 	const char *separator = option->name[0] != '\0' ? " " : "";
 	const char *or_word = option->word != NULL ? option->word : "";
 
-	if (option->type == CONFIG_NUMBER)
+	switch (option->type) {
+	case CONFIG_NUMBER:
 		load_error(load, line, "%s%s%s: not a number from %u to %u%s%s", section->element, separator, option->name,
 		    option->min, option->max, option->word != NULL ? " or " : "", or_word);
-	else if (option->type == CONFIG_BOOLEAN)
+		break;
+	case CONFIG_BOOLEAN:
 		load_error(load, line, "%s%s%s: neither yes nor no", section->element, separator, option->name);
-	else if (option->type == CONFIG_CHOICE)
+		break;
+	case CONFIG_CHOICE:
 		load_error(load, line, "%s%s%s: none of %s", section->element, separator, option->name, or_word);
-	else if ((option->flags & CONFIG_PATH) != 0)
-		load_error(load, line, "%s%s%s: not an absolute path", section->element, separator, option->name);
-	else
-		load_error(load, line, "%s%s%s: empty", section->element, separator, option->name);
+		break;
+	case CONFIG_STRING:
+		load_error(load, line, "%s%s%s: %s", section->element, separator, option->name,
+		    string_complaint(option, text));
+		break;
+	}
 }
 
 static bool
 string_store(struct load *load, const struct config_option *option, char **place, const char *text)
 {
+	if (string_complaint(option, text) != NULL)
+		return false;
 	free(*place);
 	*place = strdup(text);
 	load->no_memory |= *place == NULL;
-	return (option->flags & CONFIG_PATH) != 0 ? text[0] == '/' : text[0] != '\0';
+	return true;
+}
+
+static bool
+boolean_parse(const char *text, bool *value_r)
+{
+	bool yes = strcmp(text, "yes") == 0;
+
+	if (!yes && strcmp(text, "no") != 0)
+		return false;
+	*value_r = yes;
+	return true;
 }
 
 static bool
@@ -108,15 +204,17 @@ value_store(struct load *load, const struct config_option *option, char *base, c
 	case CONFIG_NUMBER:
 		return number_parse(option, text, place);
 	case CONFIG_BOOLEAN:
-		*(bool *)place = strcmp(text, "yes") == 0;
-		return *(bool *)place || strcmp(text, "no") == 0;
+		return boolean_parse(text, place);
 	case CONFIG_CHOICE:
 		choice = choice_parse(option->word, text);
-		*(uint32_t *)place = choice < 0 ? 0 : (uint32_t)choice;
+		if (choice >= 0)
+			*(uint32_t *)place = (uint32_t)choice;
 		return choice >= 0;
 	}
 	return false;
 }
+
+/* ---- sections ---- */
 
 static void
 defaults_store(struct load *load, const struct config_section *section, char *base)
@@ -138,27 +236,32 @@ option_find(const struct config_section *section, const char *name)
 }
 
 static void
-option_load(struct load *load, const struct config_section *section, char *base, int line, const char *name,
-    const char *text)
+option_load(struct load *load, const struct config_section *section, const struct config_option *option, char *base,
+    int line, const char *text)
 {
-	const struct config_option *option = option_find(section, name);
+	bool stored = value_store(load, option, base, text);
 
-	if (option == NULL)
-		load_error(load, line, "%s: unknown attribute %s", section->element, name);
-	else if (!value_store(load, option, base, text))
-		value_error(load, line, section, option);
+	place_keep(load, base + option->offset, line, !stored);
+	if (!stored)
+		value_error(load, line, section, option, text);
 }
 
 static void
-attributes_load(struct load *load, const struct config_section *section, char *base, const xmlNode *node)
+attribute_load(struct load *load, const struct config_section *section, char *base, const xmlAttr *attribute)
 {
-	for (xmlAttr *attribute = node->properties; attribute != NULL; attribute = attribute->next) {
-		xmlChar *value = xmlNodeListGetString(node->doc, attribute->children, 1);
+	const char *name = (const char *)attribute->name;
+	/* An option with no name is the element's text, and no attribute has no name. */
+	const struct config_option *option = attribute->ns == NULL ? option_find(section, name) : NULL;
+	int line = document_attribute_line(attribute);
+	xmlChar *value;
 
-		option_load(load, section, base, (int)node->line, (const char *)attribute->name,
-		    value != NULL ? (const char *)value : "");
-		xmlFree(value);
+	if (option == NULL) {
+		load_error(load, line, "%s: unknown attribute %s", section->element, name);
+		return;
 	}
+	value = xmlNodeListGetString(attribute->doc, attribute->children, 1);
+	option_load(load, section, option, base, line, value != NULL ? (const char *)value : "");
+	xmlFree(value);
 }
 
 static char *
@@ -176,15 +279,17 @@ text_trim(char *text)
 static void
 content_load(struct load *load, const struct config_section *section, char *base, xmlNode *node)
 {
+	const struct config_option *option = option_find(section, "");
 	xmlChar *content = xmlNodeGetContent(node);
 	char *text = content != NULL ? text_trim((char *)content) : NULL;
+	int line = document_node_line(node);
 
 	if (xmlFirstElementChild(node) != NULL)
-		load_error(load, (int)node->line, "%s: has elements in it", section->element);
-	else if (option_find(section, "") != NULL)
-		option_load(load, section, base, (int)node->line, "", text != NULL ? text : "");
+		load_error(load, document_node_line(xmlFirstElementChild(node)), "%s: has elements in it", section->element);
+	else if (option != NULL)
+		option_load(load, section, option, base, line, text != NULL ? text : "");
 	else if (text != NULL && text[0] != '\0')
-		load_error(load, (int)node->line, "%s: text where none belongs", section->element);
+		load_error(load, line, "%s: text where none belongs", section->element);
 	xmlFree(content);
 }
 
@@ -195,7 +300,7 @@ required_check(struct load *load, const struct config_section *section, const xm
 		const struct config_option *option = &section->options[i];
 
 		if ((option->flags & CONFIG_REQUIRED) != 0 && option->name[0] != '\0' && xmlHasProp(node, (const xmlChar *)option->name) == NULL)
-			load_error(load, (int)node->line, "%s: attribute %s is missing", section->element, option->name);
+			load_error(load, document_node_line(node), "%s: attribute %s is missing", section->element, option->name);
 	}
 }
 
@@ -206,7 +311,8 @@ section_place(struct load *load, const struct config_section *section, const xml
 	char *base = load->target + section->offset;
 
 	if (*seen == section->max) {
-		load_error(load, (int)node->line, section->max == 1 ? "%s: stands twice" : "%s: too many", section->element);
+		load_error(load, document_node_line(node), section->max == 1 ? "%s: stands twice" : "%s: too many",
+		    section->element);
 		return NULL;
 	}
 	base += *seen * section->size;
@@ -225,17 +331,41 @@ section_load(struct load *load, xmlNode *node, unsigned *seen)
 		const struct config_section *section = &load->table->sections[i];
 		char *base;
 
-		if (strcmp(section->element, (const char *)node->name) != 0)
+		if (node->ns != NULL || strcmp(section->element, (const char *)node->name) != 0)
 			continue;
 		base = section_place(load, section, node, &seen[i]);
 		if (base == NULL)
 			return;
-		attributes_load(load, section, base, node);
+		place_keep(load, base, document_node_line(node), false);
+		for (const xmlAttr *attribute = node->properties; attribute != NULL; attribute = attribute->next)
+			attribute_load(load, section, base, attribute);
 		content_load(load, section, base, node);
 		required_check(load, section, node);
 		return;
 	}
-	load_error(load, (int)node->line, "unknown element %s", (const char *)node->name);
+	load_error(load, document_node_line(node), "unknown element %s", (const char *)node->name);
+}
+
+/* Nothing but elements belongs into the root element, and nothing into its tag. */
+static void
+root_check(struct load *load, const xmlNode *root)
+{
+	int line = document_node_line(root);
+	bool has_text = false;
+
+	if (root->ns != NULL || strcmp((const char *)root->name, load->table->root) != 0)
+		load_error(load, line, "the root element is %s, not %s", (const char *)root->name, load->table->root);
+	for (const xmlAttr *attribute = root->properties; attribute != NULL; attribute = attribute->next)
+		load_error(load, document_attribute_line(attribute), "%s: unknown attribute %s", load->table->root,
+		    (const char *)attribute->name);
+	for (const xmlNode *node = root->children; node != NULL; node = node->next) {
+		if (node->type == XML_ELEMENT_NODE)
+			line = document_node_line(node);
+		has_text = node->type != XML_ELEMENT_NODE && node->type != XML_COMMENT_NODE && node->type != XML_PI_NODE &&
+		    !xmlIsBlankNode(node);
+		if (has_text)
+			load_error(load, line, "%s: text where none belongs", load->table->root);
+	}
 }
 
 static void
@@ -247,48 +377,42 @@ root_load(struct load *load, xmlNode *root)
 		load->no_memory = true;
 		return;
 	}
-	if (strcmp((const char *)root->name, load->table->root) != 0)
-		load_error(load, (int)root->line, "the root element is %s, not %s", (const char *)root->name, load->table->root);
+	if (load->lines != NULL)
+		load->lines->root = document_node_line(root);
+	root_check(load, root);
 	for (xmlNode *node = xmlFirstElementChild(root); node != NULL; node = xmlNextElementSibling(node))
 		section_load(load, node, seen);
 	free(seen);
 }
 
 static void
-document_load(struct load *load)
+file_load(struct load *load)
 {
-	xmlParserCtxt *context = xmlNewParserCtxt();
-	xmlDoc *document;
+	struct document document;
 
-	if (context == NULL) {
+	if (document_read(&document, load->file) < 0)
 		load->no_memory = true;
-		return;
-	}
-	document = xmlCtxtReadFile(context, load->file, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-	if (document == NULL) {
-		const xmlError *error = xmlCtxtGetLastError(context);
-		char message[256] = "cannot be read";
-
-		if (error != NULL && error->message != NULL)
-			snprintf(message, sizeof message, "%s", error->message);
-		load_error(load, error != NULL ? error->line : 0, "%s", text_trim(message));
-	} else {
-		root_load(load, xmlDocGetRootElement(document));
-		xmlFreeDoc(document);
-	}
-	xmlFreeParserCtxt(context);
+	else if (document.tree == NULL)
+		load_error(load, document.line, "%s", document.error);
+	else
+		root_load(load, xmlDocGetRootElement(document.tree));
+	document_deinit(&document);
 }
 
 int
-config_load(const struct config_table *table, const char *file, void *target, const struct config_report *report)
+config_load(const struct config_table *table, const char *file, void *target, const struct config_report *report,
+    struct config_lines *lines)
 {
-	struct load load = { .table = table, .file = file, .target = target, .report = report };
+	struct load load = { .table = table, .file = file, .target = target, .report = report, .lines = lines };
 
+	if (lines != NULL)
+		config_lines_free(lines);
 	for (size_t i = 0; i < table->section_count; i++) {
 		if (table->sections[i].max == 1)
 			defaults_store(&load, &table->sections[i], load.target + table->sections[i].offset);
 	}
-	document_load(&load);
+	file_load(&load);
+	load.no_memory |= lines != NULL && lines->places.failed;
 	return load.no_memory ? -ENOMEM : load.errors;
 }
 

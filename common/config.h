@@ -5,7 +5,8 @@
  * everything that is known of an option, so that checking, the sample file, the manual page and the printed
  * configuration cannot disagree: tests hold them against each other.
  *
- * All errors of a file are reported, not only the first, each with its line. Strings are allocated; config_free.
+ * All errors of a file are reported, not only the first, each with its line, and the lines can be asked for afterwards,
+ * for what no single option can say. Strings are allocated; config_free.
  */
 #ifndef C2SD_COMMON_CONFIG_H
 #define C2SD_COMMON_CONFIG_H
@@ -13,6 +14,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "common/buffer.h"
+
+/* No string is longer, or has control characters in it. */
+#define CONFIG_STRING_MAX 1023
 
 enum config_type {
 	CONFIG_STRING,	/* char * */
@@ -27,6 +33,7 @@ enum {
 	CONFIG_RELOAD = 2,	/* a reload changes it; else only a restart does */
 	CONFIG_SECRET = 4,	/* it is not shown */
 	CONFIG_PATH = 8,	/* an absolute path: the service works in / when it is in the background */
+	CONFIG_DOMAIN = 16,	/* becomes part of addresses: RFC 7622 3.2 has some characters in no domain */
 };
 
 struct config_option {
@@ -63,13 +70,49 @@ struct config_report {
 	void *argument;
 };
 
+/* Where in a file that was read things stood. Zeroed memory is empty; config_lines_free. */
+struct config_lines {
+	struct buffer places;
+	int root;		/* line of the root element; 0: there is none, the file could not be read */
+};
+
 /*
- * Read `file` into `target` (zeroed by the caller). The number of errors (the target is then incomplete, and still to be
- * freed), or -ENOMEM.
+ * Read `file` into `target` (zeroed by the caller). The number of errors (what is wrong or missing has its default then;
+ * the target is still to be freed), or -ENOMEM. `lines` (NULL: nobody asks) is emptied and filled.
  */
-int config_load(const struct config_table *table, const char *file, void *target, const struct config_report *report);
+int config_load(const struct config_table *table, const char *file, void *target, const struct config_report *report,
+    struct config_lines *lines);
+
+/*
+ * The line of an option, which is named by the place of its value in the target, or else of its section (the place of
+ * its struct), or else of the root element.
+ */
+int config_line(const struct config_lines *lines, const void *option, const void *section);
+
+/* This option was reported already: whoever compares it with others would only confuse. */
+bool config_is_wrong(const struct config_lines *lines, const void *option);
+
+void config_lines_free(struct config_lines *lines);
 
 /* Free the strings of a target. */
 void config_free(const struct config_table *table, void *target);
+
+/*
+ * Append the target as XML that config_load reads: every option of every section, defaults included. config_print shows
+ * stars for secrets. 0, or -ENOMEM.
+ */
+int config_print(const struct config_table *table, const void *target, struct buffer *xml);
+int config_print_secrets(const struct config_table *table, const void *target, struct buffer *xml);
+
+/* Do two targets say different things for an option? Of a section that may come again: in any of them, or in number. */
+bool config_option_differs(const struct config_section *section, const struct config_option *option, const void *one,
+    const void *other);
+
+/*
+ * Before `next` takes the place of `running`: what only a restart changes goes back to what runs, and is reported, with
+ * the line where the file says otherwise (0 without `lines`). The number of such options, or -ENOMEM.
+ */
+int config_inherit(const struct config_table *table, void *next, const void *running, const char *file,
+    const struct config_lines *lines, const struct config_report *report);
 
 #endif

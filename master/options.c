@@ -1,7 +1,15 @@
 #include "master/options.h"
 
+#include <arpa/inet.h>
+#include <bsd/stdlib.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "dialect/dialect.h"
 
@@ -21,7 +29,8 @@ static const struct config_option listen_table[] = {
 };
 
 static const struct config_option host_table[] = {
-	{ "", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD, offsetof(struct host_options, name),
+	{ "", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_DOMAIN,
+	    offsetof(struct host_options, name),
 	    "a host that the service answers for, as clients name it" },
 };
 
@@ -43,7 +52,7 @@ static const struct config_option workers_table[] = {
 };
 
 static const struct config_option link_table[] = {
-	{ "name", CONFIG_STRING, 0, 0, NULL, "c2s.localhost", 0, IN(link, name), "our name on the link" },
+	{ "name", CONFIG_STRING, 0, 0, NULL, "c2s.localhost", CONFIG_DOMAIN, IN(link, name), "our name on the link" },
 	{ "type", CONFIG_CHOICE, 0, 0, "embedded|connect", "embedded", 0, IN(link, type),
 	    "embedded: our own session manager; connect: the one at `address`" },
 	{ "dialect", CONFIG_STRING, 0, 0, NULL, "sfrom", 0, IN(link, dialect), "how it speaks" },
@@ -145,63 +154,218 @@ static const struct config_section sections[] = {
 
 const struct config_table options_table = { "c2sd", sections, COUNT(sections) };
 
-static int
-complain(const struct config_report *report, const char *file, const char *what)
-{
-	report->fn(report, file, 0, what);
-	return 1;
-}
-
-/* It becomes part of addresses: RFC 7622 3.2 has none of these in a domain. */
-static int
-name_check(const char *name, const char *what, const char *file, const struct config_report *report)
-{
-	char text[128];
-
-	if (name == NULL || strpbrk(name, "@/\"'<>& \t\r\n") == NULL)
-		return 0;
-	snprintf(text, sizeof text, "%s has characters that no name of a host has", what);
-	return complain(report, file, text);
-}
-
 /* What no single option can say. */
-static int
-options_check(const struct options *options, const char *file, const struct config_report *report)
+struct check {
+	const struct options *options;
+	const char *file;
+	const struct config_report *report;
+	const struct config_lines *lines;
+	int errors;
+};
+
+/* At the line of `option` (named by its place), of `section`, or of the root element. */
+static void __attribute__((format(printf, 4, 5)))
+check_fail(struct check *check, const void *option, const void *section, const char *format, ...)
 {
-	int errors = 0;
+	char what[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(what, sizeof what, format, arguments);
+	va_end(arguments);
+	check->report->fn(check->report, check->file, config_line(check->lines, option, section), what);
+	check->errors++;
+}
+
+/* ---- listeners and hosts ---- */
+
+/* An address of a listener, IPv4 as IPv6 has it; `any` is every address of `v4` or of both. */
+struct numeric {
+	struct in6_addr address;
+	uint32_t scope;
+	bool v4, any;
+};
+
+/* As listener_open understands it. */
+static bool
+numeric_parse(struct numeric *numeric_r, const char *text)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *info;
+	const struct sockaddr_in6 *six;
+	struct in_addr four;
+
+	if (text == NULL || getaddrinfo(text, NULL, &hints, &info) != 0)
+		return false;
+	*numeric_r = (struct numeric){ .v4 = info->ai_family == AF_INET };
+	if (numeric_r->v4) {
+		four = ((const struct sockaddr_in *)(const void *)info->ai_addr)->sin_addr;
+		numeric_r->any = four.s_addr == htonl(INADDR_ANY);
+		memcpy(&numeric_r->address.s6_addr[12], &four, sizeof four);
+		memset(&numeric_r->address.s6_addr[10], 0xff, 2);
+	} else {
+		six = (const struct sockaddr_in6 *)(const void *)info->ai_addr;
+		numeric_r->address = six->sin6_addr;
+		numeric_r->scope = six->sin6_scope_id;
+		numeric_r->any = IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr);
+	}
+	freeaddrinfo(info);
+	return true;
+}
+
+/* Every connection to `other` would be one to `one`, too. */
+static bool
+numeric_covers(const struct numeric *one, const struct numeric *other)
+{
+	if (one->any)
+		return !one->v4 || other->v4;
+	return IN6_ARE_ADDR_EQUAL(&one->address, &other->address) && one->scope == other->scope;
+}
+
+static bool
+listeners_clash(struct check *check, const struct listen_options *one, const struct listen_options *other)
+{
+	struct numeric address, other_address;
+
+	return one->port == other->port && !config_is_wrong(check->lines, &one->port) &&
+	    !config_is_wrong(check->lines, &other->port) && numeric_parse(&address, one->address) &&
+	    numeric_parse(&other_address, other->address) &&
+	    (numeric_covers(&address, &other_address) || numeric_covers(&other_address, &address));
+}
+
+static void
+check_listener(struct check *check, unsigned index)
+{
+	const struct listen_options *listener = &check->options->listeners[index], *other;
+	struct numeric numeric;
+
+	if (config_is_wrong(check->lines, &listener->address))
+		return;
+	if (!numeric_parse(&numeric, listener->address)) {
+		check_fail(check, &listener->address, listener, "listen address: not a numeric address");
+		return;
+	}
+	for (unsigned i = 0; i < index; i++) {
+		other = &check->options->listeners[i];
+		if (listeners_clash(check, listener, other)) {
+			check_fail(check, &listener->address, listener, "listen: port %u is taken by the listener of line %d",
+			    listener->port, config_line(check->lines, other, other));
+			return;
+		}
+	}
+}
+
+static void
+check_host(struct check *check, unsigned index)
+{
+	const struct host_options *host = &check->options->hosts[index], *other;
+
+	for (unsigned i = 0; i < index && host->name != NULL; i++) {
+		other = &check->options->hosts[i];
+		if (other->name != NULL && strcasecmp(host->name, other->name) == 0) {
+			check_fail(check, host, host, "host: stands in line %d already", config_line(check->lines, other, other));
+			return;
+		}
+	}
+}
+
+/* ---- the rest ---- */
+
+static bool
+port_is_valid(const char *text)
+{
+	const char *error;
+
+	return strtonum(text, 1, 65535, &error) > 0 && error == NULL;
+}
+
+/* What link_resolve takes, without asking anybody. */
+static bool
+link_address_is_valid(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	size_t length;
+
+	if (strncmp(address, "unix:", 5) == 0)
+		return address[5] == '/' && strlen(address + 5) < sizeof((struct sockaddr_un *)0)->sun_path;
+	if (colon == NULL || colon == address || !port_is_valid(colon + 1))
+		return false;
+	length = (size_t)(colon - address);
+	if (address[0] == '[')
+		return length > 2 && address[length - 1] == ']';
+	return memchr(address, ':', length) == NULL;
+}
+
+static void
+check_link(struct check *check)
+{
+	const struct options *options = check->options;
+	bool connects = options->link.type == LINK_TYPE_CONNECT;
+
+	if (options->link.dialect != NULL && dialect_find(options->link.dialect) == NULL)
+		check_fail(check, &options->link.dialect, &options->link, "link dialect: no dialect of that name");
+	if (options->link.address != NULL && !link_address_is_valid(options->link.address))
+		check_fail(check, &options->link.address, &options->link,
+		    "link address: not HOST:PORT, [IPV6]:PORT or unix:PATH");
+	if (config_is_wrong(check->lines, &options->link.type))
+		return;
+	if (connects && options->link.address == NULL && !config_is_wrong(check->lines, &options->link.address))
+		check_fail(check, NULL, &options->link, "link: type connect needs an address");
+	if (connects && options->link.secret == NULL && !config_is_wrong(check->lines, &options->link.secret))
+		check_fail(check, NULL, &options->link, "link: type connect needs a secret");
+	if (!connects && options->link.packet_bytes < EMBEDDED_PACKET_MIN)
+		check_fail(check, &options->link.packet_bytes, &options->link, "link packet-bytes: below %u: the embedded "
+		    "session manager's packets may be as long", EMBEDDED_PACKET_MIN);
+	if (!connects && options->limits.stanza_bytes > EMBEDDED_STANZA_MAX)
+		check_fail(check, &options->limits.stanza_bytes, &options->limits, "limits stanza-bytes: above %u, the most that "
+		    "the embedded session manager takes", EMBEDDED_STANZA_MAX);
+}
+
+/* Each complaint stands at the line of its option, and none comes from one that was found wrong before. */
+static int
+options_check(const struct options *options, const char *file, const struct config_report *report,
+    const struct config_lines *lines)
+{
+	struct check check = { .options = options, .file = file, .report = report, .lines = lines };
 
 	if (options->listener_count == 0)
-		errors += complain(report, file, "no <listen/>: no client could connect");
+		check_fail(&check, NULL, NULL, "no <listen/>: no client could connect");
 	if (options->host_count == 0)
-		errors += complain(report, file, "no <host/>: no client could log in");
-	if (options->link.type == LINK_TYPE_CONNECT && options->link.address == NULL)
-		errors += complain(report, file, "link: type connect needs an address");
-	if (options->link.type == LINK_TYPE_CONNECT && options->link.secret == NULL)
-		errors += complain(report, file, "link: type connect needs a secret");
-	if (options->link.dialect != NULL && dialect_find(options->link.dialect) == NULL)
-		errors += complain(report, file, "link: no dialect of that name");
-	errors += name_check(options->link.name, "link: name", file, report);
+		check_fail(&check, NULL, NULL, "no <host/>: no client could log in");
+	for (unsigned i = 0; i < options->listener_count; i++)
+		check_listener(&check, i);
 	for (unsigned i = 0; i < options->host_count; i++)
-		errors += name_check(options->hosts[i].name, "host", file, report);
-	if (options->limits.held_bytes / 4 < options->limits.unsent_bytes)
-		errors += complain(report, file, "limits: held-bytes, for all clients, must be four times unsent-bytes, for one");
-	if (options->link.type == LINK_TYPE_EMBEDDED && options->link.packet_bytes < EMBEDDED_PACKET_MIN)
-		errors += complain(report, file, "link: packet-bytes is below 4194304: the embedded session manager's packets may "
-		    "be as long");
-	if (options->link.type == LINK_TYPE_EMBEDDED && options->limits.stanza_bytes > EMBEDDED_STANZA_MAX)
-		errors += complain(report, file, "limits: stanza-bytes is above 524288, the most that the embedded session "
-		    "manager takes");
-	return errors;
+		check_host(&check, i);
+	check_link(&check);
+	if (options->limits.held_bytes / 4 < options->limits.unsent_bytes &&
+	    !config_is_wrong(lines, &options->limits.held_bytes) && !config_is_wrong(lines, &options->limits.unsent_bytes))
+		check_fail(&check, &options->limits.held_bytes, &options->limits.unsent_bytes,
+		    "limits held-bytes: for all clients; must be four times unsent-bytes, for one");
+	return check.errors;
+}
+
+int
+options_reload(struct options *options, const struct options *running, const char *file,
+    const struct config_report *report, const struct config_report *kept)
+{
+	struct config_lines lines = { 0 };
+	int result, errors;
+
+	*options = (struct options){ 0 };
+	errors = config_load(&options_table, file, options, report, &lines);
+	result = errors < 0 ? errors : 0;
+	/* With it the rest must make sense: what stays belongs to what is checked. */
+	if (result == 0 && running != NULL && lines.root > 0)
+		result = config_inherit(&options_table, options, running, file, &lines, kept);
+	if (result >= 0)
+		result = errors + (lines.root > 0 ? options_check(options, file, report, &lines) : 0);
+	config_lines_free(&lines);
+	return result;
 }
 
 int
 options_load(struct options *options, const char *file, const struct config_report *report)
 {
-	int result;
-
-	*options = (struct options){ 0 };
-	result = config_load(&options_table, file, options, report);
-	return result != 0 ? result : options_check(options, file, report);
+	return options_reload(options, NULL, file, report, NULL);
 }
 
 void

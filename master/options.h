@@ -80,8 +80,15 @@ struct options {
 
 extern const struct config_table options_table;
 
-/* Read and check a file. The number of errors, each reported, or -ENOMEM. options_free in any case. */
+/*
+ * Read and check a file. The number of errors, each reported, or -ENOMEM. options_free in any case.
+ *
+ * options_reload: to take the place of `running`. What only a restart changes stays as it runs, and each such option of
+ * the file is told to `kept`; that is no error.
+ */
 int options_load(struct options *options, const char *file, const struct config_report *report);
+int options_reload(struct options *options, const struct options *running, const char *file,
+    const struct config_report *report, const struct config_report *kept);
 void options_free(struct options *options);
 
 /* Where the log goes: never LOG_TARGET_AUTO. */

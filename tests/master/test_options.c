@@ -79,32 +79,56 @@ START_TEST(many_of_each)
 	ck_assert_str_eq(options.hosts[SETTINGS_HOSTS_MAX - 1].name, "h63");
 	options_free(&options);
 	text.end -= strlen("</c2sd>");
-	buffer_append_string(&text, "\n<listen/>\n<host>one more</host></c2sd>");
+	buffer_append_string(&text, "\n<listen/>\n<host>more</host></c2sd>");
 	ck_assert_int_eq(load(report_text(&text)), 2);
 	ck_assert_str_eq(report_text(&complaints), "2: listen: too many\n3: host: too many\n");
 	buffer_deinit(&text);
 }
 END_TEST
 
+#define ADDRESS_WRONG "2: link address: not HOST:PORT, [IPV6]:PORT or unix:PATH\n"
+
 static const struct {
 	const char *text, *complaint;
 } wrong[] = {
-	{ "<c2sd><host>a</host></c2sd>", "0: no <listen/>: no client could connect\n" },
-	{ "<c2sd><listen/></c2sd>", "0: no <host/>: no client could log in\n" },
-	{ SMALLEST "<link type='connect' secret='s'/></c2sd>", "0: link: type connect needs an address\n" },
-	{ SMALLEST "<link type='connect' address='h:1'/></c2sd>", "0: link: type connect needs a secret\n" },
-	{ SMALLEST "<link dialect='latin'/></c2sd>", "0: link: no dialect of that name\n" },
+	{ "<!-- -->\n<c2sd><host>a</host></c2sd>", "2: no <listen/>: no client could connect\n" },
+	{ "<!-- -->\n<c2sd><listen/></c2sd>", "2: no <host/>: no client could log in\n" },
+	{ SMALLEST "\n<link type='connect'\n secret='s'/></c2sd>", "2: link: type connect needs an address\n" },
+	{ SMALLEST "\n<link type='connect'\n address='h:1'/></c2sd>", "2: link: type connect needs a secret\n" },
+	{ SMALLEST "\n<link\n dialect='latin'/></c2sd>", "3: link dialect: no dialect of that name\n" },
 	{ SMALLEST "\n<host/></c2sd>", "2: host: empty\n" },
-	{ "<c2sd><listen/><host>a@b</host></c2sd>", "0: host has characters that no name of a host has\n" },
-	{ "<c2sd><listen/><host>a b</host></c2sd>", "0: host has characters that no name of a host has\n" },
-	{ SMALLEST "<link name='a/b'/></c2sd>", "0: link: name has characters that no name of a host has\n" },
+	{ "<c2sd><listen/>\n<host>a@b</host></c2sd>", "2: host: has characters that no name of a host has\n" },
+	{ "<c2sd><listen/>\n<host>a b</host></c2sd>", "2: host: has characters that no name of a host has\n" },
+	{ SMALLEST "<link\nname='a/b'/></c2sd>", "2: link name: has characters that no name of a host has\n" },
 	{ SMALLEST "\n<control socket='here'/></c2sd>", "2: control socket: not an absolute path\n" },
 	{ SMALLEST "\n<pid file='c2sd.pid'/></c2sd>", "2: pid file: not an absolute path\n" },
 	{ SMALLEST "\n<log file=''/></c2sd>", "2: log file: not an absolute path\n" },
-	{ SMALLEST "<limits held-bytes='4194304'/></c2sd>",
-	    "0: limits: held-bytes, for all clients, must be four times unsent-bytes, for one\n" },
-	{ SMALLEST "<link packet-bytes='65536'/></c2sd>",
-	    "0: link: packet-bytes is below 4194304: the embedded session manager's packets may be as long\n" },
+	{ SMALLEST "\n<limits\nheld-bytes='4194304'/></c2sd>",
+	    "3: limits held-bytes: for all clients; must be four times unsent-bytes, for one\n" },
+	{ SMALLEST "\n<limits\nunsent-bytes='67108865'/></c2sd>",
+	    "3: limits held-bytes: for all clients; must be four times unsent-bytes, for one\n" },
+	{ SMALLEST "<link\npacket-bytes='65536'/></c2sd>",
+	    "2: link packet-bytes: below 4194304: the embedded session manager's packets may be as long\n" },
+	{ SMALLEST "<limits\nstanza-bytes='524289'/></c2sd>",
+	    "2: limits stanza-bytes: above 524288, the most that the embedded session manager takes\n" },
+	{ SMALLEST "\n<listen address='localhost' port='1'/></c2sd>", "2: listen address: not a numeric address\n" },
+	{ SMALLEST "\n<listen address='::g' port='1'/></c2sd>", "2: listen address: not a numeric address\n" },
+	{ SMALLEST "\n<listen/></c2sd>", "2: listen: port 5222 is taken by the listener of line 1\n" },
+	{ SMALLEST "\n<listen address='127.0.0.1'/></c2sd>", "2: listen: port 5222 is taken by the listener of line 1\n" },
+	{ "<c2sd><host>h</host><listen\naddress='0:0::1'/>\n<listen port='05222' address='::1'/></c2sd>",
+	    "3: listen: port 5222 is taken by the listener of line 2\n" },
+	{ "<c2sd><host>h</host><listen address='127.0.0.1'/>\n<listen address='0.0.0.0'/></c2sd>",
+	    "2: listen: port 5222 is taken by the listener of line 1\n" },
+	{ "<c2sd><host>h</host><listen address='127.0.0.1'/>\n<listen address='::ffff:127.0.0.1'/></c2sd>",
+	    "2: listen: port 5222 is taken by the listener of line 1\n" },
+	{ SMALLEST "\n<host>Foo.COM</host></c2sd>", "2: host: stands in line 1 already\n" },
+	{ SMALLEST "<link\n address='h' type='connect' secret='s'/></c2sd>", ADDRESS_WRONG },
+	{ SMALLEST "<link\n address='h:0' type='connect' secret='s'/></c2sd>", ADDRESS_WRONG },
+	{ SMALLEST "<link\n address='h:x' type='connect' secret='s'/></c2sd>", ADDRESS_WRONG },
+	{ SMALLEST "<link\n address=':1' type='connect' secret='s'/></c2sd>", ADDRESS_WRONG },
+	{ SMALLEST "<link\n address='[]:1' type='connect' secret='s'/></c2sd>", ADDRESS_WRONG },
+	{ SMALLEST "<link\n address='::1:1' type='connect' secret='s'/></c2sd>", ADDRESS_WRONG },
+	{ SMALLEST "<link\n address='unix:here' type='connect' secret='s'/></c2sd>", ADDRESS_WRONG },
 	{ SMALLEST "\n<listen port='0'/></c2sd>", "2: listen port: not a number from 1 to 65535\n" },
 	{ SMALLEST "\n<listen port='65536'/></c2sd>", "2: listen port: not a number from 1 to 65535\n" },
 	{ SMALLEST "\n<workers count='0'/></c2sd>", "2: workers count: not a number from 1 to 256 or auto\n" },
@@ -127,6 +151,130 @@ START_TEST(all_that_is_wrong_is_said)
 	ck_assert_str_eq(report_text(&complaints), "2: listen port: not a number from 1 to 65535\n"
 	    "2: listen backlog: not a number from 1 to 65535\n3: host: empty\n4: link type: none of embedded|connect\n"
 	    "5: unknown element typo\n");
+}
+END_TEST
+
+/* What no option says alone is looked at, whatever else is wrong; but nothing is said twice. */
+START_TEST(checks_run_beside_other_errors)
+{
+	ck_assert_int_eq(load("<c2sd>\n<typo/>\n<listen address='here'/>\n<listen port='x'/><listen/>\n<host>a</host>\n"
+	    "<host>A</host>\n<limits held-bytes='y'\n unsent-bytes='268435456'/>\n<link type='?'/>\n"
+	    "<link/>\n</c2sd>"), 7);
+	ck_assert_str_eq(report_text(&complaints), "2: unknown element typo\n"
+	    "4: listen port: not a number from 1 to 65535\n7: limits held-bytes: not a number from 1048576 to 4294967295\n"
+	    "9: link type: none of embedded|connect\n10: link: stands twice\n3: listen address: not a numeric address\n"
+	    "6: host: stands in line 5 already\n");
+}
+END_TEST
+
+static const char *const fine[] = {
+	"<listen address='127.0.0.1'/><listen address='127.0.0.2'/><listen address='::1'/>",
+	"<listen address='0.0.0.0'/><listen address='::1'/>",
+	"<listen/><listen port='5223'/>",
+	"<listen/><link type='connect' secret='s' address='h.example:1'/>",
+	"<listen/><link type='connect' secret='s' address='[::1]:65535'/>",
+	"<listen/><link type='connect' secret='s' address='unix:/run/x'/>",
+};
+
+START_TEST(what_is_fine_is_taken)
+{
+	char text[256];
+
+	snprintf(text, sizeof text, "<c2sd><host>a</host><host>b</host>%s</c2sd>", fine[_i]);
+	ck_assert_msg(load(text) == 0, "%s", report_text(&complaints));
+}
+END_TEST
+
+/* Only what cannot change while clients are there waits for a restart. */
+START_TEST(restart_is_for_few)
+{
+	static const char *const few[] = { "user name", "user group", "link name", "link type", "link dialect",
+	    "sessiond database", "control socket", "pid file" };
+	size_t found = 0;
+	char name[64];
+
+	for (size_t i = 0; i < options_table.section_count; i++) {
+		const struct config_section *section = &options_table.sections[i];
+
+		for (size_t k = 0; k < section->option_count; k++) {
+			if ((section->options[k].flags & CONFIG_RELOAD) != 0)
+				continue;
+			snprintf(name, sizeof name, "%s %s", section->element, section->options[k].name);
+			ck_assert_uint_lt(found, COUNT(few));
+			ck_assert_str_eq(name, few[found]);
+			/* config_inherit knows nothing of those that may come again. */
+			ck_assert_uint_eq(section->max, 1);
+			found++;
+		}
+	}
+	ck_assert_uint_eq(found, COUNT(few));
+}
+END_TEST
+
+static int
+reload(const char *text, const struct options *running, struct options *next, struct buffer *kept_text)
+{
+	struct config_report report = { .fn = report_take, .argument = &complaints };
+	struct config_report kept = { .fn = report_take, .argument = kept_text };
+	char path[32];
+	int result;
+
+	buffer_clear(&complaints);
+	buffer_clear(kept_text);
+	file_write(path, text);
+	result = options_reload(next, running, path, &report, &kept);
+	unlink(path);
+	return result;
+}
+
+START_TEST(reload_keeps_what_a_restart_changes)
+{
+	struct options next;
+	struct buffer kept = { 0 };
+
+	ck_assert_int_eq(load(SMALLEST "</c2sd>"), 0);
+	ck_assert_int_eq(reload(SMALLEST "<host>b</host>\n<link name='x' hold='5'\n dialect='sfrom'/>\n<pid file='/p'/></c2sd>",
+	    &options, &next, &kept), 0);
+	ck_assert_str_eq(report_text(&kept), "2: link name: changed only by a restart\n"
+	    "4: pid file: changed only by a restart\n");
+	ck_assert_str_eq(next.link.name, "c2s.localhost");
+	ck_assert_str_eq(next.pid.file, C2SD_RUNDIR "/c2sd.pid");
+	ck_assert_uint_eq(next.link.hold, 5);
+	ck_assert_uint_eq(next.host_count, 2);
+	options_free(&next);
+	/* As type connect these limits would be fine; what runs, and goes on running, is the embedded one. */
+	ck_assert_int_eq(reload(SMALLEST "\n<link type='connect' address='h:1' secret='s' packet-bytes='1024'/></c2sd>",
+	    &options, &next, &kept), 1);
+	ck_assert_str_eq(report_text(&kept), "2: link type: changed only by a restart\n");
+	ck_assert_str_eq(report_text(&complaints),
+	    "2: link packet-bytes: below 4194304: the embedded session manager's packets may be as long\n");
+	options_free(&next);
+	/* A file that cannot be read says nothing about what would change. */
+	ck_assert_int_eq(reload("<c2sd", &options, &next, &kept), 1);
+	ck_assert_uint_eq(buffer_length(&kept), 0);
+	options_free(&next);
+	buffer_deinit(&kept);
+}
+END_TEST
+
+/* What is printed is a file that says the same. */
+START_TEST(printed_configuration_is_read_again)
+{
+	struct buffer first = { 0 }, second = { 0 };
+
+	ck_assert_int_eq(load(SMALLEST "<host>b</host><user group='g'/><link type='connect' address='h:1' secret='&amp;'/>"
+	    "<limits idle-seconds='1'/></c2sd>"), 0);
+	ck_assert_int_eq(config_print(&options_table, &options, &first), 0);
+	ck_assert_ptr_nonnull(strstr(report_text(&first), "secret=\"***\""));
+	buffer_clear(&first);
+	ck_assert_int_eq(config_print_secrets(&options_table, &options, &first), 0);
+	options_free(&options);
+	ck_assert_msg(load(report_text(&first)) == 0, "%s", report_text(&complaints));
+	ck_assert_str_eq(options.link.secret, "&");
+	ck_assert_int_eq(config_print_secrets(&options_table, &options, &second), 0);
+	ck_assert_str_eq(report_text(&first), report_text(&second));
+	buffer_deinit(&first);
+	buffer_deinit(&second);
 }
 END_TEST
 
@@ -203,6 +351,11 @@ main(void)
 	tcase_add_test(tests, many_of_each);
 	tcase_add_loop_test(tests, what_is_wrong_is_said, 0, COUNT(wrong));
 	tcase_add_test(tests, all_that_is_wrong_is_said);
+	tcase_add_test(tests, checks_run_beside_other_errors);
+	tcase_add_loop_test(tests, what_is_fine_is_taken, 0, COUNT(fine));
+	tcase_add_test(tests, restart_is_for_few);
+	tcase_add_test(tests, reload_keeps_what_a_restart_changes);
+	tcase_add_test(tests, printed_configuration_is_read_again);
 	tcase_add_test(tests, table_makes_sense);
 	tcase_add_test(tests, ranges_are_kept);
 	suite_add_tcase(suite, tests);
