@@ -299,8 +299,10 @@ required_check(struct load *load, const struct config_section *section, const xm
 	for (size_t i = 0; i < section->option_count; i++) {
 		const struct config_option *option = &section->options[i];
 
-		if ((option->flags & CONFIG_REQUIRED) != 0 && option->name[0] != '\0' && xmlHasProp(node, (const xmlChar *)option->name) == NULL)
-			load_error(load, document_node_line(node), "%s: attribute %s is missing", section->element, option->name);
+		if ((option->flags & CONFIG_REQUIRED) != 0 && option->name[0] != '\0' &&
+		    xmlHasProp(node, (const xmlChar *)option->name) == NULL)
+			load_error(load, document_node_line(node), "%s: attribute %s is missing", section->element,
+			    option->name);
 	}
 }
 

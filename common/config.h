@@ -98,8 +98,8 @@ void config_lines_free(struct config_lines *lines);
 void config_free(const struct config_table *table, void *target);
 
 /*
- * Append the target as XML that config_load reads: every option of every section, defaults included. config_print shows
- * stars for secrets. 0, or -ENOMEM.
+ * Append the target as XML that config_load reads: every option of every section, defaults included. config_print
+ * shows stars for secrets. 0, or -ENOMEM.
  */
 int config_print(const struct config_table *table, const void *target, struct buffer *xml);
 int config_print_secrets(const struct config_table *table, const void *target, struct buffer *xml);

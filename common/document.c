@@ -65,7 +65,7 @@ tag_skip_until(struct tag *tag, const char *bytes)
 		tag_skip(tag, tag->at + 1);
 }
 
-/* The next attribute: its name. NULL: there is none. The parser found the tag well-formed, so nothing else can be there. */
+/* The next attribute: its name. NULL: there is none. The tag is well-formed, so nothing else can be there. */
 static const xmlChar *
 tag_next(struct tag *tag, size_t *length_r, int *line_r)
 {

@@ -2,7 +2,7 @@
  * document: an XML file read into a tree of libxml2, with the line on which each element and each attribute begins.
  *
  * libxml2 keeps one line for an element, that on which its tag ends; a complaint about one of many attributes needs the
- * attribute's own. Only what stands in the file counts: document types, and with them entities of one's own, are refused.
+ * attribute's own. Only what stands in the file counts: document types, and with them one's own entities, are refused.
  */
 #ifndef C2SD_COMMON_DOCUMENT_H
 #define C2SD_COMMON_DOCUMENT_H
