@@ -110,6 +110,20 @@ deadline_list_deinit(struct loop *loop, struct deadline_list *list)
 }
 
 void
+deadline_list_change(struct deadline_list *list, uint64_t duration)
+{
+	struct deadline *deadline;
+
+	/* All are moved by as much, so their order stays. 0 would mean that it is not set. */
+	TAILQ_FOREACH(deadline, &list->queue, entry) {
+		uint64_t set = deadline->at > list->duration ? deadline->at - list->duration : 0;
+
+		deadline->at = set + duration > 0 ? set + duration : 1;
+	}
+	list->duration = duration;
+}
+
+void
 deadline_set(struct loop *loop, struct deadline_list *list, struct deadline *deadline)
 {
 	deadline_clear(list, deadline);

@@ -37,7 +37,7 @@ TAILQ_HEAD(deadline_queue, deadline);
 struct deadline_list {
 	TAILQ_ENTRY(deadline_list) entry;
 	struct deadline_queue queue;
-	uint64_t duration;	/* milliseconds; may be changed, later ones then wait that long */
+	uint64_t duration;	/* milliseconds; deadline_list_change */
 	void (*fn)(struct deadline *deadline);
 };
 
@@ -102,6 +102,12 @@ void watch_remove(struct loop *loop, struct watch *watch);
 void deadline_list_init(struct loop *loop, struct deadline_list *list, uint64_t duration,
     void (*fn)(struct deadline *deadline));
 void deadline_list_deinit(struct loop *loop, struct deadline_list *list);
+
+/*
+ * Another duration, for those that wait already, too: each is due when it would be had it been set with that. Those that
+ * are too late by it are due in this turn or the next.
+ */
+void deadline_list_change(struct deadline_list *list, uint64_t duration);
 
 /* Set, or set anew: due `list->duration` from now. */
 void deadline_set(struct loop *loop, struct deadline_list *list, struct deadline *deadline);

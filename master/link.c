@@ -80,16 +80,16 @@ link_proof(const char *id, const char *secret, char *proof)
 /* ---- where it is ---- */
 
 static bool
-resolve_unix(struct link *link, const char *path)
+resolve_unix(struct link_addresses *addresses, const char *path)
 {
-	struct sockaddr_un *address = (struct sockaddr_un *)(void *)&link->addresses[0].address;
+	struct sockaddr_un *address = (struct sockaddr_un *)(void *)&addresses->list[0].address;
 
 	if (strlen(path) >= sizeof address->sun_path)
 		return false;
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	memcpy(address->sun_path, path, strlen(path));
-	link->addresses[0].length = sizeof *address;
-	link->address_count = 1;
+	addresses->list[0].length = sizeof *address;
+	addresses->count = 1;
 	return true;
 }
 
@@ -116,7 +116,7 @@ host_and_port(const char *text, char *host, size_t size, const char **port_r)
 }
 
 bool
-link_resolve(struct link *link, const char *address, const char **why_r)
+link_resolve(struct link_addresses *addresses, const char *address, const char **why_r)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list;
 	char host[256];
@@ -125,7 +125,7 @@ link_resolve(struct link *link, const char *address, const char **why_r)
 
 	*why_r = "not HOST:PORT, [IPV6]:PORT or unix:PATH";
 	if (strncmp(address, "unix:", 5) == 0)
-		return resolve_unix(link, address + 5);
+		return resolve_unix(addresses, address + 5);
 	if (!host_and_port(address, host, sizeof host, &port))
 		return false;
 	error = getaddrinfo(host, port, &hints, &list);
@@ -133,10 +133,10 @@ link_resolve(struct link *link, const char *address, const char **why_r)
 		*why_r = gai_strerror(error);
 		return false;
 	}
-	link->address_count = 0;
-	for (struct addrinfo *one = list; one != NULL && link->address_count < LINK_ADDRESSES_MAX; one = one->ai_next) {
-		memcpy(&link->addresses[link->address_count].address, one->ai_addr, one->ai_addrlen);
-		link->addresses[link->address_count++].length = one->ai_addrlen;
+	addresses->count = 0;
+	for (struct addrinfo *one = list; one != NULL && addresses->count < LINK_ADDRESSES_MAX; one = one->ai_next) {
+		memcpy(&addresses->list[addresses->count].address, one->ai_addr, one->ai_addrlen);
+		addresses->list[addresses->count++].length = one->ai_addrlen;
 	}
 	freeaddrinfo(list);
 	return true;
@@ -529,7 +529,7 @@ link_adopt(struct link *link, int fd, uint32_t events)
 static void
 connect_socket(struct link *link)
 {
-	const struct link_address *address = &link->addresses[link->failures % link->address_count];
+	const struct link_address *address = &link->addresses.list[link->failures % link->addresses.count];
 	int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, error = 0;
 
 	if (fd < 0) {
@@ -770,6 +770,17 @@ void
 link_close(struct link *link)
 {
 	link_fsm(link, LINK_EVENT_CLOSE, NULL);
+}
+
+void
+link_changed(struct link *link, size_t element_max)
+{
+	link->splitter.element_max = element_max;
+	link->last_failure = NULL;
+	if (link->state != LINK_DOWN || !timer_is_set(&link->retry))
+		return;
+	link->failures = 0;
+	timer_set(link->loop, &link->retry, 0, on_retry);
 }
 
 void

@@ -58,6 +58,11 @@ struct link_address {
 	socklen_t length;
 };
 
+struct link_addresses {
+	struct link_address list[LINK_ADDRESSES_MAX];
+	unsigned count;
+};
+
 struct link {
 	struct loop *loop;
 	struct watch watch;
@@ -69,8 +74,7 @@ struct link {
 	size_t high;		/* bytes queued above which clients are not to be read */
 	size_t bound;		/* bytes queued above which a session manager that reads nothing is given up; 0: none */
 
-	struct link_address addresses[LINK_ADDRESSES_MAX];
-	unsigned address_count;
+	struct link_addresses addresses;	/* the next connection goes to one of them */
 
 	struct buffer in;
 	struct splitter splitter;
@@ -108,10 +112,16 @@ void link_init(struct link *link, struct loop *loop, size_t element_max);
 void link_deinit(struct link *link);
 
 /*
- * Find out where HOST:PORT, [IPV6]:PORT or unix:PATH is; blocks for the name look-up, so only at start. False: it is
- * nowhere, *why_r says why.
+ * Find out where HOST:PORT, [IPV6]:PORT or unix:PATH is; blocks for the name look-up, so only at start and reload. False:
+ * it is nowhere, *why_r says why.
  */
-bool link_resolve(struct link *link, const char *address, const char **why_r);
+bool link_resolve(struct link_addresses *addresses, const char *address, const char **why_r);
+
+/*
+ * Name, secret, times, bounds or addresses have been changed: those of a connection hold from the next one on, which is
+ * tried at once when there is none.
+ */
+void link_changed(struct link *link, size_t element_max);
 
 /* Begin to connect. */
 void link_start(struct link *link);

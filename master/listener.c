@@ -1,5 +1,6 @@
 #include "master/listener.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -92,6 +93,43 @@ open_socket(const struct addrinfo *info, int backlog)
 	return -error;
 }
 
+const char *
+listener_name(char *name, const char *address, uint16_t port)
+{
+	struct in6_addr in6;
+	char canonical[INET6_ADDRSTRLEN];
+
+	if (inet_pton(AF_INET6, address, &in6) == 1)
+		address = inet_ntop(AF_INET6, &in6, canonical, sizeof canonical);
+	snprintf(name, LISTENER_NAME_SIZE, strchr(address, ':') ? "[%.64s]:%u" : "%.64s:%u", address, port);
+	return name;
+}
+
+bool
+listener_is_at(const struct listener *listener, const char *address, uint16_t port)
+{
+	char name[LISTENER_NAME_SIZE];
+
+	return listener->watch.fd >= 0 && strcmp(listener->name, listener_name(name, address, port)) == 0;
+}
+
+void
+listener_set_backlog(struct listener *listener, int backlog)
+{
+	if (listener->backlog != backlog && listen(listener->watch.fd, backlog) < 0)
+		log_warning("listener %s keeps its backlog: %s", listener->name, strerror(errno));
+	listener->backlog = backlog;
+}
+
+void
+listener_empty(struct listener *listener)
+{
+	for (int i = 0; i < listener->backlog && !listener->paused && listener->watch.fd >= 0; i++) {
+		if (!accept_one(listener))
+			return;
+	}
+}
+
 int
 listener_open(struct listener *listener, const char *address, uint16_t port, int backlog)
 {
@@ -101,7 +139,10 @@ listener_open(struct listener *listener, const char *address, uint16_t port, int
 	int fd;
 
 	listener->watch.fd = -1;
-	snprintf(listener->name, sizeof listener->name, strchr(address, ':') ? "[%.64s]:%u" : "%.64s:%u", address, port);
+	listener->backlog = backlog;
+	listener->port = port;
+	snprintf(listener->address, sizeof listener->address, "%s", address);
+	listener_name(listener->name, address, port);
 	snprintf(service, sizeof service, "%u", port);
 	if (getaddrinfo(address, service, &hints, &info) != 0)
 		return -EADDRNOTAVAIL;

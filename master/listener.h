@@ -10,13 +10,18 @@
 #include "common/loop.h"
 #include "ipc/message.h"
 
+#define LISTENER_NAME_SIZE 96
+
 struct listener {
 	struct watch watch;
 	struct loop *loop;
 	struct timer pause;
 	bool paused;		/* listener_pause */
 	bool exhausted;		/* descriptors have run out; said once until one could be accepted again */
-	char name[96];		/* "192.0.2.1:5222", for the log */
+	char name[LISTENER_NAME_SIZE];	/* listener_name */
+	char address[64];	/* as it was given */
+	uint16_t port;
+	int backlog;
 
 	/* A connection, non-blocking and close-on-exec; the callee owns it. */
 	void (*on_accept)(struct listener *listener, int fd, const struct peer *peer);
@@ -32,6 +37,21 @@ int listener_start(struct listener *listener, struct loop *loop) __attribute__((
 
 /* Accept nothing until told otherwise. */
 void listener_pause(struct listener *listener, bool paused);
+
+/*
+ * "192.0.2.1:5222", "[2001:db8::1]:5222": the same for the same address however it was written. `name` has room for
+ * LISTENER_NAME_SIZE.
+ */
+const char *listener_name(char *name, const char *address, uint16_t port);
+
+/* Is it open, and is this where? */
+bool listener_is_at(const struct listener *listener, const char *address, uint16_t port);
+
+/* Let the kernel keep as many connections from now on. */
+void listener_set_backlog(struct listener *listener, int backlog);
+
+/* Take those that the kernel has already accepted for us, so that nobody is refused when it is closed. */
+void listener_empty(struct listener *listener);
 
 /* Closes it; may be called twice. */
 void listener_close(struct listener *listener);

@@ -117,6 +117,18 @@ configuration_load(struct options *options, const struct arguments *arguments)
 		options->log.level = LOG_LEVEL_DEBUG;
 }
 
+/* A reload finds the file from / as well, where the service works in the background. Never freed. */
+static const char *
+path_absolute(const char *path)
+{
+	char *folder = path[0] == '/' ? NULL : getcwd(NULL, 0), *absolute;
+
+	if (folder == NULL || asprintf(&absolute, "%s/%s", folder, path) < 0)
+		absolute = NULL;
+	free(folder);
+	return absolute != NULL ? absolute : path;
+}
+
 /* Who we shall be: the configured user when we are root, else who we are. */
 static struct account_ids
 account_find(const struct options *options)
@@ -129,18 +141,6 @@ account_find(const struct options *options)
 		exit(1);
 	}
 	return ids;
-}
-
-static uint32_t
-worker_count(const struct arguments *arguments, const struct options *options)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (arguments->workers > 0)
-		return arguments->workers;
-	if (options->workers.count > 0)
-		return options->workers.count;
-	return cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (uint32_t)cores;
 }
 
 static bool
@@ -166,7 +166,7 @@ go_to_background(const struct arguments *arguments)
 
 /* Everything that root is needed for; false: said why. */
 static bool
-start_as_root(struct master *master, const struct options *options, const struct account_ids *ids)
+start_as_root(struct master *master, struct options *options, const struct account_ids *ids)
 {
 	bool was_root = geteuid() == 0;
 	int result;
@@ -254,6 +254,12 @@ main(int argc, char **argv, char **environment)
 	signal(SIGPIPE, SIG_IGN);
 	umask(027);
 	title_set(name_end);
+	master.source = (struct reload_source){
+		.file = path_absolute(arguments.file),
+		.workers = arguments.workers,
+		.verbose = arguments.verbose,
+		.foreground = arguments.foreground,
+	};
 	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
 	if (!start_as_root(&master, &options, &ids) || privilege_seal() < 0) {
 		master_deinit(&master);
@@ -268,7 +274,7 @@ main(int argc, char **argv, char **environment)
 	}
 	/* Whoever started us has been told by now what could be told. */
 	go_to_background(&arguments);
-	result = master_run(&master, worker_count(&arguments, &options));
+	result = master_run(&master, options_worker_count(&options, arguments.workers));
 	if (result < 0)
 		log_error("master ended: %s", strerror(-result));
 	master_deinit(&master);

@@ -41,7 +41,17 @@ on_hold_expired(struct timer *timer)
 static void
 hold_begins(struct master *master)
 {
+	master->hold_since = loop_now(&master->loop);
 	timer_set(&master->loop, &master->hold, (uint64_t)master->options->link.hold * 1000, on_hold_expired);
+}
+
+void
+master_hold_changed(struct master *master)
+{
+	uint64_t due = master->hold_since + (uint64_t)master->options->link.hold * 1000, now = loop_now(&master->loop);
+
+	if (timer_is_set(&master->hold))
+		timer_set(&master->loop, &master->hold, due > now ? due - now : 0, on_hold_expired);
 }
 
 static void
@@ -188,6 +198,7 @@ on_worker_ready(struct worker_process *worker)
 	arrivals_retry(master);
 	service_check(&master->service);
 	control_notice(&master->control);
+	reload_check(master);
 }
 
 /* Its clients are gone with it; one that it never took is given to another. */
@@ -214,7 +225,14 @@ on_worker_dead(struct worker_process *worker)
 		log_warning("worker %" PRIu32 " has taken clients=%" PRIu32 " with it", worker->number, lost);
 	arrivals_retry(master);
 	control_notice(&master->control);
+	reload_check(master);
 	check_ended(master);
+}
+
+static uint32_t
+clients(const struct worker_process *worker)
+{
+	return container_of(worker->pool, struct master, pool)->directory.tables[worker->number].count;
 }
 
 static void
@@ -233,10 +251,21 @@ master_send(struct master *master, const struct buffer *packet)
 	    router_send(master, buffer_bytes(packet), buffer_length(packet));
 }
 
+void
+master_set_log_level(struct master *master, enum log_level level)
+{
+	if (master->options->log.level == (uint32_t)level)
+		return;
+	master->options->log.level = (uint32_t)level;
+	log_set_level(level);
+	master->pool.settings.log_level = (uint8_t)level;
+	pool_settings_changed(&master->pool);
+}
+
 bool
 master_is_ready(const struct master *master)
 {
-	return master->link.state == LINK_UP && pool_ready(&master->pool) == master->pool.count;
+	return master->link.state == LINK_UP && pool_is_ready(&master->pool);
 }
 
 /* ---- the end ---- */
@@ -300,10 +329,25 @@ on_child(int number, void *argument)
 }
 
 static void
-on_ignored(int number, void *argument)
+on_hangup_done(struct reload_request *request, bool changed)
 {
+	(void)changed;	/* said in the log */
+	buffer_deinit(&request->lines);
+	free(request);
+}
+
+static void
+on_hangup(int number, void *argument)
+{
+	struct reload_request *request = calloc(1, sizeof *request);
+
 	(void)number;
-	(void)argument;
+	if (request == NULL) {
+		log_error("reload refused: out of memory");
+		return;
+	}
+	request->done = on_hangup_done;
+	reload_start(argument, request);
 }
 
 /* The log file was moved away. */
@@ -328,10 +372,20 @@ on_accept(struct listener *listener, int fd, const struct peer *peer)
 	arrivals_add(listener->owner, fd, peer);
 }
 
+int
+master_listen(struct master *master, struct listener *listener)
+{
+	listener->on_accept = on_accept;
+	listener->owner = master;
+	listener->paused = !TAILQ_EMPTY(&master->arrivals);
+	return listener_start(listener, &master->loop);
+}
+
 bool
-master_bind(struct master *master, const struct options *options)
+master_bind(struct master *master, struct options *options)
 {
 	master->options = options;
+	TAILQ_INIT(&master->reloads);
 	master->control.watch.fd = -1;
 	TAILQ_INIT(&master->arrivals);
 	for (unsigned i = 0; i < options->listener_count; i++) {
@@ -343,8 +397,6 @@ master_bind(struct master *master, const struct options *options)
 			log_error("listener %s: %s", listener->name, strerror(-result));
 			return false;
 		}
-		listener->on_accept = on_accept;
-		listener->owner = master;
 		master->listener_count++;
 		log_info("listener %s open", listener->name);
 	}
@@ -361,7 +413,7 @@ signals_catch(struct master *master)
 		{ SIGTERM, on_terminate },
 		{ SIGINT, on_terminate },
 		{ SIGCHLD, on_child },
-		{ SIGHUP, on_ignored },
+		{ SIGHUP, on_hangup },
 		{ SIGUSR1, on_reopen },
 	};
 
@@ -374,53 +426,18 @@ signals_catch(struct master *master)
 	return 0;
 }
 
-static struct client_limits
-limits_of(const struct options *options)
-{
-	return (struct client_limits){
-		.header_bytes = options->limits.header_bytes,
-		.login_bytes = options->limits.login_bytes,
-		.login_elements = options->limits.login_elements,
-		.element_bytes = options->limits.stanza_bytes,
-		.elements = options->limits.elements,
-		.depth = options->limits.depth,
-		.attributes = options->limits.attributes,
-		.login_time = options->limits.login_seconds * 1000,
-		.idle_time = options->limits.idle_seconds * 1000,
-		.keepalive_time = options->limits.keepalive_seconds * 1000,
-		.stall_time = options->limits.stall_seconds * 1000,
-		.unsent_bytes = options->limits.unsent_bytes,
-		.clients = options->limits.clients,
-	};
-}
-
 static void
 pool_prepare(struct master *master)
 {
-	const struct options *options = master->options;
-	struct settings *settings = &master->pool.settings;
-	bool embedded = options->link.type == LINK_TYPE_EMBEDDED;
-
 	master->pool = (struct pool){
-		.program = options->workers.program,
-		.settings = {
-			.nonce = master->directory.nonce,
-			.name = options->link.name,
-			.dialect = options->link.dialect,
-			.digest = !embedded && options->link.digest,
-			.registration = embedded ? options->sessiond.registration : options->link.registration,
-			.log_level = (uint8_t)options->log.level,
-			.limits = limits_of(options),
-			.host_count = options->host_count,
-		},
+		.settings = { .nonce = master->directory.nonce },
 		.stopped = true,
 		.on_frame = on_frame,
 		.on_ready = on_worker_ready,
 		.on_dead = on_worker_dead,
 		.on_pong = on_pong,
+		.clients = clients,
 	};
-	for (unsigned i = 0; i < options->host_count; i++)
-		settings->hosts[i] = options->hosts[i].name;
 }
 
 static bool
@@ -431,11 +448,6 @@ link_prepare(struct master *master)
 
 	master->link = (struct link){
 		.dialect = dialect_find(options->link.dialect),
-		.name = options->link.name,
-		.secret = options->link.secret,
-		.timeout = options->link.timeout * 1000,
-		.high = options->link.queue_bytes,
-		.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes,
 		.on_packet = on_packet,
 		.on_up = on_up,
 		.on_down = on_down,
@@ -444,9 +456,8 @@ link_prepare(struct master *master)
 	};
 	if (options->link.type == LINK_TYPE_EMBEDDED) {
 		embedded_init(&master->embedded, options);
-		master->link.secret = master->embedded.secret;
 		master->link.spawn = spawn_sessiond;
-	} else if (!link_resolve(&master->link, options->link.address, &why)) {
+	} else if (!link_resolve(&master->link.addresses, options->link.address, &why)) {
 		log_error("link address=%s: %s", options->link.address, why);
 		return false;
 	}
@@ -460,17 +471,18 @@ parts_start(struct master *master, uint32_t workers)
 	int result = signals_catch(master);
 
 	if (result == 0)
-		result = directory_init(&master->directory, workers);
+		result = directory_init(&master->directory, WORKERS_MAX);
 	if (result == 0)
-		result = keeper_init(&master->keeper, workers, master->options->limits.held_bytes);
+		result = keeper_init(&master->keeper, WORKERS_MAX, master->options->limits.held_bytes);
 	if (result < 0)
 		return result;
 	pool_prepare(master);
 	if (!link_prepare(master))
 		return -EINVAL;
+	reload_apply(master);
 	result = pool_start(&master->pool, &master->loop, workers);
 	for (unsigned i = 0; i < master->listener_count && result == 0; i++)
-		result = listener_start(&master->listeners[i], &master->loop);
+		result = master_listen(master, &master->listeners[i]);
 	if (result == 0)
 		result = control_start(&master->control, master);
 	if (result == 0)
@@ -542,6 +554,7 @@ master_deinit(struct master *master)
 	service_deinit(&master->service);
 	keeper_deinit(&master->keeper);
 	directory_deinit(&master->directory);
+	reload_deinit(master);
 	log_stop();
 	if (master->loop.epoll_fd > 0)
 		loop_deinit(&master->loop);

@@ -17,22 +17,27 @@
 #include "master/listener.h"
 #include "master/options.h"
 #include "master/pool.h"
+#include "master/reload.h"
 #include "master/service.h"
 
 struct master {
 	struct loop loop;
-	const struct options *options;	/* the owner's */
+	struct options *options;	/* in force: the owner's, after a reload our own */
+	bool options_are_ours;
+	struct reload_source source;	/* the owner's */
+	struct reload_queue reloads;	/* not done yet */
 	struct directory directory;
 	struct keeper keeper;
 	struct pool pool;
 	struct link link;
 	struct embedded embedded;
-	struct listener listeners[LISTENERS_MAX];
-	unsigned listener_count;
+	struct listener listeners[2 * LISTENERS_MAX];	/* in a reload there are the old ones and the new ones */
+	unsigned listener_count;	/* places in use; a closed one among them is free */
 	struct control control;
 	struct service service;
 	struct arrival_queue arrivals;	/* connections that wait for a worker */
 	struct timer hold;		/* how long clients are kept without a link */
+	uint64_t hold_since;		/* loop_now() when that began */
 	bool hold_expired;
 	struct timer relief;		/* too much is kept, and the session manager has been waiting for a while */
 	uint64_t unread_since;		/* loop_now() when it began to wait */
@@ -43,8 +48,20 @@ struct master {
 	uint64_t drop_logged;		/* loop_now() of the last line about a dropped packet */
 };
 
-/* While root: bind the listeners and the control socket. False: said in the log. */
-bool master_bind(struct master *master, const struct options *options);
+/*
+ * While root: bind the listeners and the control socket. False: said in the log. The owner has set `source`, and frees
+ * the options after master_deinit; a reload puts others in their place.
+ */
+bool master_bind(struct master *master, struct options *options);
+
+/* Accept connections on a socket that is bound; not yet while somebody waits for a worker. 0, or a negative errno. */
+int master_listen(struct master *master, struct listener *listener) __attribute__((warn_unused_result));
+
+/* <link hold=.../> has been changed, perhaps while the time runs. */
+void master_hold_changed(struct master *master);
+
+/* Log from this level on, in all our processes, until the next reload. */
+void master_set_log_level(struct master *master, enum log_level level);
 
 /* As the service's user: start workers and link; nothing is served until the loop turns. 0, or a negative errno. */
 int master_start(struct master *master, uint32_t workers) __attribute__((warn_unused_result));

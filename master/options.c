@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "dialect/dialect.h"
 
@@ -381,4 +382,16 @@ options_log_target(const struct options *options)
 	if (options->log.target != LOG_TARGET_AUTO)
 		return (enum log_target)options->log.target;
 	return options->foreground ? LOG_TARGET_STDERR : LOG_TARGET_SYSLOG;
+}
+
+uint32_t
+options_worker_count(const struct options *options, uint32_t argument)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (argument > 0)
+		return argument;
+	if (options->workers.count > 0)
+		return options->workers.count;
+	return cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (uint32_t)cores;
 }

@@ -94,4 +94,7 @@ void options_free(struct options *options);
 /* Where the log goes: never LOG_TARGET_AUTO. */
 enum log_target options_log_target(const struct options *options);
 
+/* How many workers there are to be: as the command line says (0: it does not), else the file, else one a core. */
+uint32_t options_worker_count(const struct options *options, uint32_t argument);
+
 #endif

@@ -57,6 +57,9 @@ void reload_request_deinit(struct master *master, struct reload_request *request
 /* A worker has answered, or has died: tell those whose reload is done. */
 void reload_check(struct master *master);
 
+/* Those who still wait are told; frees what a reload has put in place. */
+void reload_deinit(struct master *master);
+
 /* Let everything that follows from master->options be so; at the start, too. */
 void reload_apply(struct master *master);
 

@@ -93,8 +93,8 @@ send_end(struct master *master, const struct entry *entry)
 	buffer_deinit(&end);
 }
 
-static void
-flow_back(struct master *master)
+void
+router_check_room(struct master *master)
 {
 	if (!keeper_has_room(&master->keeper))
 		return;
@@ -143,7 +143,7 @@ router_ended(struct master *master, struct entry *entry)
 	if (entry->fd >= 0)
 		close(entry->fd);
 	directory_remove(&master->directory, entry);
-	flow_back(master);
+	router_check_room(master);
 }
 
 void
@@ -382,6 +382,6 @@ router_number(struct master *master, struct entry *entry, const struct frame *fr
 		entry->progress = loop_now(&master->loop);
 	known = frame->type == W2M_SETTLED ? keeper_settle(&master->keeper, entry, number) :
 	    keeper_consume(&master->keeper, entry, number);
-	flow_back(master);
+	router_check_room(master);
 	return known ? BREACH_NONE : BREACH_CLIENT;
 }

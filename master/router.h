@@ -32,6 +32,9 @@ enum contract_breach router_number(struct master *master, struct entry *entry, c
 /* Tell its worker to end a client, for this reason; router_ended follows when that is done. */
 void router_close(struct master *master, struct entry *entry, enum end_reason reason);
 
+/* Is there room again for more from the session manager? Then it is read. */
+void router_check_room(struct master *master);
+
 /*
  * A client is gone, whatever it died of: first the session manager hears that its session has ended (unless it ended
  * that itself, or has given the address to a later login), then gets back what the client did not get, in order. Frees

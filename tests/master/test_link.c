@@ -149,7 +149,7 @@ setup(void)
 		.on_packet = on_packet, .on_up = on_up, .on_down = on_down, .on_flow = on_flow, .on_closed = on_closed,
 	};
 	snprintf(address, sizeof address, "unix:%s", path);
-	ck_assert(link_resolve(l, address, &why));
+	ck_assert(link_resolve(&l->addresses, address, &why));
 	link_init(l, &loop, 100000);
 }
 
@@ -451,14 +451,14 @@ START_TEST(addresses_are_read)
 	const char *why = NULL;
 
 	for (unsigned i = 0; i < COUNT(addresses); i++) {
-		ck_assert_msg(link_resolve(l, addresses[i].text, &why) == addresses[i].good, "%s", addresses[i].text);
+		ck_assert_msg(link_resolve(&l->addresses, addresses[i].text, &why) == addresses[i].good, "%s", addresses[i].text);
 		if (addresses[i].good)
-			ck_assert_uint_ge(l->address_count, 1);
+			ck_assert_uint_ge(l->addresses.count, 1);
 		else
 			ck_assert_ptr_nonnull(why);
 	}
 	memset(long_path + 6, 'x', 200);
-	ck_assert(!link_resolve(l, long_path, &why));
+	ck_assert(!link_resolve(&l->addresses, long_path, &why));
 }
 END_TEST
 

@@ -1,0 +1,563 @@
+#include "master/reload.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/master.h"
+#include "master/router.h"
+
+#define LISTENER_PLACES (2 * LISTENERS_MAX)
+
+/* What a reload makes of the place of a listener. */
+enum listener_fate {
+	LISTENER_FREE,		/* nothing is there */
+	LISTENER_OLD,		/* it is not in the new configuration */
+	LISTENER_KEPT,
+	LISTENER_NEW,		/* bound by this reload */
+	LISTENER_YIELDED,	/* old, and closed to let a new one have its port */
+};
+
+/* One reload, until everything is in force or nothing. */
+struct reload {
+	struct master *master;
+	struct reload_request *request;
+	struct options *options;
+	struct buffer kept;		/* what only a restart changes, as lines */
+	struct link_addresses addresses;
+	enum listener_fate fates[LISTENER_PLACES];
+	unsigned errors;
+};
+
+/* ---- what is said ---- */
+
+static void __attribute__((format(printf, 2, 3)))
+refuse(struct reload *reload, const char *format, ...)
+{
+	char line[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof line, format, arguments);
+	va_end(arguments);
+	reload->errors++;
+	log_error("reload %s", line);
+	buffer_append_format(&reload->request->lines, "%s\n", line);
+}
+
+static void
+on_report(const struct config_report *report, const char *file, int line, const char *what)
+{
+	if (line > 0)
+		refuse(report->argument, "%s:%d: %s", file, line, what);
+	else
+		refuse(report->argument, "%s: %s", file, what);
+}
+
+/* ---- what only a restart changes ---- */
+
+static bool
+value_differs(const struct config_option *option, const void *one, const void *other)
+{
+	const char *const *text = one, *const *other_text = other;
+
+	switch (option->type) {
+	case CONFIG_STRING:
+		return *text == NULL || *other_text == NULL ? *text != *other_text : strcmp(*text, *other_text) != 0;
+	case CONFIG_NUMBER:
+	case CONFIG_CHOICE:
+		return *(const uint32_t *)one != *(const uint32_t *)other;
+	case CONFIG_BOOLEAN:
+		return *(const bool *)one != *(const bool *)other;
+	}
+	return false;
+}
+
+/* The old value in place of the new one. False: no memory. */
+static bool
+value_keep(const struct config_option *option, void *place, const void *old)
+{
+	char *const *text = old;
+	char *copy;
+
+	if (option->type == CONFIG_BOOLEAN) {
+		*(bool *)place = *(const bool *)old;
+	} else if (option->type != CONFIG_STRING) {
+		*(uint32_t *)place = *(const uint32_t *)old;
+	} else {
+		copy = *text != NULL ? strdup(*text) : NULL;
+		if (copy == NULL && *text != NULL)
+			return false;
+		free(*(char **)place);
+		*(char **)place = copy;
+	}
+	return true;
+}
+
+static void
+option_keep(struct reload *reload, const struct config_section *section, const struct config_option *option)
+{
+	char *place = (char *)reload->options + section->offset + option->offset;
+	const char *old = (const char *)reload->master->options + section->offset + option->offset;
+
+	if (!value_differs(option, place, old))
+		return;
+	buffer_append_format(&reload->kept, "%s %s: changed only by a restart\n", section->element, option->name);
+	if (!value_keep(option, place, old))
+		refuse(reload, "out of memory");
+}
+
+/*
+ * What only a restart changes stays as it is. A link of another type is another link: then all of its section does.
+ */
+static void
+options_keep(struct reload *reload)
+{
+	bool same_type = reload->options->link.type == reload->master->options->link.type;
+
+	for (size_t i = 0; i < options_table.section_count; i++) {
+		const struct config_section *section = &options_table.sections[i];
+		bool whole = !same_type && section->offset == offsetof(struct options, link);
+
+		for (size_t j = 0; section->max == 1 && j < section->option_count; j++) {
+			if (whole || (section->options[j].flags & CONFIG_RELOAD) == 0)
+				option_keep(reload, section, &section->options[j]);
+		}
+	}
+}
+
+/* ---- listeners ---- */
+
+static struct listener *
+listener_of(struct master *master, const struct listen_options *listen)
+{
+	for (unsigned i = 0; i < master->listener_count; i++) {
+		if (listener_is_at(&master->listeners[i], listen->address, (uint16_t)listen->port))
+			return &master->listeners[i];
+	}
+	return NULL;
+}
+
+static void
+listeners_sort(struct reload *reload)
+{
+	struct master *master = reload->master;
+
+	for (unsigned i = 0; i < master->listener_count; i++)
+		reload->fates[i] = master->listeners[i].watch.fd >= 0 ? LISTENER_OLD : LISTENER_FREE;
+	for (unsigned i = 0; i < reload->options->listener_count; i++) {
+		struct listener *listener = listener_of(master, &reload->options->listeners[i]);
+
+		if (listener != NULL)
+			reload->fates[listener - master->listeners] = LISTENER_KEPT;
+	}
+}
+
+/* There is always one: no configuration has more than half as many. */
+static unsigned
+place_find(struct reload *reload)
+{
+	struct master *master = reload->master;
+	unsigned place = 0;
+
+	while (place < master->listener_count && reload->fates[place] != LISTENER_FREE)
+		place++;
+	if (place == master->listener_count)
+		master->listener_count++;
+	return place;
+}
+
+/* Bound, and not served before everything else is right. 0 or a negative errno. */
+static int
+listener_bind(struct reload *reload, const struct listen_options *listen)
+{
+	unsigned place = place_find(reload);
+	struct listener *listener = &reload->master->listeners[place];
+	int result;
+
+	*listener = (struct listener){ .watch.fd = -1 };
+	result = listener_open(listener, listen->address, (uint16_t)listen->port, (int)listen->backlog);
+	if (result == 0)
+		result = master_listen(reload->master, listener);
+	if (result < 0) {
+		listener_close(listener);
+		return result;
+	}
+	listener_pause(listener, true);
+	reload->fates[place] = LISTENER_NEW;
+	return 0;
+}
+
+/*
+ * An old listener has the port on another address (127.0.0.1, where :: comes): close it, for those who come in the next
+ * microsecond find the new one.
+ */
+static bool
+listeners_yield(struct reload *reload, uint32_t port)
+{
+	struct master *master = reload->master;
+	bool yielded = false;
+
+	for (unsigned i = 0; i < master->listener_count; i++) {
+		if (reload->fates[i] != LISTENER_OLD || master->listeners[i].port != port)
+			continue;
+		listener_empty(&master->listeners[i]);
+		listener_close(&master->listeners[i]);
+		reload->fates[i] = LISTENER_YIELDED;
+		yielded = true;
+	}
+	return yielded;
+}
+
+static bool
+is_ours(const struct reload *reload, uint32_t port)
+{
+	for (unsigned i = 0; i < reload->master->listener_count; i++) {
+		if (reload->fates[i] == LISTENER_OLD && reload->master->listeners[i].port == port)
+			return true;
+	}
+	return false;
+}
+
+/* The old ones are only touched in the second round, when nothing else can go wrong any more. */
+static void
+listeners_bind(struct reload *reload, bool yield)
+{
+	struct master *master = reload->master;
+
+	for (unsigned i = 0; i < reload->options->listener_count; i++) {
+		const struct listen_options *listen = &reload->options->listeners[i];
+		char name[LISTENER_NAME_SIZE];
+		int result;
+
+		if (listener_of(master, listen) != NULL)
+			continue;
+		result = listener_bind(reload, listen);
+		if (result == -EADDRINUSE && yield && listeners_yield(reload, listen->port))
+			result = listener_bind(reload, listen);
+		else if (result == -EADDRINUSE && !yield && is_ours(reload, listen->port))
+			continue;
+		if (result < 0)
+			refuse(reload, "listener %s: %s", listener_name(name, listen->address, (uint16_t)listen->port),
+			    strerror(-result));
+	}
+}
+
+/* As if nothing had been. */
+static void
+listeners_undo(struct reload *reload)
+{
+	struct master *master = reload->master;
+
+	for (unsigned i = 0; i < master->listener_count; i++) {
+		if (reload->fates[i] == LISTENER_NEW)
+			listener_close(&master->listeners[i]);
+	}
+	for (unsigned i = 0; i < master->listener_count; i++) {
+		struct listener *listener = &master->listeners[i];
+		char address[sizeof listener->address];
+		int result;
+
+		if (reload->fates[i] != LISTENER_YIELDED)
+			continue;
+		memcpy(address, listener->address, sizeof address);
+		result = listener_open(listener, address, listener->port, listener->backlog);
+		if (result == 0)
+			result = master_listen(master, listener);
+		if (result < 0)
+			refuse(reload, "listener %s: cannot be opened again: %s", listener->name, strerror(-result));
+	}
+}
+
+static void
+listeners_commit(struct reload *reload)
+{
+	struct master *master = reload->master;
+
+	for (unsigned i = 0; i < master->listener_count; i++) {
+		struct listener *listener = &master->listeners[i];
+
+		if (reload->fates[i] == LISTENER_NEW) {
+			log_info("listener %s open", listener->name);
+			listener_pause(listener, !TAILQ_EMPTY(&master->arrivals));
+		} else if (reload->fates[i] == LISTENER_OLD) {
+			listener_empty(listener);
+			listener_close(listener);
+		}
+		if (reload->fates[i] == LISTENER_OLD || reload->fates[i] == LISTENER_YIELDED)
+			log_info("listener %s closed", listener->name);
+	}
+	for (unsigned i = 0; i < reload->options->listener_count; i++) {
+		const struct listen_options *listen = &reload->options->listeners[i];
+		struct listener *listener = listener_of(master, listen);
+
+		if (listener != NULL)
+			listener_set_backlog(listener, (int)listen->backlog);
+	}
+}
+
+/* ---- everything that can fail ---- */
+
+static void
+file_check(struct reload *reload)
+{
+	struct master *master = reload->master;
+	struct config_report report = { .fn = on_report, .argument = reload };
+	int result;
+
+	if (master->ending) {
+		refuse(reload, "the service ends");
+		return;
+	}
+	if (master->source.file == NULL) {
+		refuse(reload, "there is no file");
+		return;
+	}
+	reload->options = calloc(1, sizeof *reload->options);
+	result = reload->options == NULL ? -ENOMEM : options_load(reload->options, master->source.file, &report);
+	if (result < 0)
+		refuse(reload, "%s", strerror(-result));
+	if (result != 0)
+		return;
+	reload->options->foreground = master->source.foreground;
+	if (master->source.verbose)
+		reload->options->log.level = LOG_LEVEL_DEBUG;
+	options_keep(reload);
+}
+
+static void
+link_check(struct reload *reload)
+{
+	const struct options *options = reload->options;
+	const char *why;
+
+	if (options->link.type == LINK_TYPE_CONNECT && !link_resolve(&reload->addresses, options->link.address, &why))
+		refuse(reload, "link address=%s: %s", options->link.address, why);
+}
+
+static bool
+log_check(struct reload *reload)
+{
+	const struct options *options = reload->options;
+	int result = log_prepare(options_log_target(options), options->log.file);
+
+	if (result < 0)
+		refuse(reload, "log file=%s: %s", options->log.file, strerror(-result));
+	return result == 0;
+}
+
+static bool
+reload_prepare(struct reload *reload)
+{
+	bool log_is_open;
+
+	file_check(reload);
+	if (reload->errors > 0)
+		return false;
+	link_check(reload);
+	log_is_open = log_check(reload);
+	listeners_sort(reload);
+	listeners_bind(reload, false);
+	if (reload->errors == 0)
+		listeners_bind(reload, true);
+	if (reload->errors == 0)
+		return true;
+	listeners_undo(reload);
+	if (log_is_open)
+		log_rollback();
+	return false;
+}
+
+/* ---- what follows from the options ---- */
+
+static struct client_limits
+limits_of(const struct options *options)
+{
+	return (struct client_limits){
+		.header_bytes = options->limits.header_bytes,
+		.login_bytes = options->limits.login_bytes,
+		.login_elements = options->limits.login_elements,
+		.element_bytes = options->limits.stanza_bytes,
+		.elements = options->limits.elements,
+		.depth = options->limits.depth,
+		.attributes = options->limits.attributes,
+		.login_time = options->limits.login_seconds * 1000,
+		.idle_time = options->limits.idle_seconds * 1000,
+		.keepalive_time = options->limits.keepalive_seconds * 1000,
+		.stall_time = options->limits.stall_seconds * 1000,
+		.unsent_bytes = options->limits.unsent_bytes,
+		.clients = options->limits.clients,
+	};
+}
+
+static void
+settings_apply(struct master *master)
+{
+	const struct options *options = master->options;
+	struct settings *settings = &master->pool.settings;
+	bool embedded = options->link.type == LINK_TYPE_EMBEDDED;
+
+	settings->name = options->link.name;
+	settings->dialect = options->link.dialect;
+	settings->digest = !embedded && options->link.digest;
+	settings->registration = embedded ? options->sessiond.registration : options->link.registration;
+	settings->log_level = (uint8_t)options->log.level;
+	settings->limits = limits_of(options);
+	settings->host_count = options->host_count;
+	for (unsigned i = 0; i < options->host_count; i++)
+		settings->hosts[i] = options->hosts[i].name;
+}
+
+void
+reload_apply(struct master *master)
+{
+	const struct options *options = master->options;
+	bool embedded = options->link.type == LINK_TYPE_EMBEDDED;
+
+	settings_apply(master);
+	master->pool.program = options->workers.program;
+	master->pool.retire = options->workers.retire;
+	master->keeper.held_max = options->limits.held_bytes;
+	master->link.name = options->link.name;
+	master->link.secret = embedded ? master->embedded.secret : options->link.secret;
+	master->link.timeout = options->link.timeout * 1000;
+	master->link.high = options->link.queue_bytes;
+	master->link.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes;
+	master->embedded.options = options;
+}
+
+/* ---- from the old to the new ---- */
+
+static void
+options_swap(struct master *master, struct options *options)
+{
+	struct options *old = master->options;
+
+	master->options = options;
+	reload_apply(master);
+	/* Nothing points into it any more. */
+	if (master->options_are_ours) {
+		options_free(old);
+		free(old);
+	}
+	master->options_are_ours = true;
+}
+
+static void
+reload_commit(struct reload *reload)
+{
+	struct master *master = reload->master;
+	struct options *options = reload->options;
+
+	log_commit();
+	listeners_commit(reload);
+	options_swap(master, options);
+	log_set_level((enum log_level)options->log.level);
+	master_hold_changed(master);
+	if (options->link.type == LINK_TYPE_CONNECT)
+		master->link.addresses = reload->addresses;
+	link_changed(&master->link, options->link.packet_bytes);
+	router_check_room(master);
+	/* Whoever is started by this is told the new settings at once, the others afterwards. */
+	pool_resize(&master->pool, options_worker_count(options, master->source.workers));
+	pool_retire_changed(&master->pool);
+	pool_settings_changed(&master->pool);
+}
+
+static void
+kept_say(struct reload *reload)
+{
+	char *lines = buffer_length(&reload->kept) > 0 ? (char *)buffer_bytes(&reload->kept) : NULL, *rest = NULL;
+
+	if (lines == NULL || reload->kept.failed)
+		return;
+	buffer_append(&reload->request->lines, lines, buffer_length(&reload->kept));
+	buffer_append(&reload->kept, "", 1);
+	if (reload->kept.failed)
+		return;
+	lines = (char *)buffer_bytes(&reload->kept);
+	for (char *line = strtok_r(lines, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+		log_warning("reload %s", line);
+}
+
+void
+reload_start(struct master *master, struct reload_request *request)
+{
+	struct reload reload = { .master = master, .request = request };
+
+	request->lines = (struct buffer){ 0 };
+	request->waiting = false;
+	service_reloading(&master->service);
+	log_info("reload file=%s", master->source.file != NULL ? master->source.file : "-");
+	if (reload_prepare(&reload)) {
+		kept_say(&reload);
+		reload_commit(&reload);
+		request->generation = master->pool.generation;
+		request->waiting = true;
+		TAILQ_INSERT_TAIL(&master->reloads, request, entry);
+	} else if (reload.options != NULL) {
+		options_free(reload.options);
+		free(reload.options);
+	}
+	buffer_deinit(&reload.kept);
+	if (request->waiting) {
+		reload_check(master);
+	} else {
+		log_error("reload refused errors=%u: nothing has changed", reload.errors);
+		if (TAILQ_EMPTY(&master->reloads))
+			service_ready(&master->service);
+		request->done(request, false);
+	}
+}
+
+/* ---- who waits ---- */
+
+static void
+request_done(struct master *master, struct reload_request *request)
+{
+	TAILQ_REMOVE(&master->reloads, request, entry);
+	request->waiting = false;
+	request->done(request, true);
+}
+
+void
+reload_check(struct master *master)
+{
+	struct reload_request *request;
+
+	while ((request = TAILQ_FIRST(&master->reloads)) != NULL &&
+	    pool_has_taken(&master->pool, request->generation)) {
+		log_info("reload done workers=%" PRIu32 " hosts=%u listeners=%u", master->pool.wanted,
+		    master->options->host_count, master->options->listener_count);
+		if (TAILQ_NEXT(request, entry) == NULL)
+			service_ready(&master->service);
+		request_done(master, request);
+	}
+}
+
+void
+reload_request_deinit(struct master *master, struct reload_request *request)
+{
+	if (request->waiting)
+		TAILQ_REMOVE(&master->reloads, request, entry);
+	request->waiting = false;
+	buffer_deinit(&request->lines);
+}
+
+void
+reload_deinit(struct master *master)
+{
+	struct reload_request *request;
+
+	while (master->options != NULL && (request = TAILQ_FIRST(&master->reloads)) != NULL)
+		request_done(master, request);
+	if (master->options_are_ours) {
+		options_free(master->options);
+		free(master->options);
+	}
+	master->options = NULL;
+	master->options_are_ours = false;
+}
