@@ -1,6 +1,7 @@
 /*
- * options: prints the table of options, one a line, for test_docs.py: element, name, type, lowest, highest, word,
- * default, reload or restart, help, with tabs between; a dash where there is none.
+ * options: prints the table of options, one a line, for schema.py and test_docs.py: element, name, type, lowest, highest,
+ * word, default, reload or restart, required or optional, help, how often the element may stand, its help, with tabs
+ * between; a dash where there is none.
  */
 #include <stdio.h>
 
@@ -12,22 +13,33 @@ text_of(const char *text)
 	return text == NULL ? "-" : text;
 }
 
+static const char *
+type_of(const struct config_option *option)
+{
+	switch (option->type) {
+	case CONFIG_NUMBER:
+		return "number";
+	case CONFIG_BOOLEAN:
+		return "boolean";
+	case CONFIG_CHOICE:
+		return "choice";
+	case CONFIG_STRING:
+		return (option->flags & CONFIG_PATH) != 0 ? "path" : (option->flags & CONFIG_DOMAIN) != 0 ? "domain" : "string";
+	}
+	return "-";
+}
+
 static void
 section_print(const struct config_section *section)
 {
-	static const char *const types[] = {
-		[CONFIG_STRING] = "string",
-		[CONFIG_NUMBER] = "number",
-		[CONFIG_BOOLEAN] = "boolean",
-		[CONFIG_CHOICE] = "choice",
-	};
-
 	for (size_t i = 0; i < section->option_count; i++) {
 		const struct config_option *option = &section->options[i];
 
-		printf("%s\t%s\t%s\t%u\t%u\t%s\t%s\t%s\t%s\n", section->element, option->name, types[option->type], option->min,
-		    option->max, text_of(option->word), text_of(option->fallback),
-		    (option->flags & CONFIG_RELOAD) != 0 ? "reload" : "restart", option->help);
+		printf("%s\t%s\t%s\t%u\t%u\t%s\t%s\t%s\t%s\t%s\t%zu\t%s\n", section->element, option->name, type_of(option),
+		    option->min, option->max, text_of(option->word), text_of(option->fallback),
+		    (option->flags & CONFIG_RELOAD) != 0 ? "reload" : "restart",
+		    (option->flags & CONFIG_REQUIRED) != 0 ? "required" : "optional", option->help, section->max,
+		    section->help);
 	}
 }
 

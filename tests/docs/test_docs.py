@@ -8,13 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree as ElementTree
+from xml.sax.saxutils import quoteattr
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+from schema import options, schema
 
 SOURCE = os.environ['SOURCE']
-# What a build with default options would say.
-BUILT = {os.environ['LIBEXECDIR']: '/usr/local/libexec/c2sd', os.environ['STATEDIR']: '/var/lib/c2sd',
-         os.environ['RUNDIR']: '/run/c2sd', os.environ['LOGDIR']: '/var/log/c2sd'}
 PATH = os.path.join
 
 
@@ -23,33 +26,17 @@ def read(*path):
         return file.read()
 
 
-class Option:
-    def __init__(self, line):
-        (self.element, self.name, self.kind, self.lowest, self.highest, self.word, default, self.change,
-         self.help) = line.split('\t')
-        for built, usual in BUILT.items():
-            if default.startswith(built + '/'):
-                default = usual + default[len(built):]
-        if (self.element, self.name) == ('user', 'name') and default == os.environ['SERVICE_USER']:
-            default = 'c2sd'
-        self.default = None if default == '-' else default
-
-    def summary(self):
-        """The line below the option's name in the manual page."""
-        if self.kind == 'number':
-            values = '%s to %s' % (self.lowest, self.highest) + (' or ' + self.word if self.word != '-' else '')
-        elif self.kind == 'choice':
-            words = self.word.split('|')
-            values = ', '.join(words[:-1]) + ' or ' + words[-1]
-        else:
-            values = {'boolean': 'yes or no', 'string': 'text'}[self.kind]
-        return '(%s; %s%s)' % (values, 'no default' if self.default is None else 'default ' + self.default,
-                               '; restart' if self.change == 'restart' else '')
-
-
-def options():
-    lines = subprocess.run([os.environ['OPTIONS']], capture_output=True, text=True, check=True).stdout.splitlines()
-    return {(option.element, option.name): option for option in map(Option, lines)}
+def summary(option):
+    """The line below the option's name in the manual page."""
+    if option.kind == 'number':
+        allowed = '%s to %s' % (option.lowest, option.highest) + (' or ' + option.word if option.word != '-' else '')
+    elif option.kind == 'choice':
+        words = option.word.split('|')
+        allowed = ', '.join(words[:-1]) + ' or ' + words[-1]
+    else:
+        allowed = 'yes or no' if option.kind == 'boolean' else 'text'
+    return '(%s; %s%s)' % (allowed, 'no default' if option.default is None else 'default ' + option.default,
+                           '; restart' if option.change == 'restart' else '')
 
 
 class Options(unittest.TestCase):
@@ -97,7 +84,110 @@ class Options(unittest.TestCase):
             elif line.startswith('.It Cm ') and section:
                 name = line[len('.It Cm '):]
                 found[section, '' if name == 'text' else name] = lines[number + 1]
-        self.assertEqual({key: option.summary() for key, option in options().items()}, found)
+        self.assertEqual({key: summary(option) for key, option in options().items()}, found)
+
+
+class Schema(unittest.TestCase):
+    """Files through etc/c2sd.rng and through the table."""
+    good = {'': 'a.b-c', 'string': 'x y', 'domain': 'a.b-c', 'path': '/a b'}
+
+    def setUp(self):
+        if not shutil.which('xmllint'):
+            self.skipTest('xmllint is not installed')
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.files = []
+
+    def test_it_is_what_the_table_says(self):
+        self.assertEqual(schema(), read('etc', 'c2sd.rng'),
+                         'OPTIONS=build/tests/docs/options tests/docs/schema.py > etc/c2sd.rng')
+
+    def write(self, text):
+        self.files.append(PATH(self.folder.name, '%d.xml' % len(self.files)))
+        with open(self.files[-1], 'w', encoding='utf-8') as file:
+            file.write(text)
+
+    def write_option(self, option, value):
+        """A file in which that option has that value."""
+        listen = '<listen/>' if option.element != 'listen' else ''
+        host = '<host>h</host>' if option.element != 'host' else ''
+        if not option.name:
+            element = '<%s>%s</%s>' % (option.element, value.replace('&', '&amp;').replace('<', '&lt;'), option.element)
+        else:
+            attributes = {'type': 'connect', 'address': 'h:1', 'secret': 's'} if option.element == 'link' else {}
+            attributes[option.name] = value
+            element = '<%s %s/>' % (option.element, ' '.join('%s=%s' % (name, quoteattr(text, {'\t': '&#9;'}))
+                                                           for name, text in attributes.items()))
+        self.write('<c2sd>%s%s\n%s</c2sd>' % (listen, host, element))
+
+    def accepted(self):
+        """The texts of the files that the schema accepts."""
+        result = subprocess.run(['xmllint', '--noout', '--relaxng', PATH(SOURCE, 'etc', 'c2sd.rng'), *self.files],
+                                capture_output=True, text=True)
+        verdicts = dict(re.findall(r'^(\S+\.xml) (validates|fails to validate)$', result.stderr, re.M))
+        self.assertEqual(set(self.files), set(verdicts), result.stderr[:2000])
+        return [read(file) for file in self.files if verdicts[file] == 'validates']
+
+    def test_sample_is_accepted(self):
+        self.files.append(PATH(SOURCE, 'etc', 'c2sd.xml'))
+        self.assertEqual(1, len(self.accepted()))
+
+    def values(self, option):
+        """What an option may be, and what not."""
+        if option.kind == 'number':
+            lowest, highest = int(option.lowest), int(option.highest)
+            return ([str(lowest), str(highest), '0' + str(highest)] + [option.word] * (option.word != '-'),
+                    ['', 'x', '-1', '+%d' % highest, ' %d' % highest, '%d ' % highest, '%d.0' % highest, str(highest + 1),
+                     'Never', str(lowest - 1)])
+        if option.kind in ('choice', 'boolean'):
+            words = option.word.split('|') if option.kind == 'choice' else ['yes', 'no']
+            return words, ['', 'true', words[0].upper(), ' ' + words[0], words[0] + words[1]]
+        bad = ['', 'a' * 1024, 'a\tb'] + {'path': ['a/b', ' /a'], 'domain': ['a@b', 'a/b', 'a b', 'a&b', 'a<b', 'a"b'],
+                                          'string': []}[option.kind]
+        return [self.good[option.kind]], bad
+
+    def test_values_that_are_allowed(self):
+        for option in options().values():
+            if (option.element, option.name) != ('link', 'type'):
+                for value in self.values(option)[0]:
+                    self.write_option(option, value)
+        self.write('<c2sd><listen/><host> \n a </host><link type="embedded"/></c2sd>')
+        self.write('<?editor hint?><c2sd><host>a</host><listen/><!-- c --><host>b</host><log/><listen port="1"/></c2sd>')
+        self.assertGreater(len(self.files), 100)
+        self.assertEqual([read(file) for file in self.files], self.accepted())
+
+    def refused_by_both(self):
+        self.assertEqual([], self.accepted())
+        for file in self.files:
+            result = subprocess.run([os.environ['C2SD'], '-t', '-c', file], capture_output=True, text=True)
+            self.assertEqual(1, result.returncode, read(file))
+            self.assertRegex(result.stderr, r'^(%s:[1-9][0-9]*: .+\n)+$' % re.escape(file), read(file))
+
+    def test_values_that_are_not(self):
+        for option in options().values():
+            for value in self.values(option)[1]:
+                self.write_option(option, value)
+        self.assertGreater(len(self.files), 300)
+        self.refused_by_both()
+
+    def test_elements_that_are_not(self):
+        inside = '<listen/><host>h</host>'
+        for text in ('<c2d>%s</c2d>', '<c2sd x="1">%s</c2sd>', '<c2sd>%s x</c2sd>', '<c2sd>%s<typo/></c2sd>',
+                     '<c2sd xmlns="urn:x">%s</c2sd>', '<c2sd>%s<Log/></c2sd>', '<c2sd><x>%s</x></c2sd>'):
+            self.write(text % inside)
+        self.write('<c2sd><listen/></c2sd>')
+        self.write('<c2sd><host>h</host></c2sd>')
+        self.write('<c2sd/>')
+        for element in sorted({element for element, name in options()} - {'listen', 'host'}):
+            self.write('<c2sd>%s<%s/><%s/></c2sd>' % (inside, element, element))
+        for element in sorted({element for element, name in options()}):
+            self.write('<c2sd>%s<%s typo="1"/></c2sd>' % (inside, element))
+            self.write('<c2sd>%s<%s><x/></%s></c2sd>' % (inside, element, element))
+            if (element, '') not in options():
+                self.write('<c2sd>%s<%s>x</%s></c2sd>' % (inside, element, element))
+        self.write('<c2sd>%s<link type="connect" address="h:1"/></c2sd>' % inside)
+        self.write('<c2sd>%s<link type="connect" secret="s"/></c2sd>' % inside)
+        self.refused_by_both()
 
 
 def product(text):
