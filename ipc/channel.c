@@ -131,6 +131,19 @@ descriptors_receive(struct channel *channel, struct msghdr *message)
 	return true;
 }
 
+/* buffer_reserve, and once more when the owner could do something about it. */
+static uint8_t *
+room_make(struct channel *channel, struct buffer *buffer, size_t length)
+{
+	uint8_t *place = buffer_reserve(buffer, length);
+
+	if (place == NULL && channel->on_pinch != NULL && channel->on_pinch(channel)) {
+		buffer->failed = false;
+		place = buffer_reserve(buffer, length);
+	}
+	return place;
+}
+
 /* True when more may be waiting. */
 static bool
 channel_read(struct channel *channel)
@@ -144,7 +157,7 @@ channel_read(struct channel *channel)
 		message.msg_control = &control;
 		message.msg_controllen = sizeof control;
 	}
-	iov.iov_base = buffer_reserve(&channel->in, READ_SIZE);
+	iov.iov_base = room_make(channel, &channel->in, READ_SIZE);
 	if (iov.iov_base == NULL) {
 		channel_end(channel, CHANNEL_BROKEN);
 		return false;
@@ -305,6 +318,9 @@ channel_send_parts(struct channel *channel, uint16_t type, uint16_t flags, uint3
 
 	if (channel->ended || channel->loop == NULL)
 		return;
+	/* An earlier failure stays: what is in there ends in the middle of a frame. */
+	if (!channel->out.failed && room_make(channel, &channel->out, FRAME_HEADER_SIZE + frame.length) == NULL)
+		channel->out.failed = true;
 	frame_encode_header(&channel->out, &frame);
 	if (length > 0)
 		buffer_append(&channel->out, buffer_bytes(body), length);

@@ -64,6 +64,11 @@ struct channel {
 	/* What was unsent has shrunk below half of CHANNEL_HIGH after having been above it; may be NULL. */
 	void (*on_drained)(struct channel *channel);
 	bool was_full;
+	/*
+	 * There is no memory for what has to be read or sent. True: some was given back, and it is tried once more; may be
+	 * NULL.
+	 */
+	bool (*on_pinch)(struct channel *channel);
 };
 
 /* Take over `fd` (a connected UNIX stream socket, non-blocking); the callbacks are set by the owner before. 0 or errno. */

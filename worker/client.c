@@ -27,6 +27,7 @@
  */
 #define QUIET_PARSERS 64
 
+static void intake_free(struct client *client);
 static void client_flush(struct client *client);
 
 static void
@@ -34,10 +35,13 @@ on_flush(struct job *job)
 {
 	struct client *client = container_of(job, struct client, flush);
 
-	if (client->state == CLIENT_GONE)
+	if (client->state == CLIENT_GONE) {
 		client_free(client);
-	else
-		client_flush(client);
+		return;
+	}
+	if (client->state == CLIENT_CLOSING)
+		intake_free(client);
+	client_flush(client);
 }
 
 const char *
@@ -60,6 +64,12 @@ bool
 client_is_idle(const struct client *client)
 {
 	return client->intake == NULL && client->output == NULL;
+}
+
+size_t
+client_memory(const struct client *client)
+{
+	return (client->intake == NULL ? 0 : stream_memory(client->intake->stream)) + output_length(client->output);
 }
 
 /* ---- states ---- */
@@ -302,6 +312,8 @@ client_lose(struct client *client, enum end_reason reason)
 		client->reason = (uint8_t)reason;
 		client_log_end(client, CONDITION_NONE, NULL);
 	}
+	if (reason == END_BROKEN)
+		worker_pinch(client->worker);
 	client_gone(client);
 }
 
@@ -338,6 +350,8 @@ client_end(struct client *client, enum end_reason reason, enum stream_condition 
 	if (client->state >= CLIENT_CLOSING)
 		return;
 	client->reason = (uint8_t)reason;
+	if (reason == END_BROKEN)
+		worker_pinch(client->worker);
 	client_log_end(client, condition, text);
 	client_say_end(client, condition, text);
 	client_unpause(client);

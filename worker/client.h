@@ -110,6 +110,9 @@ void client_resume(struct client *client);
 /* True when it owns nothing but its struct and a few strings. */
 bool client_is_idle(const struct client *client);
 
+/* Bytes of memory that come and go with what is on its way: parser and output. */
+size_t client_memory(const struct client *client);
+
 /* Free everything at once, without a word to anybody: the end of the process, or of the turn. */
 void client_free(struct client *client);
 

@@ -23,6 +23,9 @@
 
 #define ROOT_USUAL "stream:stream xmlns='" NAMESPACE_CLIENT "' xmlns:stream='" NAMESPACE_STREAMS "'"
 
+/* What an xmlParserCtxt and what belongs to it take (baselines). */
+#define PARSER_SIZE 16384
+
 struct stream {
 	const struct stream_limits *limits;
 	struct lexer lexer;
@@ -566,6 +569,13 @@ stream_is_quiet(const struct stream *stream)
 {
 	return !stream->ended && lexer_is_between(&stream->lexer) && !stream->lexer.empty_root &&
 	    buffer_length(&stream->in) == 0;
+}
+
+size_t
+stream_memory(const struct stream *stream)
+{
+	return sizeof *stream + stream->in.size + stream->canonical.out.size + (stream->parser != NULL ? PARSER_SIZE : 0) +
+	    stream->piece_max;
 }
 
 /* ---- life ---- */

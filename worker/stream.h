@@ -112,6 +112,9 @@ int stream_feed(struct stream *stream, const void *bytes, size_t length) __attri
  */
 enum stream_event_type stream_next(struct stream *stream, struct stream_event *event_r);
 
+/* Bytes of memory that it holds, more or less. */
+size_t stream_memory(const struct stream *stream);
+
 /*
  * The bytes that were fed and not yet used by an event, for an owner who must not or need not read them as this stream
  * (RFC 6120 5.4.3.3, 6.4.6: TLS or a new stream begins there). Valid until the next call. A part of an element whose

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -15,6 +16,12 @@
 
 /* Slots in the first table; it doubles. */
 #define SLOTS_FIRST 64
+
+/* Enough for what a turn's goodbyes and frames may need, and for a read of the channel. */
+#define RESERVE_SIZE (1024u * 1024)
+
+/* Who holds less is not worth its end. */
+#define FAT_MIN 8192
 
 /* No master hands out a slot above this: it would be a breach, not a big service (descriptors end far below). */
 #define SLOTS_MAX (1u << 22)
@@ -58,6 +65,69 @@ worker_forget(struct worker *worker, struct client *client)
 	worker->clients[client->slot] = NULL;
 	worker->count--;
 	send_reason(worker, client, (enum end_reason)client->reason);
+}
+
+/* ---- memory ---- */
+
+static struct client *
+fattest_client(const struct worker *worker)
+{
+	struct client *fattest = NULL;
+	size_t most = FAT_MIN;
+
+	for (uint32_t slot = 0; slot < worker->slots; slot++) {
+		struct client *client = worker->clients[slot];
+		size_t memory = client == NULL || client->state >= CLIENT_CLOSING ? 0 : client_memory(client);
+
+		if (memory > most) {
+			most = memory;
+			fattest = client;
+		}
+	}
+	return fattest;
+}
+
+static bool
+reserve_get(struct worker *worker)
+{
+	void *place = mmap(NULL, RESERVE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	worker->reserve = place == MAP_FAILED ? NULL : place;
+	return worker->reserve != NULL;
+}
+
+/* One at a time: its memory is free when this comes again. Where nobody holds much, it is tried at the next need. */
+static void
+on_refill(struct job *job)
+{
+	struct worker *worker = container_of(job, struct worker, refill);
+	struct client *client;
+
+	if (reserve_get(worker))
+		return;
+	client = fattest_client(worker);
+	if (client == NULL)
+		return;
+	client_end(client, END_BROKEN, CONDITION_RESOURCE_CONSTRAINT, NULL);
+	job_queue(&worker->loop, &worker->refill, on_refill);
+}
+
+bool
+worker_pinch(struct worker *worker)
+{
+	bool had = worker->reserve != NULL;
+
+	if (had)
+		munmap(worker->reserve, RESERVE_SIZE);
+	worker->reserve = NULL;
+	job_queue(&worker->loop, &worker->refill, on_refill);
+	return had;
+}
+
+static bool
+on_pinch(struct channel *channel)
+{
+	return worker_pinch(container_of(channel, struct worker, channel));
 }
 
 /* ---- frames ---- */
@@ -352,11 +422,14 @@ worker_init(struct worker *worker, int fd)
 	struct buffer body = { 0 };
 	int result;
 
-	*worker = (struct worker){ .channel = { .on_frame = on_frame, .on_end = on_end, .on_drained = on_drained } };
+	*worker = (struct worker){ .channel = { .on_frame = on_frame, .on_end = on_end, .on_drained = on_drained,
+	    .on_pinch = on_pinch } };
 	TAILQ_INIT(&worker->paused);
 	result = loop_init(&worker->loop);
 	if (result < 0)
 		return result;
+	if (!reserve_get(worker))
+		return -ENOMEM;
 	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->silence, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->drain, DRAIN_TIME, client_on_deadline);
@@ -391,6 +464,10 @@ worker_deinit(struct worker *worker)
 	free(worker->clients);
 	worker->clients = NULL;
 	worker->slots = worker->count = 0;
+	if (worker->reserve != NULL)
+		munmap(worker->reserve, RESERVE_SIZE);
+	worker->reserve = NULL;
+	job_cancel(&worker->loop, &worker->refill);
 	channel_deinit(&worker->channel);
 	settings_deinit(&worker->settings);
 	loop_deinit(&worker->loop);

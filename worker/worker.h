@@ -37,6 +37,13 @@ struct worker {
 
 	uint32_t intakes;			/* parsers alive */
 
+	/*
+	 * Memory that nobody uses, so that there is some when there is none: it is given up for the sake of the channel and of
+	 * the goodbyes of clients, and had again by ending the clients that hold most.
+	 */
+	void *reserve;
+	struct job refill;
+
 	struct worker_counters counters;
 	bool logging;				/* a line is being sent: do not log about that */
 };
@@ -50,6 +57,9 @@ void worker_deinit(struct worker *worker);
 
 /* True while clients may be read: the link takes packets, and the channel has room for them. */
 bool worker_may_read(const struct worker *worker);
+
+/* There was no memory for something: give up the reserve, and get it back. True: something was given up. */
+bool worker_pinch(struct worker *worker);
 
 /* A client has come to its end (client.h): tell the master and forget it. */
 void worker_forget(struct worker *worker, struct client *client);

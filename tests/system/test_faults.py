@@ -54,15 +54,20 @@ class Faults(DaemonCase):
 class Shutdown(Faults):
     def test_packets_that_keep_coming_are_delivered_or_sent_back(self):
         self.logged_in(4)
-        sent, after = 0, 0
+        sent, after, when, signalled = 0, 0, [], float('inf')
         while after < 5:
             for client in self.clients * 5:
                 self.sm.send(message(client.identity, sent))
+                when.append(time.monotonic())
                 sent += 1
             if sent == 200:
+                signalled = time.monotonic()
                 self.daemon.process.send_signal(signal.SIGTERM)
             for peer in [self.sm.link] + self.clients:
-                peer._read(Deadline(0.002))
+                while not peer.ended and peer._read(Deadline(0)):
+                    pass
+                if peer.ended:
+                    peer.socket.close()
             # Some more behind the end of the last session.
             after += len(self.ends()) == len(self.clients)
             self.assertLess(sent, 1000000, 'no end of the sessions')
@@ -73,7 +78,11 @@ class Shutdown(Faults):
         for client in self.clients:
             client.expect_close()
             delivered |= numbers(client.pending, False)
-        self.assertEqual(set(range(sent)), bounced | delivered, 'packets have vanished')
+        lost = set(range(sent)) - (bounced | delivered)
+        # What is sent when c2sd has waited for long and ended its stream is not taken any more (PATIENCE, QUIET_MAX in
+        # master.c): where this machine has no time for this test, that may have been the last ones.
+        late = {number for number in range(sent) if when[number] - signalled > 1.0}
+        self.assertTrue(lost <= late, 'packets have vanished: %r' % sorted(lost - late)[:20])
         # Both has happened: those behind the end cannot have been delivered, those before the signal are likely to be.
         self.assertGreaterEqual(len(bounced), 80)
         self.sm.close()

@@ -4,7 +4,6 @@ import os
 import random
 import resource
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -189,6 +188,51 @@ class Kills(DaemonCase):
         self.assertTrue(packets['balanced'], packets)
         self.assertEqual(0, packets['held'])
         self.assertEqual(self.CHATTERS, daemon.status()['clients'])
+        daemon.stop()
+
+
+def limit_memory(daemon, pid, more):
+    """Let a process have so many bytes more than it has now; only its own user may (prlimit(2))."""
+    code = 'import resource; resource.prlimit(%d, resource.RLIMIT_AS, (%d, resource.RLIM_INFINITY))'
+    size = int(harness.process_status(pid)['VmSize'].split()[0]) * 1024
+    who = {'user': daemon.user[0], 'group': daemon.user[1], 'extra_groups': []} if daemon.user else {}
+    subprocess.run([sys.executable, '-c', code % (pid, size + more)], check=True, **who)
+
+
+class Memory(DaemonCase):
+    def setUp(self):
+        if 'libasan' in subprocess.run(['ldd', harness.program('worker/c2sd-worker')], capture_output=True,
+                                       text=True).stdout:
+            self.skipTest('a sanitizer needs more memory than any limit')
+
+    def test_worker_at_its_limit(self):
+        """Who asks for more than there is goes, with a word; the others of that worker stay, and so does it."""
+        daemon = self.start(users=('alice', 'bob'), workers=1, log='info')
+        alice, bob = daemon.login('alice').available(), daemon.login('bob').available()
+        worker = daemon.worker_pids()[0]
+        limit_memory(daemon, worker, 8 * 1024 * 1024)
+        greedy = [daemon.login('bob', resource='g%d' % number) for number in range(64)]
+        for client in greedy:
+            client.send("<message to='alice@localhost'><body>%s" % ('x' * 250000))
+        daemon.log.wait(r'client ended reason=broken', count=1)
+        harness.chat(alice, bob, 'alice@localhost', 'bob@localhost')
+        told = 0
+        for client in greedy:
+            try:
+                client.send('</body></message>')
+            except OSError:
+                pass
+        for client in greedy:
+            try:
+                client.settle()
+            except (AssertionError, OSError):
+                told += any(e.child('internal-server-error') is not None for e in client.pending)
+                self.assertTrue(client.ended, 'neither served nor told')
+        self.assertGreater(told, 0)
+        harness.chat(alice, bob, 'alice@localhost', 'bob@localhost')
+        self.assertEqual([worker], daemon.worker_pids())
+        packets = daemon.status()['packets']
+        self.assertTrue(packets['balanced'], packets)
         daemon.stop()
 
 
