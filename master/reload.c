@@ -12,6 +12,9 @@
 
 #define LISTENER_PLACES (2 * LISTENERS_MAX)
 
+/* Longer lines are cut. */
+#define LINE_MAX_LENGTH 768
+
 /* What a reload makes of the place of a listener. */
 enum listener_fate {
 	LISTENER_FREE,		/* nothing is there */
@@ -26,7 +29,6 @@ struct reload {
 	struct master *master;
 	struct reload_request *request;
 	struct options *options;
-	struct buffer kept;		/* what only a restart changes, as lines */
 	struct link_addresses addresses;
 	enum listener_fate fates[LISTENER_PLACES];
 	unsigned errors;
@@ -37,7 +39,7 @@ struct reload {
 static void __attribute__((format(printf, 2, 3)))
 refuse(struct reload *reload, const char *format, ...)
 {
-	char line[512];
+	char line[LINE_MAX_LENGTH];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -49,84 +51,33 @@ refuse(struct reload *reload, const char *format, ...)
 }
 
 static void
-on_report(const struct config_report *report, const char *file, int line, const char *what)
+line_make(char *text, size_t size, const char *file, int line, const char *what)
 {
 	if (line > 0)
-		refuse(report->argument, "%s:%d: %s", file, line, what);
+		snprintf(text, size, "%s:%d: %s", file, line, what);
 	else
-		refuse(report->argument, "%s: %s", file, what);
-}
-
-/* ---- what only a restart changes ---- */
-
-static bool
-value_differs(const struct config_option *option, const void *one, const void *other)
-{
-	const char *const *text = one, *const *other_text = other;
-
-	switch (option->type) {
-	case CONFIG_STRING:
-		return *text == NULL || *other_text == NULL ? *text != *other_text : strcmp(*text, *other_text) != 0;
-	case CONFIG_NUMBER:
-	case CONFIG_CHOICE:
-		return *(const uint32_t *)one != *(const uint32_t *)other;
-	case CONFIG_BOOLEAN:
-		return *(const bool *)one != *(const bool *)other;
-	}
-	return false;
-}
-
-/* The old value in place of the new one. False: no memory. */
-static bool
-value_keep(const struct config_option *option, void *place, const void *old)
-{
-	char *const *text = old;
-	char *copy;
-
-	if (option->type == CONFIG_BOOLEAN) {
-		*(bool *)place = *(const bool *)old;
-	} else if (option->type != CONFIG_STRING) {
-		*(uint32_t *)place = *(const uint32_t *)old;
-	} else {
-		copy = *text != NULL ? strdup(*text) : NULL;
-		if (copy == NULL && *text != NULL)
-			return false;
-		free(*(char **)place);
-		*(char **)place = copy;
-	}
-	return true;
+		snprintf(text, size, "%s: %s", file, what);
 }
 
 static void
-option_keep(struct reload *reload, const struct config_section *section, const struct config_option *option)
+on_error(const struct config_report *report, const char *file, int line, const char *what)
 {
-	char *place = (char *)reload->options + section->offset + option->offset;
-	const char *old = (const char *)reload->master->options + section->offset + option->offset;
+	char text[LINE_MAX_LENGTH];
 
-	if (!value_differs(option, place, old))
-		return;
-	buffer_append_format(&reload->kept, "%s %s: changed only by a restart\n", section->element, option->name);
-	if (!value_keep(option, place, old))
-		refuse(reload, "out of memory");
+	line_make(text, sizeof text, file, line, what);
+	refuse(report->argument, "%s", text);
 }
 
-/*
- * What only a restart changes stays as it is. A link of another type is another link: then all of its section does.
- */
+/* What only a restart changes: no error, but somebody has written it for nothing. */
 static void
-options_keep(struct reload *reload)
+on_kept(const struct config_report *report, const char *file, int line, const char *what)
 {
-	bool same_type = reload->options->link.type == reload->master->options->link.type;
+	struct reload *reload = report->argument;
+	char text[LINE_MAX_LENGTH];
 
-	for (size_t i = 0; i < options_table.section_count; i++) {
-		const struct config_section *section = &options_table.sections[i];
-		bool whole = !same_type && section->offset == offsetof(struct options, link);
-
-		for (size_t j = 0; section->max == 1 && j < section->option_count; j++) {
-			if (whole || (section->options[j].flags & CONFIG_RELOAD) == 0)
-				option_keep(reload, section, &section->options[j]);
-		}
-	}
+	line_make(text, sizeof text, file, line, what);
+	log_warning("reload %s", text);
+	buffer_append_format(&reload->request->lines, "%s\n", text);
 }
 
 /* ---- listeners ---- */
@@ -305,7 +256,8 @@ static void
 file_check(struct reload *reload)
 {
 	struct master *master = reload->master;
-	struct config_report report = { .fn = on_report, .argument = reload };
+	struct config_report errors = { .fn = on_error, .argument = reload };
+	struct config_report kept = { .fn = on_kept, .argument = reload };
 	int result;
 
 	if (master->ending) {
@@ -317,7 +269,8 @@ file_check(struct reload *reload)
 		return;
 	}
 	reload->options = calloc(1, sizeof *reload->options);
-	result = reload->options == NULL ? -ENOMEM : options_load(reload->options, master->source.file, &report);
+	result = reload->options == NULL ? -ENOMEM :
+	    options_reload(reload->options, master->options, master->source.file, &errors, &kept);
 	if (result < 0)
 		refuse(reload, "%s", strerror(-result));
 	if (result != 0)
@@ -325,7 +278,6 @@ file_check(struct reload *reload)
 	reload->options->foreground = master->source.foreground;
 	if (master->source.verbose)
 		reload->options->log.level = LOG_LEVEL_DEBUG;
-	options_keep(reload);
 }
 
 static void
@@ -467,22 +419,6 @@ reload_commit(struct reload *reload)
 	pool_settings_changed(&master->pool);
 }
 
-static void
-kept_say(struct reload *reload)
-{
-	char *lines = buffer_length(&reload->kept) > 0 ? (char *)buffer_bytes(&reload->kept) : NULL, *rest = NULL;
-
-	if (lines == NULL || reload->kept.failed)
-		return;
-	buffer_append(&reload->request->lines, lines, buffer_length(&reload->kept));
-	buffer_append(&reload->kept, "", 1);
-	if (reload->kept.failed)
-		return;
-	lines = (char *)buffer_bytes(&reload->kept);
-	for (char *line = strtok_r(lines, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
-		log_warning("reload %s", line);
-}
-
 void
 reload_start(struct master *master, struct reload_request *request)
 {
@@ -493,7 +429,6 @@ reload_start(struct master *master, struct reload_request *request)
 	service_reloading(&master->service);
 	log_info("reload file=%s", master->source.file != NULL ? master->source.file : "-");
 	if (reload_prepare(&reload)) {
-		kept_say(&reload);
 		reload_commit(&reload);
 		request->generation = master->pool.generation;
 		request->waiting = true;
@@ -502,7 +437,6 @@ reload_start(struct master *master, struct reload_request *request)
 		options_free(reload.options);
 		free(reload.options);
 	}
-	buffer_deinit(&reload.kept);
 	if (request->waiting) {
 		reload_check(master);
 	} else {

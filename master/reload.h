@@ -36,7 +36,7 @@ struct reload_source {
 struct reload_request {
 	/*
 	 * Called once, perhaps before reload_start has returned. `changed`: the configuration is in force; `lines` are what
-	 * only a restart would change. Else nothing has changed; `lines` are the errors ("FILE:LINE: what").
+	 * only a restart would change. Else nothing has changed; the errors are among the lines ("FILE:LINE: what").
 	 */
 	void (*done)(struct reload_request *request, bool changed);
 	struct buffer lines;	/* each ends in a line feed; freed by reload_request_deinit */

@@ -397,6 +397,30 @@ client_host(const struct client *client)
 	return NULL;
 }
 
+static bool
+client_host_is_gone(const struct client *client)
+{
+	const struct settings *settings = &client->worker->settings;
+
+	for (uint32_t i = 0; i < settings->host_count; i++) {
+		if (strcmp(settings->hosts[i], client->dialect.host) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* A session of a host that is gone stays until its client leaves, and so does the answer to a login that is under way. */
+void
+client_settings_changed(struct client *client)
+{
+	if (client->state == CLIENT_LOGIN && client->dialect.asked_id == NULL && client->dialect.host != NULL &&
+	    client_host_is_gone(client))
+		client_end(client, END_STREAM_ERROR, CONDITION_HOST_GONE, NULL);
+	/* Nobody was watched before. */
+	if (client->state == CLIENT_SESSION && !deadline_is_set(&client->deadline))
+		silence_is_broken(client);
+}
+
 /* Only xml:lang and the declarations are needed again. */
 static void
 client_keep_header(struct client *client)

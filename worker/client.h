@@ -107,6 +107,9 @@ const char *client_id(const struct client *client, char *id);
 /* Wait for bytes of a client again that was put aside with is_paused. */
 void client_resume(struct client *client);
 
+/* The settings have changed: it may have to be ended, or to be watched for silence. */
+void client_settings_changed(struct client *client);
+
 /* True when it owns nothing but its struct and a few strings. */
 bool client_is_idle(const struct client *client);
 

@@ -6,6 +6,7 @@ static const char *const condition_names[CONDITION_COUNT] = {
 	[CONDITION_BAD_NAMESPACE_PREFIX] = "bad-namespace-prefix",
 	[CONDITION_CONFLICT] = "conflict",
 	[CONDITION_CONNECTION_TIMEOUT] = "connection-timeout",
+	[CONDITION_HOST_GONE] = "host-gone",
 	[CONDITION_HOST_UNKNOWN] = "host-unknown",
 	[CONDITION_IMPROPER_ADDRESSING] = "improper-addressing",
 	[CONDITION_INTERNAL_SERVER_ERROR] = "internal-server-error",

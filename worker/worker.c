@@ -300,9 +300,23 @@ limits_apply(struct worker *worker)
 	worker->session_limits = worker->login_limits;
 	worker->session_limits.element_bytes = limits->element_bytes;
 	worker->session_limits.elements = limits->elements;
-	worker->login.duration = limits->login_time;
-	worker->silence.duration = shorter_time(limits->keepalive_time, limits->idle_time);
-	worker->stall.duration = limits->stall_time;
+	deadline_list_change(&worker->login, limits->login_time);
+	deadline_list_change(&worker->silence, shorter_time(limits->keepalive_time, limits->idle_time));
+	deadline_list_change(&worker->stall, limits->stall_time);
+}
+
+static void
+settings_tell_clients(struct worker *worker)
+{
+	struct deadline *deadline;
+
+	/* Silence is nothing to wait for any more. */
+	while (worker->silence.duration == 0 && (deadline = TAILQ_FIRST(&worker->silence.queue)) != NULL)
+		deadline_clear(&worker->silence, deadline);
+	for (uint32_t slot = 0; slot < worker->slots; slot++) {
+		if (worker->clients[slot] != NULL)
+			client_settings_changed(worker->clients[slot]);
+	}
 }
 
 static enum contract_breach
@@ -322,6 +336,7 @@ handle_settings(struct worker *worker, const struct frame *frame)
 	worker->settings = settings;
 	worker->dialect = dialect;
 	limits_apply(worker);
+	settings_tell_clients(worker);
 	log_set_level((enum log_level)settings.log_level);
 	channel_send(&worker->channel, W2M_READY, 0, 0, NULL);
 	return BREACH_NONE;
