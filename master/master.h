@@ -26,6 +26,7 @@ struct master {
 	bool options_are_ours;
 	struct reload_source source;	/* the owner's */
 	struct reload_queue reloads;	/* not done yet */
+	uint64_t reload_count;
 	struct directory directory;
 	struct keeper keeper;
 	struct pool pool;

@@ -97,7 +97,7 @@ end_log(const struct worker_process *worker, enum channel_end end)
 		log_error("worker %" PRIu32 " broke the contract breach=%s pid=%d: killed", worker->number,
 		    contract_breach_name(worker->channel.breach), (int)worker->pid);
 	else if (worker->state == WORKER_ENDING && end == CHANNEL_CLOSED)
-		log_info("worker %" PRIu32 " ended pid=%d", worker->number, (int)worker->pid);
+		log_info("worker %" PRIu32 " ended starts=%u", worker->number, worker->starts);
 	else if (!worker->pool->ending)
 		log_warning("worker %" PRIu32 " gone pid=%d%s", worker->number, (int)worker->pid,
 		    end == CHANNEL_BROKEN ? " reason=no-memory" : "");

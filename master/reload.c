@@ -427,7 +427,9 @@ reload_start(struct master *master, struct reload_request *request)
 	request->lines = (struct buffer){ 0 };
 	request->waiting = false;
 	service_reloading(&master->service);
-	log_info("reload file=%s", master->source.file != NULL ? master->source.file : "-");
+	request->number = ++master->reload_count;
+	log_info("reload begun number=%" PRIu64 " file=%s", request->number,
+	    master->source.file != NULL ? master->source.file : "-");
 	if (reload_prepare(&reload)) {
 		reload_commit(&reload);
 		request->generation = master->pool.generation;
@@ -440,7 +442,7 @@ reload_start(struct master *master, struct reload_request *request)
 	if (request->waiting) {
 		reload_check(master);
 	} else {
-		log_error("reload refused errors=%u: nothing has changed", reload.errors);
+		log_error("reload refused number=%" PRIu64 " errors=%u: nothing has changed", request->number, reload.errors);
 		if (TAILQ_EMPTY(&master->reloads))
 			service_ready(&master->service);
 		request->done(request, false);
@@ -464,8 +466,8 @@ reload_check(struct master *master)
 
 	while ((request = TAILQ_FIRST(&master->reloads)) != NULL &&
 	    pool_has_taken(&master->pool, request->generation)) {
-		log_info("reload done workers=%" PRIu32 " hosts=%u listeners=%u", master->pool.wanted,
-		    master->options->host_count, master->options->listener_count);
+		log_info("reload done number=%" PRIu64 " workers=%" PRIu32 " hosts=%u listeners=%u", request->number,
+		    master->pool.wanted, master->options->host_count, master->options->listener_count);
 		if (TAILQ_NEXT(request, entry) == NULL)
 			service_ready(&master->service);
 		request_done(master, request);

@@ -42,6 +42,7 @@ struct reload_request {
 	struct buffer lines;	/* each ends in a line feed; freed by reload_request_deinit */
 
 	TAILQ_ENTRY(reload_request) entry;
+	uint64_t number;	/* of all reloads since the start, in the log */
 	uint64_t generation;	/* of the pool's settings that it waits for */
 	bool waiting;
 };
