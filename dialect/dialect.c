@@ -23,11 +23,78 @@ dialect_ends_session(const struct packet *packet, const char *address)
 	    range_decodes_to_bytes(packet->from, address, strcspn(address, "/"));
 }
 
+/* The conditions that there are, and the code of before that stands for them: the first of several. */
+static const struct {
+	const char *code;
+	const char *name;
+} conditions[] = {
+	{ "302", "redirect" },
+	{ "400", "bad-request" },
+	{ "401", "not-authorized" },
+	{ "402", "payment-required" },
+	{ "403", "forbidden" },
+	{ "404", "item-not-found" },
+	{ "405", "not-allowed" },
+	{ "406", "not-acceptable" },
+	{ "407", "registration-required" },
+	{ "408", "remote-server-timeout" },
+	{ "409", "conflict" },
+	{ "500", "internal-server-error" },
+	{ "501", "feature-not-implemented" },
+	{ "502", "service-unavailable" },
+	{ "503", "service-unavailable" },
+	{ "504", "remote-server-timeout" },
+	{ "510", "service-unavailable" },
+	{ "", "gone" },
+	{ "", "jid-malformed" },
+	{ "", "policy-violation" },
+	{ "", "recipient-unavailable" },
+	{ "", "remote-server-not-found" },
+	{ "", "resource-constraint" },
+	{ "", "subscription-required" },
+	{ "", "unexpected-request" },
+};
+
+#define CONDITIONS (sizeof(conditions) / sizeof(conditions[0]))
+
+static const char *
+error_condition(const struct element *error)
+{
+	struct element child = { 0 };
+	struct range code;
+
+	while (element_next_child(error, &child))
+		for (size_t i = 0; i < CONDITIONS; i++)
+			if (range_equals(child.name, conditions[i].name))
+				return conditions[i].name;
+	if (!element_attribute(error, "code", &code) || code.length == 0)
+		return NULL;
+	for (size_t i = 0; i < CONDITIONS; i++)
+		if (range_decodes_to(code, conditions[i].code))
+			return conditions[i].name;
+	return NULL;
+}
+
+const char *
+dialect_error_name(const void *bytes, size_t length)
+{
+	struct element element, child = { 0 };
+	const char *name = NULL;
+
+	if (!element_read_complete(&element, bytes, length))
+		return "undefined-condition";
+	while (name == NULL && element_next_child(&element, &child))
+		if (range_equals(child.name, "error"))
+			name = error_condition(&child);
+	return name != NULL ? name : "undefined-condition";
+}
+
 void
 dialect_client_deinit(struct dialect_client *client)
 {
 	free(client->host);
 	free(client->asked_id);
+	free(client->asked_user);
 	free(client->address);
 	*client = (struct dialect_client){ 0 };
 }

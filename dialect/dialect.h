@@ -73,6 +73,7 @@ bool dialect_ends_session(const struct packet *packet, const char *address);
 struct dialect_client {
 	char *host;		/* before login: `to` of the client's header */
 	char *asked_id;		/* before login: id of the iq that was sent up and is not answered; NULL: none */
+	char *asked_user;	/* before login: the username of the last login that was sent up; NULL: none was */
 	char *address;		/* of the session; NULL: not logged in */
 	bool asked_login;	/* that iq is a login, not a registration */
 	uint8_t registrations;	/* attempts to register that were sent up */
@@ -143,6 +144,12 @@ struct dialect {
 };
 
 extern const struct dialect dialect_sfrom;
+
+/*
+ * What went wrong, of an answer that refuses: the condition of RFC 6120 8.3.3 that it holds or that its code of before
+ * stands for (XEP-0086). One of our own names, whatever the answer holds; "undefined-condition" when it says neither.
+ */
+const char *dialect_error_name(const void *bytes, size_t length);
 
 /* The dialect of that name, or NULL. */
 const struct dialect *dialect_find(const char *name);

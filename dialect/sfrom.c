@@ -350,6 +350,12 @@ ask(struct dialect_client *client, const struct dialect_context *context, const 
 	if (client->asked_id == NULL)
 		return -ENOMEM;
 	client->asked_login = login->request == LOGIN_AUTH_SET;
+	if (client->asked_login) {
+		free(client->asked_user);
+		client->asked_user = range_strdup_decoded(login->username.element.content);
+		if (client->asked_user == NULL)
+			return -ENOMEM;
+	}
 	if (login->request == LOGIN_REGISTER_SET)
 		client->registrations++;
 	return send_up(context, element, name_end, client->host, login, up);
@@ -416,6 +422,8 @@ take_address(struct dialect_client *client, struct range raw)
 		return -EMSGSIZE;
 	}
 	client->address = address;
+	free(client->asked_user);
+	client->asked_user = NULL;
 	return DIALECT_LOGGED_IN;
 }
 

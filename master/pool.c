@@ -23,6 +23,15 @@
 #define PAUSE_FIRST 100
 #define PAUSE_LAST 5000
 
+/* What each line costs besides its text: time, roles. */
+#define LOG_HEAD 64
+
+/*
+ * What a worker may log. At once: some 30,000 clients that come or go. For long: some 250 of them each second, or what fills
+ * 5 GB a day.
+ */
+static const struct rate_limit log_limit = { .burst = 8 * 1024 * 1024, .per_second = 64 * 1024 };
+
 static void worker_start(struct worker_process *worker);
 
 static void
@@ -90,6 +99,16 @@ restart_later(struct worker_process *worker)
 		log_warning("worker %" PRIu32 " keeps dying: started again in %" PRIu64 " ms", worker->number, pause);
 }
 
+/* One that was broken into must not fill the disk. Said with each ping, so that this is bounded as well. */
+static void
+log_dropped_say(struct worker_process *worker)
+{
+	if (worker->log_dropped == 0)
+		return;
+	log_warning("worker %" PRIu32 " log-dropped lines=%" PRIu64 " reason=too-many", worker->number, worker->log_dropped);
+	worker->log_dropped = 0;
+}
+
 static void
 end_log(const struct worker_process *worker, enum channel_end end)
 {
@@ -114,6 +133,7 @@ on_end(struct channel *channel, enum channel_end end)
 	/* One that was told to end may still have something to tidy up. */
 	if (!expected || end != CHANNEL_CLOSED)
 		worker_kill(worker);
+	log_dropped_say(worker);
 	worker->state = WORKER_ABSENT;
 	worker->pinged = 0;
 	worker->unanswered = 0;
@@ -301,9 +321,10 @@ handle_log(struct worker_process *worker, const struct frame *frame)
 
 	if (!message_get_log(frame, &level, line, sizeof line) || level > LOG_LEVEL_DEBUG)
 		return BREACH_BODY;
-	for (char *p = line; *p != '\0'; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	if (!rate_take(&worker->log_rate, &log_limit, loop_now(worker->pool->loop),
+	    LOG_HEAD + frame->length)) {
+		worker->log_dropped++;
+		return BREACH_NONE;
 	}
 	snprintf(role, sizeof role, "worker %" PRIu32, worker->number);
 	log_relay((enum log_level)level, role, line);
@@ -397,6 +418,7 @@ ping(struct worker_process *worker)
 
 	if (worker->state == WORKER_ABSENT || worker->state == WORKER_ENDING)
 		return;
+	log_dropped_say(worker);
 	/* What it had no room for may have been a passing lack of memory. */
 	worker->full = false;
 	if (worker->state == WORKER_STARTING) {

@@ -18,6 +18,7 @@
 
 #include <sys/types.h>
 
+#include "common/rate.h"
 #include "ipc/channel.h"
 #include "ipc/message.h"
 #include "master/options.h"
@@ -50,6 +51,8 @@ struct worker_process {
 	unsigned unanswered;	/* settings that it was sent and has not said W2M_READY to */
 	uint64_t after_stop;	/* bytes of packets that came since it was sent STOP */
 	struct worker_counters counters;	/* as of its last pong */
+	struct rate log_rate;	/* bytes that it may still log */
+	uint64_t log_dropped;	/* its lines that were too many, since this was said last */
 };
 
 struct pool {

@@ -1,7 +1,6 @@
 #include "worker/client.h"
 
 #include <bsd/stdlib.h>
-#include <bsd/string.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
@@ -18,8 +17,9 @@
 /* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
 #define READ_SIZE 16384
 
-/* What is shown of an account in the log. */
+/* What is shown of an account and of an explanation in the log. */
 #define ACCOUNT_LOGGED 400
+#define TEXT_LOGGED 200
 
 /*
  * Parsers that are kept although nothing is in them, for clients that are likely to go on at once. More would make a heap
@@ -253,31 +253,46 @@ client_on_stall(struct deadline *deadline)
 
 /* ---- the one way out ---- */
 
-/* The account as the last value of a line, in quotes that nothing in it ends: a resource may hold anything. */
-static const char *
-account_quoted(const struct client *client, char *text, size_t size)
-{
-	strlcpy(text, client->dialect.address == NULL ? "-" : client->dialect.address, size);
-	for (char *p = text; *p != '\0'; p++) {
-		if (*p == '"')
-			*p = '?';
-	}
-	return text;
-}
+/* The three lines of a client; etc/fail2ban reads them, and doc/log.md describes them. */
 
 static void
 client_log_end(const struct client *client, enum stream_condition condition, const char *text)
 {
-	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[TEXT_LOGGED];
 
-	log_info("%s client ended reason=%s%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
-	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=\"%s\"",
+	log_info("%s client ended reason=%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
+	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=%s",
 	    client_id(client, id), end_reason_name((enum end_reason)client->reason),
 	    condition == CONDITION_NONE ? "" : " condition=", condition == CONDITION_NONE ? "" : condition_name(condition),
-	    text == NULL ? "" : " text=\"", text == NULL ? "" : text, text == NULL ? "" : "\"",
+	    text == NULL ? "" : " text=", text == NULL ? "" : log_quote(quoted, sizeof quoted, text),
 	    peer_format(&client->peer, address), client->peer.port,
 	    client->bytes_in, client->bytes_out, client->packets_in, client->packets_out,
-	    (loop_now(&client->worker->loop) - client->since) / 1000, account_quoted(client, account, sizeof account));
+	    (loop_now(&client->worker->loop) - client->since) / 1000,
+	    log_quote(account, sizeof account, client->dialect.address));
+}
+
+static void
+client_log_login(const struct client *client)
+{
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
+
+	log_info("%s client logged-in account=%s address=%s port=%u", client_id(client, id),
+	    log_quote(account, sizeof account, client->dialect.address), peer_format(&client->peer, address),
+	    client->peer.port);
+}
+
+/* The number of the attempt is there so that no two lines are the same, which would be folded into one. */
+static void
+client_log_refusal(struct client *client, const struct client_message *message)
+{
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[ACCOUNT_LOGGED];
+
+	if (client->refusals < UINT8_MAX)
+		client->refusals++;
+	snprintf(account, sizeof account, "%s@%s", client->dialect.asked_user, client->dialect.host);
+	log_info("%s client login-failed address=%s port=%u account=%s reason=%s attempt=%u", client_id(client, id),
+	    peer_format(&client->peer, address), client->peer.port, log_quote(quoted, sizeof quoted, account),
+	    dialect_error_name(message->bytes, message->length), client->refusals);
 }
 
 static void
@@ -514,7 +529,6 @@ static bool
 client_logged_in(struct client *client)
 {
 	struct buffer body = { 0 };
-	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
 
 	/* The session manager's fault: neither the master's nor that of this worker's other clients. */
 	if (strlen(client->dialect.address) > CONTRACT_ADDRESS_MAX) {
@@ -529,8 +543,7 @@ client_logged_in(struct client *client)
 	if (client->intake != NULL)
 		stream_set_limits(client->intake->stream, &client->worker->session_limits);
 	change_state(client, CLIENT_SESSION);
-	log_info("%s client logged in address=%s port=%u account=\"%s\"", client_id(client, id),
-	    peer_format(&client->peer, address), client->peer.port, account_quoted(client, account, sizeof account));
+	client_log_login(client);
 	return true;
 }
 
@@ -562,6 +575,7 @@ client_packet_outcome(struct client *client, int outcome, const struct client_me
 		break;
 	case DIALECT_LOGIN_REFUSED:
 		output_queued(client);
+		client_log_refusal(client, message);
 		client_consumed(client, message->number);
 		break;
 	case DIALECT_END:

@@ -76,6 +76,7 @@ struct client {
 	struct peer peer;
 	uint8_t state;			/* enum client_state */
 	uint8_t reason;			/* enum end_reason, from CLIENT_CLOSING on */
+	uint8_t refusals;		/* of its logins, by the session manager; no more are counted than fit */
 	bool header_known;		/* `header` was complete and right */
 	bool header_sent;		/* ours */
 	bool is_paused;

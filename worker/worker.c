@@ -1,6 +1,8 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -414,20 +416,37 @@ on_drained(struct channel *channel)
 	resume_paused(container_of(channel, struct worker, channel));
 }
 
+static void
+send_log(struct worker *worker, enum log_level level, const char *line)
+{
+	struct buffer body = { 0 };
+
+	message_put_log(&body, (uint8_t)level, line);
+	channel_send(&worker->channel, W2M_LOG, 0, 0, &body);
+	buffer_deinit(&body);
+}
+
 /* The worker's log is the master's: it holds no descriptor for one. Lossy where the channel is full (log.h). */
 static void
 log_to_master(enum log_level level, const char *role, const char *line, void *argument)
 {
 	struct worker *worker = argument;
-	struct buffer body = { 0 };
+	char dropped[64];
 
 	(void)role;
-	if (worker->logging || channel_is_full(&worker->channel))
+	if (worker->logging)
 		return;
+	if (channel_is_full(&worker->channel)) {
+		worker->log_dropped++;
+		return;
+	}
 	worker->logging = true;
-	message_put_log(&body, (uint8_t)level, line);
-	channel_send(&worker->channel, W2M_LOG, 0, 0, &body);
-	buffer_deinit(&body);
+	if (worker->log_dropped > 0) {
+		snprintf(dropped, sizeof dropped, "log dropped lines=%" PRIu64 " reason=channel-full", worker->log_dropped);
+		send_log(worker, LOG_LEVEL_WARNING, dropped);
+		worker->log_dropped = 0;
+	}
+	send_log(worker, level, line);
 	worker->logging = false;
 }
 

@@ -45,6 +45,7 @@ struct worker {
 	struct job refill;
 
 	struct worker_counters counters;
+	uint64_t log_dropped;			/* lines that the channel had no room for, since this was said last */
 	bool logging;				/* a line is being sent: do not log about that */
 };
 

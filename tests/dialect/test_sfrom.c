@@ -429,6 +429,54 @@ START_TEST(registrations_are_counted)
 }
 END_TEST
 
+static const struct {
+	const char *packet;
+	const char *name;
+} refusals[] = {
+	{ "<iq type='error'><error code='401'>Unauthorized</error></iq>", "not-authorized" },
+	{ "<iq type='error'><query><error code='403'/></query><error code='4&#48;4'/></iq>", "item-not-found" },
+	{ "<iq type='error'><error code='500'><text/><conflict " STANZAS, "conflict" },
+	{ "<iq type='error'><error code='400'/><error code='401'/></iq>", "bad-request" },
+	{ "<iq type='error'><error/><error code='401'/></iq>", "not-authorized" },
+	{ "<iq type='error'><error code=''/></iq>", "undefined-condition" },
+	{ "<iq type='error'><error code='4010'>401</error></iq>", "undefined-condition" },
+	{ "<iq type='error'><error code='x reason=not-authorized'><x-1/></error></iq>", "undefined-condition" },
+	{ "<iq type='error'/>", "undefined-condition" },
+	{ "<iq type='error'>", "undefined-condition" },
+	{ "", "undefined-condition" },
+};
+
+START_TEST(refusals_have_names)
+{
+	ck_assert_str_eq(dialect_error_name(refusals[_i].packet, strlen(refusals[_i].packet)), refusals[_i].name);
+}
+END_TEST
+
+START_TEST(who_asked_is_known_until_it_is_logged_in)
+{
+	struct dialect_client client = { .host = strdup("foo.com") };
+	struct buffer up = { 0 }, down = { 0 };
+	static const char refused[] = "<iq type='error' id='1' sto='id1@som' sfrom='foo.com'><error code='401'/></iq>";
+	static const char accepted[] = "<iq type='result' id='1' sto='id1@som' sfrom='bob@foo.com/r'/>";
+
+	ck_assert_int_eq(element_from(&client, &context_full, LOGIN("1"), &up, &down), DIALECT_SEND);
+	ck_assert_str_eq(client.asked_user, "alice");
+	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, refused, strlen(refused), &down),
+	    DIALECT_LOGIN_REFUSED);
+	ck_assert_str_eq(client.asked_user, "alice");
+	ck_assert_int_eq(element_from(&client, &context_full,
+	    "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><username>b&#111;b</username><password>x</password>"
+	    "<resource>r</resource></query></iq>", &up, &down), DIALECT_SEND);
+	ck_assert_str_eq(client.asked_user, "bob");
+	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, accepted, strlen(accepted), &down),
+	    DIALECT_LOGGED_IN);
+	ck_assert_ptr_null(client.asked_user);
+	buffer_deinit(&up);
+	buffer_deinit(&down);
+	dialect_client_deinit(&client);
+}
+END_TEST
+
 START_TEST(address_is_bounded)
 {
 	char text[8192];
@@ -633,6 +681,8 @@ main(void)
 	tcase_add_loop_test(tests, one_question_at_a_time, 0, COUNT(pipelined));
 	tcase_add_test(tests, registrations_are_counted);
 	tcase_add_test(tests, address_is_bounded);
+	tcase_add_loop_test(tests, refusals_have_names, 0, sizeof(refusals) / sizeof(refusals[0]));
+	tcase_add_test(tests, who_asked_is_known_until_it_is_logged_in);
 	tcase_add_test(tests, asked_id_is_bounded);
 	tcase_add_loop_test(tests, element_in_session, 0, COUNT(in_session));
 	tcase_add_loop_test(tests, packet_for_client, 0, COUNT(arrivals));

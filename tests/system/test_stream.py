@@ -129,7 +129,7 @@ class Rude(DaemonCase):
         """One line says that this client is gone, and why; besides the one that said that it had logged in."""
         self.daemon.log.wait('client ended .* port=%d ' % port)
         lines = [line for line in self.daemon.log.lines
-                 if ' port=%d ' % port in line and 'client logged in' not in line]
+                 if ' port=%d ' % port in line and 'client logged-in' not in line]
         self.assertEqual(1, len(lines), lines)
 
     def check_bystanders(self):

@@ -556,9 +556,15 @@ START_TEST(login_refused_and_tried_again)
 	answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='401'>Unauthorized</error></iq>", 0);
 	expect_number(&person, W2M_CONSUMED, 1);
 	expect_heard(&person, "<iq type='error' id='a1'><error code='401'>Unauthorized</error></iq>");
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), " client login-failed address="));
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), " account=\"alice@foo.com\" reason=not-authorized attempt=1\n"));
 	say(&person, LOGIN);
 	stamped(expected, &person, "<iq", "foo.com", &LOGIN[3]);
 	expect_text(&person, W2M_PACKET, expected);
+	answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='500'/></iq>", 0);
+	expect_number(&person, W2M_CONSUMED, 2);
+	expect_heard(&person, "<iq type='error' id='a1'><error code='500'/></iq>");
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), " account=\"alice@foo.com\" reason=internal-server-error attempt=2\n"));
 	leave(&person);
 }
 END_TEST
