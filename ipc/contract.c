@@ -22,6 +22,8 @@ static const struct contract_row {
 	[M2W_GO] = { "M2W_GO", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
 	[M2W_LOST] = { "M2W_LOST", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
 	[M2W_PING] = { "M2W_PING", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 0, 0 },
+	[M2W_SURVEY] = { "M2W_SURVEY", CONTRACT_MASTER, IN_RUNNING, false, 4, 1540 },
+	[M2W_TRACE] = { "M2W_TRACE", CONTRACT_MASTER, IN_RUNNING, false, 1, 1 },
 
 	[W2M_HELLO] = { "W2M_HELLO", CONTRACT_WORKER, IN_NEW, false, 4, 4 },
 	[W2M_READY] = { "W2M_READY", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 0, 0 },
@@ -34,6 +36,8 @@ static const struct contract_row {
 	[W2M_ENDED] = { "W2M_ENDED", CONTRACT_WORKER, IN_RUNNING, false, 1, 1 },
 	[W2M_PONG] = { "W2M_PONG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 32, 32 },
 	[W2M_LOG] = { "W2M_LOG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 2, 2048 },
+	[W2M_SURVEY] = { "W2M_SURVEY", CONTRACT_WORKER, IN_RUNNING, false, 4, 7428 },
+	[W2M_TRACE] = { "W2M_TRACE", CONTRACT_WORKER, IN_RUNNING, false, 10, 4106 },
 };
 
 static const struct contract_row *

@@ -15,7 +15,7 @@
 
 #include "ipc/frame.h"
 
-#define CONTRACT_VERSION 1
+#define CONTRACT_VERSION 2
 
 /* Longest address of a session: the three parts of RFC 6122 2.1, and what stands between them. */
 #define CONTRACT_ADDRESS_MAX 3072
@@ -31,6 +31,8 @@ enum frame_type {
 	M2W_GO,		/* read clients again */
 	M2W_LOST,	/* the link was lost: what had been asked before login, and was not answered, never will be */
 	M2W_PING,	/* answer with W2M_PONG */
+	M2W_SURVEY,	/* say how these clients are */
+	M2W_TRACE,	/* show what this client sends and gets, or do so no more */
 
 	W2M_HELLO,	/* version */
 	W2M_READY,	/* the settings are in force: clients may come */
@@ -43,6 +45,8 @@ enum frame_type {
 	W2M_ENDED,	/* this client is gone, with the reason; its slot is free */
 	W2M_PONG,	/* the answer to M2W_PING, with the worker's counters */
 	W2M_LOG,	/* a line for the log */
+	W2M_SURVEY,	/* the answer to M2W_SURVEY */
+	W2M_TRACE,	/* this client has sent, or got, this */
 
 	FRAME_TYPE_COUNT,
 };

@@ -306,3 +306,145 @@ message_get_log(const struct frame *frame, uint8_t *level_r, char *line, size_t 
 	line[length] = '\0';
 	return true;
 }
+
+/* ---- surveys ---- */
+
+#define SURVEY_CLIENT_SIZE 12
+#define SURVEY_REPORT_SIZE 58
+
+void
+message_put_survey(struct buffer *body, uint32_t number)
+{
+	put(body, number, 4);
+}
+
+void
+message_put_survey_client(struct buffer *body, uint32_t slot, uint64_t serial)
+{
+	put(body, slot, 4);
+	put(body, serial, 8);
+}
+
+void
+message_put_survey_report(struct buffer *body, const struct client_report *report)
+{
+	put(body, report->slot, 4);
+	put(body, report->serial, 8);
+	put(body, report->state, 1);
+	put(body, report->paused, 1);
+	put(body, report->unsent, 4);
+	put(body, report->idle, 8);
+	put(body, report->bytes_in, 8);
+	put(body, report->bytes_out, 8);
+	put(body, report->packets_in, 8);
+	put(body, report->packets_out, 8);
+}
+
+static bool
+get_survey(const struct frame *frame, size_t size, struct survey *survey_r)
+{
+	struct reader reader = reader_of(frame);
+
+	survey_r->number = (uint32_t)get(&reader, 4);
+	survey_r->at = reader.at;
+	survey_r->left = reader.left;
+	return !reader.bad && reader.left % size == 0 && reader.left / size <= SURVEY_MAX;
+}
+
+bool
+message_get_survey_clients(const struct frame *frame, struct survey *survey_r)
+{
+	return get_survey(frame, SURVEY_CLIENT_SIZE, survey_r);
+}
+
+bool
+message_get_survey_reports(const struct frame *frame, struct survey *survey_r)
+{
+	return get_survey(frame, SURVEY_REPORT_SIZE, survey_r);
+}
+
+bool
+survey_next_client(struct survey *survey, uint32_t *slot_r, uint64_t *serial_r)
+{
+	struct reader reader = { survey->at, survey->left, false };
+
+	*slot_r = (uint32_t)get(&reader, 4);
+	*serial_r = get(&reader, 8);
+	survey->at = reader.at;
+	survey->left = reader.left;
+	return !reader.bad;
+}
+
+bool
+survey_next_report(struct survey *survey, struct client_report *report_r)
+{
+	struct reader reader = { survey->at, survey->left, false };
+	uint64_t state;
+
+	*report_r = (struct client_report){ .slot = (uint32_t)get(&reader, 4), .serial = 0 };
+	report_r->serial = get(&reader, 8);
+	state = get(&reader, 1);
+	report_r->state = (enum report_state)state;
+	report_r->paused = get(&reader, 1) != 0;
+	report_r->unsent = (uint32_t)get(&reader, 4);
+	report_r->idle = get(&reader, 8);
+	report_r->bytes_in = get(&reader, 8);
+	report_r->bytes_out = get(&reader, 8);
+	report_r->packets_in = get(&reader, 8);
+	report_r->packets_out = get(&reader, 8);
+	if (reader.bad || state >= REPORT_STATE_COUNT)
+		return false;
+	survey->at = reader.at;
+	survey->left = reader.left;
+	return true;
+}
+
+const char *
+report_state_name(enum report_state state)
+{
+	static const char *const names[] = { "opening", "login", "session", "closing" };
+
+	return state < REPORT_STATE_COUNT ? names[state] : "?";
+}
+
+/* ---- traces ---- */
+
+void
+message_put_switch(struct buffer *body, bool on)
+{
+	put(body, on, 1);
+}
+
+bool
+message_get_switch(const struct frame *frame, bool *on_r)
+{
+	struct reader reader = reader_of(frame);
+	uint64_t on = get(&reader, 1);
+
+	*on_r = on != 0;
+	return reader_done(&reader) && on <= 1;
+}
+
+void
+message_put_trace(struct buffer *body, const struct trace_message *trace)
+{
+	put(body, trace->down, 1);
+	put(body, trace->cut, 1);
+	put(body, trace->lost, 4);
+	put(body, trace->length, 4);
+}
+
+bool
+message_get_trace(const struct frame *frame, struct trace_message *trace_r)
+{
+	struct reader reader = reader_of(frame);
+	uint64_t down = get(&reader, 1), cut = get(&reader, 1);
+
+	trace_r->down = down != 0;
+	trace_r->cut = cut != 0;
+	trace_r->lost = (uint32_t)get(&reader, 4);
+	trace_r->length = (uint32_t)get(&reader, 4);
+	trace_r->text = (const char *)reader.at;
+	trace_r->text_length = reader.left;
+	return !reader.bad && down <= 1 && cut <= 1;
+}

@@ -97,4 +97,72 @@ bool message_get_counters(const struct frame *frame, struct worker_counters *cou
 void message_put_log(struct buffer *body, uint8_t level, const char *line);
 bool message_get_log(const struct frame *frame, uint8_t *level_r, char *line, size_t size);
 
+/* What a client's worker knows of it. */
+enum report_state {
+	REPORT_OPENING,		/* its header has not come */
+	REPORT_LOGIN,		/* it may log in and register */
+	REPORT_SESSION,		/* logged in */
+	REPORT_CLOSING,		/* the end was said to it */
+	REPORT_STATE_COUNT,
+};
+
+struct client_report {
+	uint32_t slot;
+	uint64_t serial;
+	enum report_state state;
+	bool paused;			/* it is not read now */
+	uint32_t unsent;		/* bytes that its socket has not taken */
+	uint64_t idle;			/* milliseconds since it last sent something */
+	uint64_t bytes_in, bytes_out;
+	uint64_t packets_in, packets_out;
+};
+
+/* Clients in one survey. */
+#define SURVEY_MAX 128
+
+/* What is left of a survey's body. */
+struct survey {
+	uint32_t number;
+	const uint8_t *at;
+	size_t left;
+};
+
+/*
+ * M2W_SURVEY: the question's number, then a name (slot and serial) for each client that it is about; W2M_SURVEY: the same
+ * number, then a report for each of them that the worker has. At most SURVEY_MAX.
+ */
+void message_put_survey(struct buffer *body, uint32_t number);
+void message_put_survey_client(struct buffer *body, uint32_t slot, uint64_t serial);
+void message_put_survey_report(struct buffer *body, const struct client_report *report);
+bool message_get_survey_clients(const struct frame *frame, struct survey *survey_r);
+bool message_get_survey_reports(const struct frame *frame, struct survey *survey_r);
+
+/* The next of them. False: there is none, or (reports) it does not add up, and `left` is not 0. */
+bool survey_next_client(struct survey *survey, uint32_t *slot_r, uint64_t *serial_r);
+bool survey_next_report(struct survey *survey, struct client_report *report_r);
+
+/* "opening" */
+const char *report_state_name(enum report_state state);
+
+/* M2W_TRACE */
+void message_put_switch(struct buffer *body, bool on);
+bool message_get_switch(const struct frame *frame, bool *on_r);
+
+/* Longest text of a W2M_TRACE. */
+#define TRACE_TEXT_MAX 4096
+
+/* W2M_TRACE: what a client has sent or got, its secrets masked, cut to TRACE_TEXT_MAX. */
+struct trace_message {
+	bool down;		/* to the client */
+	bool cut;
+	uint32_t lost;		/* that many of this worker's before it could not be told */
+	uint32_t length;	/* of the whole, as it was */
+	const char *text;	/* not terminated; any bytes */
+	size_t text_length;
+};
+
+/* The text follows (channel_send_parts). */
+void message_put_trace(struct buffer *body, const struct trace_message *trace);
+bool message_get_trace(const struct frame *frame, struct trace_message *trace_r);
+
 #endif

@@ -12,6 +12,7 @@
 
 #include "common/log.h"
 #include "worker/reply.h"
+#include "worker/trace.h"
 #include "worker/worker.h"
 
 /* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
@@ -70,6 +71,29 @@ size_t
 client_memory(const struct client *client)
 {
 	return (client->intake == NULL ? 0 : stream_memory(client->intake->stream)) + output_length(client->output);
+}
+
+void
+client_report(const struct client *client, struct client_report *report_r)
+{
+	static const enum report_state states[] = {
+		[CLIENT_OPENING] = REPORT_OPENING, [CLIENT_LOGIN] = REPORT_LOGIN, [CLIENT_SESSION] = REPORT_SESSION,
+		[CLIENT_CLOSING] = REPORT_CLOSING, [CLIENT_GONE] = REPORT_CLOSING,
+	};
+	size_t unsent = output_length(client->output);
+
+	*report_r = (struct client_report){
+		.slot = client->slot,
+		.serial = client->serial,
+		.state = states[client->state],
+		.paused = client->is_paused,
+		.unsent = unsent > UINT32_MAX ? UINT32_MAX : (uint32_t)unsent,
+		.idle = loop_now(&client->worker->loop) - client->last_read,
+		.bytes_in = client->bytes_in,
+		.bytes_out = client->bytes_out,
+		.packets_in = client->packets_in,
+		.packets_out = client->packets_out,
+	};
 }
 
 /* ---- states ---- */
@@ -195,6 +219,7 @@ output_get(struct client *client)
 static void
 output_queued(struct client *client)
 {
+	trace_down(client);
 	job_queue(&client->worker->loop, &client->flush, on_flush);
 }
 
@@ -766,6 +791,7 @@ client_on_deadline(struct deadline *deadline)
 static bool
 client_take_event(struct client *client, struct stream *stream)
 {
+	static const char stream_end[] = "</stream:stream>";
 	struct client_message message = { 0 };
 	struct stream_event event;
 
@@ -778,10 +804,12 @@ client_take_event(struct client *client, struct stream *stream)
 		client_fsm(client, CLIENT_HEADER, NULL);
 		break;
 	case STREAM_ELEMENT:
+		trace_up(client, event.bytes, event.length);
 		message.element = &event;
 		client_fsm(client, CLIENT_ELEMENT, &message);
 		break;
 	case STREAM_CLOSED:
+		trace_up(client, stream_end, sizeof stream_end - 1);
 		client_end(client, END_CLOSED, CONDITION_NONE, NULL);
 		break;
 	case STREAM_FAILED:

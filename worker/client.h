@@ -82,6 +82,7 @@ struct client {
 	bool is_paused;
 	bool hung_up;			/* it has closed its half of the connection */
 	bool shut;			/* we have closed ours */
+	bool traced;			/* the master is shown what it sends and gets (trace.h) */
 };
 
 /* Longest id (doc/design.md, "The path of a packet"), with its terminating zero. */
@@ -116,6 +117,9 @@ bool client_is_idle(const struct client *client);
 
 /* Bytes of memory that come and go with what is on its way: parser and output. */
 size_t client_memory(const struct client *client);
+
+/* What its worker knows of it, for the operator. */
+void client_report(const struct client *client, struct client_report *report_r);
 
 /* Free everything at once, without a word to anybody: the end of the process, or of the turn. */
 void client_free(struct client *client);

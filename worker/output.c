@@ -32,10 +32,16 @@ output_length(const struct output *output)
 	return output == NULL ? 0 : buffer_length(&output->bytes);
 }
 
+uint64_t
+output_total(const struct output *output)
+{
+	return output->written + buffer_length(&output->bytes);
+}
+
 void
 output_mark(struct output *output, uint64_t number)
 {
-	struct output_mark mark = { number, output->written + buffer_length(&output->bytes) };
+	struct output_mark mark = { number, output_total(output) };
 
 	buffer_append(&output->marks, &mark, sizeof mark);
 }

@@ -20,6 +20,7 @@ struct output {
 	struct buffer bytes;
 	struct buffer marks;		/* struct output_mark, one for each packet not settled */
 	uint64_t written;		/* bytes written since this output was made */
+	uint64_t shown;			/* output_total() when the client was last traced */
 	struct deadline stall;		/* set while the client does not read */
 };
 
@@ -35,6 +36,9 @@ struct output *output_new(struct client *client);
 void output_free(struct output **output);
 
 size_t output_length(const struct output *output);
+
+/* Bytes ever put in. */
+uint64_t output_total(const struct output *output);
 
 /* Say that what was appended to `bytes` until now completes the packet of that number. */
 void output_mark(struct output *output, uint64_t number);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/trace.h"
 
 /* RFC 6120 4.4 asks for a wait for the other side's end; its connection may be half dead. */
 #define DRAIN_TIME 5000
@@ -344,6 +345,41 @@ handle_settings(struct worker *worker, const struct frame *frame)
 	return BREACH_NONE;
 }
 
+static enum contract_breach
+handle_survey(struct worker *worker, const struct frame *frame)
+{
+	struct client_report report;
+	struct buffer body = { 0 };
+	struct survey survey;
+	struct frame client = { 0 };
+
+	if (!message_get_survey_clients(frame, &survey))
+		return BREACH_BODY;
+	message_put_survey(&body, survey.number);
+	while (survey_next_client(&survey, &client.slot, &client.serial)) {
+		if (client_of(worker, &client) == NULL)
+			continue;
+		client_report(client_of(worker, &client), &report);
+		message_put_survey_report(&body, &report);
+	}
+	channel_send(&worker->channel, W2M_SURVEY, 0, 0, &body);
+	buffer_deinit(&body);
+	return BREACH_NONE;
+}
+
+static enum contract_breach
+handle_trace(struct worker *worker, const struct frame *frame)
+{
+	struct client *client = client_of(worker, frame);
+	bool on;
+
+	if (!message_get_switch(frame, &on))
+		return BREACH_BODY;
+	if (client != NULL)
+		trace_switch(client, on);
+	return BREACH_NONE;
+}
+
 static void
 send_pong(struct worker *worker)
 {
@@ -383,6 +419,10 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 	case M2W_PING:
 		send_pong(worker);
 		break;
+	case M2W_SURVEY:
+		return handle_survey(worker, frame);
+	case M2W_TRACE:
+		return handle_trace(worker, frame);
 	case M2W_HELLO:	/* the channel has checked it */
 	case W2M_HELLO:
 	case W2M_READY:
@@ -395,6 +435,8 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 	case W2M_ENDED:
 	case W2M_PONG:
 	case W2M_LOG:
+	case W2M_SURVEY:
+	case W2M_TRACE:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

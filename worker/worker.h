@@ -47,6 +47,7 @@ struct worker {
 	struct worker_counters counters;
 	uint64_t log_dropped;			/* lines that the channel had no room for, since this was said last */
 	bool logging;				/* a line is being sent: do not log about that */
+	uint32_t traces_lost;			/* not shown, because the channel was full, and not said yet (trace.h) */
 };
 
 /* Take over `fd`, the socketpair's end. 0 or a negative errno. */

@@ -62,6 +62,42 @@ read_packet(const struct frame *frame)
 }
 
 static void
+read_survey(const struct frame *frame)
+{
+	struct client_report report;
+	struct survey survey;
+	uint64_t serial;
+	unsigned count = 0;
+	uint32_t slot;
+
+	if (message_get_survey_clients(frame, &survey)) {
+		while (survey_next_client(&survey, &slot, &serial))
+			count++;
+		must(survey.left == 0 && count * 12 + 4 == frame->length);
+	}
+	count = 0;
+	if (message_get_survey_reports(frame, &survey)) {
+		while (survey_next_report(&survey, &report)) {
+			must(strcmp(report_state_name(report.state), "?") != 0);
+			count++;
+		}
+		must(count * 58 + 4 + survey.left == frame->length);
+	}
+}
+
+static void
+read_trace(const struct frame *frame)
+{
+	struct trace_message trace;
+	bool on;
+
+	if (message_get_trace(frame, &trace))
+		must(trace.text_length + 10 == frame->length);
+	if (message_get_switch(frame, &on))
+		must(frame->length == 1);
+}
+
+static void
 check_frame(const struct frame *frame, const uint8_t *bytes)
 {
 	struct buffer again = { 0 };
@@ -84,6 +120,8 @@ check_frame(const struct frame *frame, const uint8_t *bytes)
 	read_log(frame);
 	read_fixed(frame);
 	read_packet(frame);
+	read_survey(frame);
+	read_trace(frame);
 }
 
 int

@@ -49,6 +49,23 @@ client_body(struct buffer *body)
 	message_put_client(body, &peer);
 }
 
+static void
+sample_survey_clients(struct buffer *body)
+{
+	message_put_survey(body, 7);
+	message_put_survey_client(body, 3, 1ull << 40);
+	message_put_survey_client(body, 4, 1);
+}
+
+static void
+sample_survey_reports(struct buffer *body)
+{
+	const struct client_report report = { 3, 1ull << 40, REPORT_SESSION, true, 5, 6, 7, 8, 9, 10 };
+
+	message_put_survey(body, 7);
+	message_put_survey_report(body, &report);
+}
+
 void
 sample_body(struct buffer *body, uint16_t type)
 {
@@ -68,6 +85,14 @@ sample_body(struct buffer *body, uint16_t type)
 		message_put_counters(body, &counters);
 	else if (type == W2M_LOG)
 		message_put_log(body, 1, "a line");
+	else if (type == M2W_SURVEY)
+		sample_survey_clients(body);
+	else if (type == W2M_SURVEY)
+		sample_survey_reports(body);
+	else if (type == M2W_TRACE)
+		message_put_switch(body, true);
+	else if (type == W2M_TRACE)
+		message_put_trace(body, &(struct trace_message){ .down = true, .lost = 2, .length = 4711 });
 	if (type == M2W_PACKET || type == W2M_PACKET)
 		buffer_append_string(body, "<presence/>");
 	if (type == W2M_SESSION)

@@ -24,6 +24,8 @@ static const struct row {
 	{ M2W_GO, "M2W_GO", CONTRACT_MASTER, "r", false, 0, 0 },
 	{ M2W_LOST, "M2W_LOST", CONTRACT_MASTER, "r", false, 0, 0 },
 	{ M2W_PING, "M2W_PING", CONTRACT_MASTER, "sr", false, 0, 0 },
+	{ M2W_SURVEY, "M2W_SURVEY", CONTRACT_MASTER, "r", false, 4, 4 + 128 * 12 },
+	{ M2W_TRACE, "M2W_TRACE", CONTRACT_MASTER, "r", false, 1, 1 },
 	{ W2M_HELLO, "W2M_HELLO", CONTRACT_WORKER, "n", false, 4, 4 },
 	{ W2M_READY, "W2M_READY", CONTRACT_WORKER, "sr", false, 0, 0 },
 	{ W2M_TAKEN, "W2M_TAKEN", CONTRACT_WORKER, "r", false, 0, 0 },
@@ -35,6 +37,8 @@ static const struct row {
 	{ W2M_ENDED, "W2M_ENDED", CONTRACT_WORKER, "r", false, 1, 1 },
 	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 32, 32 },
 	{ W2M_LOG, "W2M_LOG", CONTRACT_WORKER, "sr", false, 2, 2048 },
+	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 58 },
+	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096 },
 };
 
 START_TEST(no_type_is_missing_here)
