@@ -136,3 +136,44 @@ control_notice(struct control *control)
 			connection->on_notice(connection);
 	}
 }
+
+enum contract_breach
+control_survey(struct control *control, uint32_t worker, const struct frame *frame)
+{
+	struct control_connection *connection;
+	struct survey survey;
+
+	if (!message_get_survey_reports(frame, &survey))
+		return BREACH_BODY;
+	TAILQ_FOREACH(connection, &control->connections, entry) {
+		if (connection->survey != 0 && connection->survey == survey.number)
+			return connection->on_survey(connection, worker, &survey);
+	}
+	return BREACH_NONE;	/* who asked has gone */
+}
+
+enum contract_breach
+control_trace(struct control *control, const struct entry *entry, const struct frame *frame)
+{
+	struct control_connection *connection;
+	struct trace_message trace;
+
+	if (!message_get_trace(frame, &trace))
+		return BREACH_BODY;
+	TAILQ_FOREACH(connection, &control->connections, entry) {
+		if (connection->on_trace != NULL)
+			connection->on_trace(connection, entry, &trace);
+	}
+	return BREACH_NONE;
+}
+
+void
+control_ended(struct control *control, const struct entry *entry)
+{
+	struct control_connection *connection;
+
+	TAILQ_FOREACH(connection, &control->connections, entry) {
+		if (connection->on_ended != NULL)
+			connection->on_ended(connection, entry);
+	}
+}

@@ -17,11 +17,13 @@
 
 #include "common/buffer.h"
 #include "common/loop.h"
+#include "ipc/contract.h"
 
 #define CONTROL_REQUEST_MAX 8192
 #define CONTROL_CONNECTIONS 32
 
 struct control_connection;
+struct entry;
 struct master;
 
 struct control {
@@ -30,6 +32,7 @@ struct control {
 	struct timer pause;		/* no descriptor is left to accept with */
 	char *path;
 	uint64_t questions;		/* asked of the session manager so far */
+	uint32_t surveys;		/* asked of workers so far */
 	unsigned count;
 	TAILQ_HEAD(, control_connection) connections;
 };
@@ -46,5 +49,12 @@ void control_notice(struct control *control);
 
 /* The session manager has answered one of our own packets. */
 void control_answer(struct control *control, const void *bytes, size_t length);
+
+/* W2M_SURVEY, from that worker; W2M_TRACE, about that client. */
+enum contract_breach control_survey(struct control *control, uint32_t worker, const struct frame *frame);
+enum contract_breach control_trace(struct control *control, const struct entry *entry, const struct frame *frame);
+
+/* A client is gone; its entry is about to be freed. */
+void control_ended(struct control *control, const struct entry *entry);
 
 #endif

@@ -5,7 +5,9 @@
 static const struct control_command commands[] = {
 	{ "status", control_report_status },
 	{ "wait", control_report_wait },
-	{ "sessions", control_report_sessions },
+	{ "workers", control_report_workers },
+	{ "sessions", control_sessions_list },
+	{ "trace", control_trace_start },
 	{ "kick", control_order_kick },
 	{ "user", control_account_user },
 };

@@ -19,8 +19,20 @@ const char *control_command_string(const json_t *request, const char *name);
 
 /* control_report.c: how things are */
 void control_report_status(struct control_connection *connection, const json_t *request);
-void control_report_sessions(struct control_connection *connection, const json_t *request);
+void control_report_workers(struct control_connection *connection, const json_t *request);
 void control_report_wait(struct control_connection *connection, const json_t *request);
+
+/* control_sessions.c: the clients, with what their workers know of them */
+void control_sessions_list(struct control_connection *connection, const json_t *request);
+
+/* True for user@host, user@host/resource or host of a session's address. */
+bool control_sessions_match(const char *address, const char *wanted);
+
+/* What came from the network need not be UTF-8, and JSON is. */
+json_t *control_sessions_text(const char *text, size_t length);
+
+/* control_trace.c: what a client sends and gets */
+void control_trace_start(struct control_connection *connection, const json_t *request);
 
 /* control_order.c: do something now */
 void control_order_kick(struct control_connection *connection, const json_t *request);

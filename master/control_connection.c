@@ -103,6 +103,9 @@ connection_complete(struct control_connection *connection, json_t *object)
 {
 	timer_clear(&connection->control->master->loop, &connection->timeout);
 	connection->on_room = connection->on_notice = NULL;
+	connection->on_ended = NULL;
+	connection->on_trace = NULL;
+	connection->survey = 0;
 	connection->question = 0;
 	connection->state = CONTROL_COMPLETE;
 	control_connection_say(connection, object);

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "ipc/message.h"
 #include "master/control.h"
 
 /* Lines of a long answer are produced while less than this waits to be read. */
@@ -35,6 +36,10 @@ struct control_connection {
 	void *work;
 	void (*on_room)(struct control_connection *connection);		/* less than a chunk waits to be read */
 	void (*on_notice)(struct control_connection *connection);	/* control_notice() */
+	void (*on_ended)(struct control_connection *connection, const struct entry *entry);
+	void (*on_trace)(struct control_connection *connection, const struct entry *entry, const struct trace_message *trace);
+	enum contract_breach (*on_survey)(struct control_connection *connection, uint32_t worker, struct survey *survey);
+	uint32_t survey;		/* the one whose answer on_survey is for; 0: none */
 	void (*on_gone)(struct control_connection *connection);		/* it is being freed */
 	struct timer timeout;		/* cleared when the answer is complete */
 	uint64_t question;		/* to the session manager; 0: none */

@@ -1,5 +1,3 @@
-#include <stdlib.h>
-
 #include "master/control_command.h"
 #include "master/master.h"
 
@@ -92,6 +90,29 @@ status_check(struct control_connection *connection)
 	control_connection_done(connection);
 }
 
+/* ---- workers ---- */
+
+static void
+workers_check(struct control_connection *connection)
+{
+	const struct master *master = connection->control->master;
+
+	if (!pongs_complete(master))
+		return;
+	for (uint32_t i = 0; i < master->pool.count; i++)
+		control_connection_say(connection, worker_json(master, &master->pool.workers[i]));
+	control_connection_done(connection);
+}
+
+void
+control_report_workers(struct control_connection *connection, const json_t *request)
+{
+	(void)request;
+	connection->on_notice = workers_check;
+	pool_ping(&connection->control->master->pool);
+	workers_check(connection);
+}
+
 void
 control_report_status(struct control_connection *connection, const json_t *request)
 {
@@ -116,80 +137,4 @@ control_report_wait(struct control_connection *connection, const json_t *request
 	(void)request;
 	connection->on_notice = ready_check;
 	ready_check(connection);
-}
-
-/* ---- sessions ---- */
-
-/* How far the list has come. */
-struct session_list {
-	uint32_t worker, slot;
-};
-
-/* What a session manager gives as an address need not be UTF-8, and JSON is. */
-static json_t *
-account_json(const struct entry *entry)
-{
-	json_t *account = entry->confirmed ? json_string(entry->address) : json_null();
-
-	return account != NULL ? account : json_string("(not UTF-8)");
-}
-
-static json_t *
-session_json(const struct master *master, const struct entry *entry)
-{
-	char id[DIRECTORY_ID_SIZE], address[INET6_ADDRSTRLEN];
-
-	return json_pack("{s:s, s:o, s:s, s:i, s:i, s:I, s:I, s:I}",
-	    "id", directory_id(&master->directory, entry, id),
-	    "account", account_json(entry),
-	    "address", peer_format(&entry->peer, address), "port", (int)entry->peer.port, "worker", (int)entry->worker,
-	    "seconds", (json_int_t)((loop_now(&master->loop) - entry->since) / 1000),
-	    "held", (json_int_t)entry->held, "packets", (json_int_t)entry->numbers);
-}
-
-/* One that was told to go, and only has not closed its connection yet, is nobody's session any more. */
-static bool
-is_listed(const struct entry *entry)
-{
-	return entry != NULL && !entry->closing && !entry->ended_upstream;
-}
-
-static void
-sessions_produce(struct control_connection *connection)
-{
-	const struct master *master = connection->control->master;
-	struct session_list *list = connection->work;
-
-	for (; list->worker < master->directory.workers; list->worker++) {
-		const struct slot_table *table = &master->directory.tables[list->worker];
-
-		for (; list->slot < table->size; list->slot++) {
-			if (buffer_length(&connection->out) >= CONTROL_CHUNK)
-				return;
-			if (is_listed(table->entries[list->slot]))
-				control_connection_say(connection, session_json(master, table->entries[list->slot]));
-		}
-		list->slot = 0;
-	}
-	control_connection_done(connection);
-}
-
-static void
-sessions_gone(struct control_connection *connection)
-{
-	free(connection->work);
-}
-
-void
-control_report_sessions(struct control_connection *connection, const json_t *request)
-{
-	(void)request;
-	connection->work = calloc(1, sizeof(struct session_list));
-	if (connection->work == NULL) {
-		control_connection_refuse(connection, "out of memory");
-		return;
-	}
-	connection->on_gone = sessions_gone;
-	connection->on_room = sessions_produce;
-	sessions_produce(connection);
 }

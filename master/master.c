@@ -147,7 +147,11 @@ static enum contract_breach
 on_frame(struct worker_process *worker, const struct frame *frame)
 {
 	struct master *master = container_of(worker->pool, struct master, pool);
-	struct entry *entry = directory_at(&master->directory, worker->number, frame->slot, frame->serial);
+	struct entry *entry;
+
+	if (frame->type == W2M_SURVEY)
+		return control_survey(&master->control, worker->number, frame);
+	entry = directory_at(&master->directory, worker->number, frame->slot, frame->serial);
 
 	/* At the end clients that do not take their leave are forgotten before their workers have heard of it. */
 	if (entry == NULL)
@@ -170,6 +174,9 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 		return router_number(master, entry, frame);
 	case W2M_ENDED:
 		return handle_ended(master, worker, entry, frame);
+	case W2M_TRACE:
+		return control_trace(&master->control, entry, frame);
+	case W2M_SURVEY:	/* above */
 	case W2M_HELLO:		/* the pool's business */
 	case W2M_READY:
 	case W2M_PONG:
@@ -184,6 +191,8 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	case M2W_GO:
 	case M2W_LOST:
 	case M2W_PING:
+	case M2W_SURVEY:
+	case M2W_TRACE:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

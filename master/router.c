@@ -142,6 +142,7 @@ router_ended(struct master *master, struct entry *entry)
 		keeper_finish(&master->keeper, entry, fate_at_end(master, entry, kept));
 	if (entry->fd >= 0)
 		close(entry->fd);
+	control_ended(&master->control, entry);
 	directory_remove(&master->directory, entry);
 	router_check_room(master);
 }

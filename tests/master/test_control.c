@@ -17,12 +17,9 @@
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/master/stage.h"
+#include "tests/master/visitor.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define DONE "{\"done\":true}\n"
-#define REFUSED(why) "{\"error\":\"" why "\"}\n"
-
-static struct buffer answer;
 
 static void
 setup(void)
@@ -34,98 +31,7 @@ static void
 teardown(void)
 {
 	stage_close();
-	buffer_deinit(&answer);
-}
-
-/* ---- who asks ---- */
-
-static int
-socket_connect(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	strlcpy(address.sun_path, path, sizeof address.sun_path);
-	if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static int
-visit(void)
-{
-	int fd = socket_connect(stage_control);
-
-	ck_assert_int_ge(fd, 0);
-	stage_turns();
-	return fd;
-}
-
-static void
-say(int fd, const char *text)
-{
-	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-	stage_turns();
-}
-
-/* What has come, until it would wait. *over_r: the connection has been closed. */
-static const char *
-hear(int fd, bool *over_r)
-{
-	ssize_t length;
-
-	buffer_clear(&answer);
-	do {
-		uint8_t *place = buffer_reserve(&answer, 4096);
-
-		ck_assert_ptr_nonnull(place);
-		length = recv(fd, place, 4096, MSG_DONTWAIT);
-		if (length > 0)
-			buffer_commit(&answer, (size_t)length);
-		stage_turns();
-	} while (length > 0);
-	*over_r = length == 0 || errno != EAGAIN;
-	buffer_append(&answer, "", 1);
-	answer.end--;
-	return (const char *)buffer_bytes(&answer);
-}
-
-/* This is all that comes, and then the connection is closed. */
-static void
-assert_answer(int fd, const char *text)
-{
-	bool over;
-
-	ck_assert_str_eq(hear(fd, &over), text);
-	ck_assert(over);
-	close(fd);
-}
-
-static void
-assert_no_answer(int fd)
-{
-	bool over;
-
-	ck_assert_str_eq(hear(fd, &over), "");
-	ck_assert(!over);
-}
-
-static int
-ask(const char *request)
-{
-	int fd = visit();
-
-	say(fd, request);
-	say(fd, "\n");
-	return fd;
-}
-
-static void
-assert_asked(const char *request, const char *text)
-{
-	assert_answer(ask(request), text);
+	visitor_forget();
 }
 
 /* ---- requests ---- */
@@ -432,75 +338,6 @@ START_TEST(waits_for_everything)
 }
 END_TEST
 
-static unsigned
-count_lines(const char *text, const char *what)
-{
-	unsigned count = 0;
-
-	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-		count++;
-	return count;
-}
-
-START_TEST(sessions_are_listed)
-{
-	struct entry *alice = client_login(0, "alice@foo.com/\"h\xc3\xb6me\""), *closing = client_login(1, "c@foo.com/r");
-	struct entry *nobody = client_new(1), *ended = client_login(0, "d@foo.com/r");
-	char expected[1024];
-	char id[2][DIRECTORY_ID_SIZE];
-
-	closing->closing = ended->ended_upstream = true;
-	snprintf(expected, sizeof expected,
-	    "{\"id\":\"%s\",\"account\":\"alice@foo.com/\\\"h\xc3\xb6me\\\"\",\"address\":\"192.0.2.7\",\"port\":50123,"
-	    "\"worker\":0,\"seconds\":0,\"held\":0,\"packets\":1}\n"
-	    "{\"id\":\"%s\",\"account\":null,\"address\":\"192.0.2.7\",\"port\":50123,\"worker\":1,\"seconds\":0,\"held\":0,"
-	    "\"packets\":0}\n" DONE,
-	    directory_id(&stage.directory, alice, id[0]), directory_id(&stage.directory, nobody, id[1]));
-	alice->since = nobody->since = loop_now(&stage.loop);
-	assert_asked("{\"command\":\"sessions\"}", expected);
-}
-END_TEST
-
-/* Who does not read costs a chunk, whatever there is to tell; and clients may come and go meanwhile. */
-START_TEST(sessions_by_the_thousand)
-{
-	struct control_connection *connection;
-	struct entry *first = NULL, *entry;
-	const char *text;
-	bool over;
-	int fd;
-
-	for (unsigned i = 0; i < 5000; i++) {
-		entry = directory_add(&stage.directory, i % 2);
-		first = first == NULL ? entry : first;
-	}
-	fd = ask("{\"command\":\"sessions\"}");
-	connection = TAILQ_FIRST(&stage.control.connections);
-	ck_assert_ptr_nonnull(connection);
-	ck_assert_ptr_nonnull(connection->on_room);
-	for (unsigned i = 0; i < 10; i++) {
-		stage_turns();
-		ck_assert_uint_gt(buffer_length(&connection->out), 0);
-		ck_assert_uint_lt(buffer_length(&connection->out), 65 * 1024);
-	}
-	directory_remove(&stage.directory, first);
-	for (unsigned i = 0; i < 100; i++)
-		directory_remove(&stage.directory, stage.directory.tables[1].entries[2000 + i]);
-	text = hear(fd, &over);
-	ck_assert(over);
-	/* The first had been told already. */
-	ck_assert_uint_eq(count_lines(text, "\"id\":"), 4900);
-	ck_assert_uint_eq(count_lines(text, DONE), 1);
-	close(fd);
-	/* Somebody who goes in the middle of it. */
-	fd = ask("{\"command\":\"sessions\"}");
-	close(fd);
-	stage_turns();
-	ck_assert_uint_eq(stage.control.count, 0);
-	stage.directory.count = 0;
-}
-END_TEST
-
 START_TEST(kicked)
 {
 	struct entry *entry = client_login(1, "alice@foo.com/home");
@@ -753,8 +590,6 @@ add_answers(TCase *tests)
 	tcase_add_test(tests, status_is_true);
 	tcase_add_test(tests, status_without_a_worker);
 	tcase_add_test(tests, waits_for_everything);
-	tcase_add_test(tests, sessions_are_listed);
-	tcase_add_test(tests, sessions_by_the_thousand);
 	tcase_add_test(tests, kicked);
 	tcase_add_test(tests, question_is_escaped);
 	tcase_add_test(tests, users_are_listed);

@@ -55,10 +55,11 @@ parse(const void *bytes, size_t length)
 	return xmlReadMemory(bytes, (int)length, NULL, "UTF-8", XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET);
 }
 
+/* Declarations, which are not shown; and what libxml2 takes for the end. */
 static bool
-has_declarations(const uint8_t *data, size_t size)
+is_beyond_us(const uint8_t *data, size_t size)
 {
-	return memmem(data, size, "<!", 2) != NULL || memmem(data, size, "<?", 2) != NULL;
+	return memchr(data, '\0', size) != NULL || memmem(data, size, "<!", 2) != NULL || memmem(data, size, "<?", 2) != NULL;
 }
 
 static void
@@ -66,7 +67,7 @@ check_meaning(const uint8_t *data, size_t size, const struct buffer *shown, bool
 {
 	xmlDoc *before = parse(data, size), *after;
 
-	if (before != NULL && !has_declarations(data, size)) {
+	if (before != NULL && !is_beyond_us(data, size)) {
 		must(!cut);
 		after = parse(buffer_bytes(shown), buffer_length(shown));
 		must(after != NULL);

@@ -484,6 +484,111 @@ START_TEST(pings_are_answered)
 }
 END_TEST
 
+/* ---- what the operator asks ---- */
+
+static void
+tell_switch(const struct person *person, bool on)
+{
+	struct buffer body = { 0 };
+
+	message_put_switch(&body, on);
+	channel_send(&master, M2W_TRACE, person->slot, person->serial, &body);
+	buffer_deinit(&body);
+	turns();
+}
+
+static void
+expect_trace(const struct person *person, bool down, const char *text)
+{
+	struct trace_message trace;
+	struct frame frame;
+
+	expect_about(person, W2M_TRACE);
+	frame = frame_of(&queue[queue_taken - 1]);
+	ck_assert(message_get_trace(&frame, &trace));
+	ck_assert_uint_eq(trace.text_length, strlen(text));
+	ck_assert_mem_eq(trace.text, text, trace.text_length);
+	ck_assert(trace.down == down && !trace.cut && trace.lost == 0);
+}
+
+START_TEST(surveys_are_answered)
+{
+	struct client_report report;
+	struct buffer body = { 0 };
+	struct person one, two;
+	struct survey survey;
+	struct frame frame;
+
+	log_in(&one, 0, true);
+	connect_client(&two, 5);
+	message_put_survey(&body, 77);
+	message_put_survey_client(&body, 5, two.serial);
+	message_put_survey_client(&body, 5, two.serial + 1);
+	message_put_survey_client(&body, UINT32_MAX, 1);
+	message_put_survey_client(&body, 0, one.serial);
+	channel_send(&master, M2W_SURVEY, 0, 0, &body);
+	buffer_deinit(&body);
+	frame = frame_of(expect_frame(W2M_SURVEY));
+	ck_assert(message_get_survey_reports(&frame, &survey));
+	ck_assert_uint_eq(survey.number, 77);
+	ck_assert(survey_next_report(&survey, &report));
+	ck_assert(report.slot == 5 && report.serial == two.serial && report.state == REPORT_OPENING);
+	ck_assert(report.bytes_in == 0 && report.packets_in == 0 && report.bytes_out == 0);
+	ck_assert(survey_next_report(&survey, &report));
+	ck_assert(report.slot == 0 && report.serial == one.serial && report.state == REPORT_SESSION && !report.paused);
+	ck_assert_uint_eq(report.bytes_in, strlen(MODERN LOGIN));
+	ck_assert_uint_eq(report.packets_in, 1);
+	ck_assert_uint_gt(report.bytes_out, strlen(FEATURES));
+	ck_assert(!survey_next_report(&survey, &report) && survey.left == 0);
+	leave(&one);
+	leave(&two);
+}
+END_TEST
+
+/* Both ways, and what the worker answers by itself; secrets masked; and nothing any more when it was switched off. */
+START_TEST(traces_are_shown)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	tell_switch(&person, true);
+	say(&person, "<iq type='set' id='p'><query xmlns='jabber:iq:register'><password>pw</password></query></iq>");
+	expect_trace(&person, false,
+	    "<iq type='set' id='p'><query xmlns='jabber:iq:register'><password>***</password></query></iq>");
+	expect_about(&person, W2M_PACKET);
+	ck_assert_ptr_nonnull(strstr(text_of(&queue[queue_taken - 1].body), "<password>pw</password>"));
+	tell_packet(&person, "<message sto='x' sfrom='y' from='b@foo.com'><body>hi</body></message>", 0);
+	expect_trace(&person, true, "<message from='b@foo.com'><body>hi</body></message>");
+	expect_about(&person, W2M_SETTLED);
+	tell_switch(&person, false);
+	tell_packet(&person, "<message sto='x' sfrom='y' from='b@foo.com'><body>ho</body></message>", 0);
+	expect_about(&person, W2M_SETTLED);
+	tell_switch(&person, true);
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	expect_trace(&person, true, "<stream:error><policy-violation xmlns='" STREAMS "'/><text xmlns='" STREAMS
+	    "' xml:lang='en'>ended by the operator</text></stream:error>" END);
+	leave(&person);
+	expect_ended(&person, END_KICKED);
+}
+END_TEST
+
+/* What its socket did not take before is not shown again. */
+START_TEST(traces_begin_where_they_begin)
+{
+	struct person person;
+	struct client *client;
+
+	log_in(&person, 0, true);
+	client = client_of(&person);
+	client->output = output_new(client);
+	buffer_append_string(&client->output->bytes, "<before/>");
+	tell_switch(&person, true);
+	tell_packet(&person, "<after sto='x' sfrom='y'/>", 0);
+	expect_trace(&person, true, "<after/>");
+	leave(&person);
+}
+END_TEST
+
 START_TEST(headers_are_answered)
 {
 	struct person person;
@@ -1292,6 +1397,9 @@ bound_tests(void)
 	tcase_add_test(tests, idle_client_owns_nothing);
 	tcase_add_test(tests, not_reading_is_ended);
 	tcase_add_test(tests, half_closed);
+	tcase_add_test(tests, surveys_are_answered);
+	tcase_add_test(tests, traces_are_shown);
+	tcase_add_test(tests, traces_begin_where_they_begin);
 	tcase_add_test(tests, slow_reading_is_not_ended);
 	tcase_add_test(tests, too_much_unsent_is_ended);
 	tcase_add_test(tests, login_takes_too_long);
