@@ -557,11 +557,11 @@ START_TEST(traces_are_shown)
 	    "<iq type='set' id='p'><query xmlns='jabber:iq:register'><password>***</password></query></iq>");
 	expect_about(&person, W2M_PACKET);
 	ck_assert_ptr_nonnull(strstr(text_of(&queue[queue_taken - 1].body), "<password>pw</password>"));
-	tell_packet(&person, "<message sto='x' sfrom='y' from='b@foo.com'><body>hi</body></message>", 0);
+	answer(&person, "<message from='b@foo.com'", "alice@foo.com/r", "><body>hi</body></message>", 0);
 	expect_trace(&person, true, "<message from='b@foo.com'><body>hi</body></message>");
 	expect_about(&person, W2M_SETTLED);
 	tell_switch(&person, false);
-	tell_packet(&person, "<message sto='x' sfrom='y' from='b@foo.com'><body>ho</body></message>", 0);
+	answer(&person, "<message from='b@foo.com'", "alice@foo.com/r", "><body>ho</body></message>", 0);
 	expect_about(&person, W2M_SETTLED);
 	tell_switch(&person, true);
 	tell_reason(&person, M2W_CLOSE, END_KICKED);
@@ -583,7 +583,7 @@ START_TEST(traces_begin_where_they_begin)
 	client->output = output_new(client);
 	buffer_append_string(&client->output->bytes, "<before/>");
 	tell_switch(&person, true);
-	tell_packet(&person, "<after sto='x' sfrom='y'/>", 0);
+	answer(&person, "<after", "alice@foo.com/r", "/>", 0);
 	expect_trace(&person, true, "<after/>");
 	leave(&person);
 }
