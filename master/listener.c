@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -130,21 +131,76 @@ listener_empty(struct listener *listener)
 	}
 }
 
-int
-listener_open(struct listener *listener, const char *address, uint16_t port, int backlog)
+static void
+listener_set_address(struct listener *listener, const char *address, uint16_t port, int backlog)
+{
+	snprintf(listener->address, sizeof listener->address, "%s", address);
+	listener->port = port;
+	listener->backlog = backlog;
+	listener_name(listener->name, address, port);
+}
+
+/* NULL: it is not numeric. */
+static struct addrinfo *
+address_parse(const char *address, uint16_t port)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE };
 	struct addrinfo *info;
 	char service[8];
+
+	snprintf(service, sizeof service, "%u", port);
+	return getaddrinfo(address, service, &hints, &info) == 0 ? info : NULL;
+}
+
+bool
+listener_claim(struct listener *listener, struct activation *activation, const char *address, uint16_t port, int backlog)
+{
+	struct addrinfo *info = activation->count > 0 ? address_parse(address, port) : NULL;
+	int fd = -1;
+
+	if (info != NULL) {
+		fd = activation_claim(activation, info->ai_addr);
+		freeaddrinfo(info);
+	}
+	if (fd < 0)
+		return false;
+	listener_set_address(listener, address, port, backlog);
+	/* For a socket that listens it changes the backlog and nothing else. */
+	if (listen(fd, backlog) < 0)
+		log_warning("listener %s backlog=%d: %s", listener->name, backlog, strerror(errno));
+	listener->inherited = true;
+	listener->watch.fd = fd;
+	return true;
+}
+
+bool
+listener_take_next(struct listener *listener, struct activation *activation)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t length = sizeof address;
+	char host[NI_MAXHOST] = "", service[NI_MAXSERV] = "0";
+	int fd = activation_next(activation);
+
+	if (fd < 0)
+		return false;
+	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+		getnameinfo((struct sockaddr *)&address, length, host, sizeof host, service, sizeof service,
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	listener_set_address(listener, host, (uint16_t)atoi(service), SOMAXCONN);
+	listener->inherited = true;
+	listener->watch.fd = fd;
+	return true;
+}
+
+int
+listener_open(struct listener *listener, const char *address, uint16_t port, int backlog)
+{
+	struct addrinfo *info = address_parse(address, port);
 	int fd;
 
 	listener->watch.fd = -1;
-	listener->backlog = backlog;
-	listener->port = port;
-	snprintf(listener->address, sizeof listener->address, "%s", address);
-	listener_name(listener->name, address, port);
-	snprintf(service, sizeof service, "%u", port);
-	if (getaddrinfo(address, service, &hints, &info) != 0)
+	listener_set_address(listener, address, port, backlog);
+	if (info == NULL)
 		return -EADDRNOTAVAIL;
 	fd = open_socket(info, backlog);
 	freeaddrinfo(info);

@@ -1,12 +1,13 @@
 /*
  * listener: a socket on which clients come in.
  *
- * Bound while the master is root, read for as long as it lives. When descriptors run out (EMFILE, ENFILE) or no worker
+ * Bound while the master is root, or by the service manager that handed it over; read for as long as it lives. When descriptors run out (EMFILE, ENFILE) or no worker
  * has room, accepting pauses; the kernel's backlog holds who comes meanwhile.
  */
 #ifndef C2SD_MASTER_LISTENER_H
 #define C2SD_MASTER_LISTENER_H
 
+#include "common/activation.h"
 #include "common/loop.h"
 #include "ipc/message.h"
 
@@ -17,6 +18,7 @@ struct listener {
 	struct loop *loop;
 	struct timer pause;
 	bool paused;		/* listener_pause */
+	bool inherited;		/* handed over: it belongs to whoever started us, and stays through every reload */
 	bool exhausted;		/* descriptors have run out; said once until one could be accepted again */
 	char name[LISTENER_NAME_SIZE];	/* listener_name */
 	char address[64];	/* as it was given */
@@ -31,6 +33,16 @@ struct listener {
 /* Bind and listen. 0, or a negative errno. `address` is numeric. */
 int listener_open(struct listener *listener, const char *address, uint16_t port, int backlog)
     __attribute__((warn_unused_result));
+
+/*
+ * Take the socket of that address from those that were handed over; `backlog` counts for it too. False: there is none, and
+ * listener_open is to make one.
+ */
+bool listener_claim(struct listener *listener, struct activation *activation, const char *address, uint16_t port,
+    int backlog) __attribute__((warn_unused_result));
+
+/* Take any of those that are left, named after what it is bound to. False: there is none. */
+bool listener_take_next(struct listener *listener, struct activation *activation) __attribute__((warn_unused_result));
 
 /* Begin to accept. 0 or a negative errno. */
 int listener_start(struct listener *listener, struct loop *loop) __attribute__((warn_unused_result));

@@ -240,9 +240,9 @@ main(int argc, char **argv, char **environment)
 	setproctitle_init(argc, argv, environment);
 	arguments = arguments_read(argc, argv);
 	/* What the starter left open is none of ours, and would be every worker's. */
-	privilege_close_from(STDERR_FILENO + 1);
-	descriptors_raise();
 	log_init("master", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	privilege_close_from(activation_take(&master.activation));
+	descriptors_raise();
 	service_init(&master.service);
 	configuration_load(&options, &arguments);
 	if (arguments.check) {

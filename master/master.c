@@ -390,6 +390,21 @@ master_listen(struct master *master, struct listener *listener)
 	return listener_start(listener, &master->loop);
 }
 
+static void
+listener_count_in(struct master *master, struct listener *listener)
+{
+	master->listener_count++;
+	log_info("listener %s open%s", listener->name, listener->inherited ? " inherited" : "");
+}
+
+/* Sockets that were handed over and that no <listen/> names. */
+static void
+activation_use_rest(struct master *master)
+{
+	while (listener_take_next(&master->listeners[master->listener_count], &master->activation))
+		listener_count_in(master, &master->listeners[master->listener_count]);
+}
+
 bool
 master_bind(struct master *master, struct options *options)
 {
@@ -400,15 +415,18 @@ master_bind(struct master *master, struct options *options)
 	for (unsigned i = 0; i < options->listener_count; i++) {
 		const struct listen_options *listen = &options->listeners[i];
 		struct listener *listener = &master->listeners[i];
-		int result = listener_open(listener, listen->address, (uint16_t)listen->port, (int)listen->backlog);
+		uint16_t port = (uint16_t)listen->port;
+		int backlog = (int)listen->backlog, result = 0;
 
+		if (!listener_claim(listener, &master->activation, listen->address, port, backlog))
+			result = listener_open(listener, listen->address, port, backlog);
 		if (result < 0) {
 			log_error("listener %s: %s", listener->name, strerror(-result));
 			return false;
 		}
-		master->listener_count++;
-		log_info("listener %s open", listener->name);
+		listener_count_in(master, listener);
 	}
+	activation_use_rest(master);
 	return true;
 }
 

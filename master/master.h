@@ -20,6 +20,9 @@
 #include "master/reload.h"
 #include "master/service.h"
 
+/* In a reload there are the old ones and the new ones, and always those that were handed over. */
+#define LISTENER_PLACES (2 * LISTENERS_MAX + ACTIVATION_MAX)
+
 struct master {
 	struct loop loop;
 	struct options *options;	/* in force: the owner's, after a reload our own */
@@ -32,8 +35,9 @@ struct master {
 	struct pool pool;
 	struct link link;
 	struct embedded embedded;
-	struct listener listeners[2 * LISTENERS_MAX];	/* in a reload there are the old ones and the new ones */
+	struct listener listeners[LISTENER_PLACES];
 	unsigned listener_count;	/* places in use; a closed one among them is free */
+	struct activation activation;	/* sockets that were handed over and are not listeners yet */
 	struct control control;
 	struct service service;
 	struct arrival_queue arrivals;	/* connections that wait for a worker */

@@ -10,7 +10,6 @@
 #include "master/master.h"
 #include "master/router.h"
 
-#define LISTENER_PLACES (2 * LISTENERS_MAX)
 
 /* Longer lines are cut. */
 #define LINE_MAX_LENGTH 768
@@ -97,8 +96,11 @@ listeners_sort(struct reload *reload)
 {
 	struct master *master = reload->master;
 
-	for (unsigned i = 0; i < master->listener_count; i++)
-		reload->fates[i] = master->listeners[i].watch.fd >= 0 ? LISTENER_OLD : LISTENER_FREE;
+	for (unsigned i = 0; i < master->listener_count; i++) {
+		const struct listener *listener = &master->listeners[i];
+
+		reload->fates[i] = listener->watch.fd < 0 ? LISTENER_FREE : listener->inherited ? LISTENER_KEPT : LISTENER_OLD;
+	}
 	for (unsigned i = 0; i < reload->options->listener_count; i++) {
 		struct listener *listener = listener_of(master, &reload->options->listeners[i]);
 
