@@ -4,10 +4,79 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/sanitizer.h"
+
 #define FIRST_FD 3
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/*
+ * libbsd writes the title over the arguments and the environment behind them: without any, "c2sd: worker 10" would not
+ * fit.
+ */
+static char room[] = "TITLE=                                                        ";
+
+/* What the sanitizers of a program read there. */
+static const char *const sanitizer_names[] = { "ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=" };
+
+#define ENVIRONMENT_MAX (COUNT(sanitizer_names) + 2)
+
+static bool
+is_for_sanitizer(const char *variable)
+{
+	for (size_t i = 0; i < COUNT(sanitizer_names); i++) {
+		if (strncmp(variable, sanitizer_names[i], strlen(sanitizer_names[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+environment_make(char *environment[ENVIRONMENT_MAX])
+{
+	size_t count = 0;
+
+	environment[count++] = room;
+	for (char **variable = environ; UNDER_SANITIZER && variable != NULL && *variable != NULL; variable++) {
+		if (count < ENVIRONMENT_MAX - 1 && is_for_sanitizer(*variable))
+			environment[count++] = *variable;
+	}
+	environment[count] = NULL;
+}
+
+/* In the child: both the soft and the hard limit, which it cannot raise again. */
+static int
+limit_set(int resource, rlim_t value)
+{
+	struct rlimit limit;
+
+	if (getrlimit((__rlimit_resource_t)resource, &limit) < 0)
+		return -1;
+	if (limit.rlim_max == RLIM_INFINITY || value < limit.rlim_max)
+		limit.rlim_max = value;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit((__rlimit_resource_t)resource, &limit);
+}
+
+static int
+limits_set(const struct spawn_limits *limits)
+{
+	if (limit_set(RLIMIT_CORE, 0) < 0)
+		return -1;
+	if (limits == NULL)
+		return 0;
+	if (limits->no_files && limit_set(RLIMIT_FSIZE, 0) < 0)
+		return -1;
+	if (limits->no_processes && !UNDER_SANITIZER && limit_set(RLIMIT_NPROC, 0) < 0)
+		return -1;
+	return limits->memory == 0 ? 0 : limit_set(RLIMIT_AS, (rlim_t)limits->memory);
+}
 
 static int
 null_take(int fd)
@@ -44,15 +113,20 @@ descriptors_place(const int fds[], size_t count, int *report)
 }
 
 static void __attribute__((noreturn))
-child(const char *program, char *const arguments[], const int fds[], size_t count, int report)
+child(const char *program, char *const arguments[], const int fds[], size_t count, const struct spawn_limits *limits,
+    int report)
 {
+	char *environment[ENVIRONMENT_MAX];
 	sigset_t none;
 	int error;
 
 	sigemptyset(&none);
-	if (descriptors_place(fds, count, &report) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0) {
+	umask(S_IRWXG | S_IRWXO);
+	environment_make(environment);
+	if (descriptors_place(fds, count, &report) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
+	    limits_set(limits) == 0) {
 		signal(SIGPIPE, SIG_DFL);
-		execv(program, arguments);
+		execve(program, arguments, environment);
 	}
 	error = errno;
 	if (write(report, &error, sizeof error) < 0)
@@ -61,7 +135,8 @@ child(const char *program, char *const arguments[], const int fds[], size_t coun
 }
 
 pid_t
-spawn_program(const char *program, char *const arguments[], const int fds[], size_t count)
+spawn_program(const char *program, char *const arguments[], const int fds[], size_t count,
+    const struct spawn_limits *limits)
 {
 	int report[2], error = 0;
 	ssize_t length;
@@ -73,7 +148,7 @@ spawn_program(const char *program, char *const arguments[], const int fds[], siz
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		child(program, arguments, fds, count, report[1]);
+		child(program, arguments, fds, count, limits, report[1]);
 	error = pid < 0 ? errno : 0;
 	close(report[1]);
 	if (pid > 0) {

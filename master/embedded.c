@@ -64,6 +64,7 @@ embedded_spawn(struct embedded *embedded)
 {
 	char name[] = "c2sd-sessiond";
 	char *arguments[] = { name, NULL };
+	const struct spawn_limits limits = { .no_processes = true };
 	int pair[2], settings, fds[2];
 
 	if (embedded->pid > 0) {
@@ -79,7 +80,7 @@ embedded_spawn(struct embedded *embedded)
 	}
 	fds[0] = pair[1];
 	fds[1] = settings;
-	embedded->pid = spawn_program(embedded->options->sessiond.program, arguments, fds, 2);
+	embedded->pid = spawn_program(embedded->options->sessiond.program, arguments, fds, 2, &limits);
 	close(pair[1]);
 	close(settings);
 	if (embedded->pid > 0) {

@@ -168,7 +168,6 @@ go_to_background(const struct arguments *arguments)
 static bool
 start_as_root(struct master *master, struct options *options, const struct account_ids *ids)
 {
-	bool was_root = geteuid() == 0;
 	int result;
 
 	if (!master_bind(master, options))
@@ -182,9 +181,9 @@ start_as_root(struct master *master, struct options *options, const struct accou
 		log_error("master cannot become %s: %s", options->user.name, strerror(errno));
 		return false;
 	}
-	if (!was_root)
+	if (!privilege_has_ports())
 		log_info("master not started as root: runs as uid %d, cannot bind ports below 1024", (int)geteuid());
-	else if (geteuid() == 0)
+	if (geteuid() == 0)
 		log_warning("master runs as root: <user name=\"%s\"/> is root", options->user.name);
 	return true;
 }

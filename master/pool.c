@@ -361,6 +361,8 @@ worker_spawn(struct worker_process *worker, int fds[2])
 	char number[16];
 	char name[] = "c2sd-worker";
 	char *arguments[] = { name, number, NULL };
+	/* What it needs is memory alone; the system-call filter says the same, and is not there in every build. */
+	struct spawn_limits limits = { .no_files = true, .no_processes = true, .memory = worker->pool->memory };
 	pid_t pid;
 
 	/* The one before is dead, but its end may not have been told yet. */
@@ -370,7 +372,7 @@ worker_spawn(struct worker_process *worker, int fds[2])
 	snprintf(number, sizeof number, "%" PRIu32, worker->number);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
 		return -errno;
-	pid = spawn_program(worker->pool->program, arguments, &fds[1], 1);
+	pid = spawn_program(worker->pool->program, arguments, &fds[1], 1, &limits);
 	close(fds[1]);
 	if (pid < 0) {
 		close(fds[0]);
@@ -526,6 +528,18 @@ pool_broadcast(struct pool *pool, uint16_t type, const struct buffer *body)
 	}
 }
 
+static void
+report_death(const struct worker_process *worker, pid_t pid, int status)
+{
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		log_error("worker %" PRIu32 " died pid=%d signal=%d: it tried a system call that its sandbox forbids; the kernel's "
+		    "log says which", worker->number, (int)pid, SIGSYS);
+	else if (WIFSIGNALED(status))
+		log_warning("worker %" PRIu32 " died pid=%d signal=%d", worker->number, (int)pid, WTERMSIG(status));
+	else if (WEXITSTATUS(status) != 0)
+		log_warning("worker %" PRIu32 " ended pid=%d status=%d", worker->number, (int)pid, WEXITSTATUS(status));
+}
+
 bool
 pool_reaped(struct pool *pool, pid_t pid, int status)
 {
@@ -538,8 +552,8 @@ pool_reaped(struct pool *pool, pid_t pid, int status)
 			worker->pid = 0;
 		else
 			worker->previous = 0;
-		if (WIFSIGNALED(status) && !pool->ending)
-			log_warning("worker %" PRIu32 " died pid=%d signal=%d", i, (int)pid, WTERMSIG(status));
+		if (!pool->ending)
+			report_death(worker, pid, status);
 		pool_trim(pool);
 		return true;
 	}

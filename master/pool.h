@@ -58,6 +58,7 @@ struct worker_process {
 struct pool {
 	struct loop *loop;
 	const char *program;		/* the owner's; used at each start of a worker */
+	uint64_t memory;		/* bytes of address space that a worker may have, from its start; 0: as many as we */
 	struct settings settings;	/* what workers are told; its strings are the owner's */
 	uint64_t generation;		/* of the settings: pool_settings_changed */
 	uint32_t retire;		/* seconds; 0: clients of a retiring worker are never told to go */

@@ -373,6 +373,7 @@ reload_apply(struct master *master)
 
 	settings_apply(master);
 	master->pool.program = options->workers.program;
+	master->pool.memory = (uint64_t)options->workers.memory_mib << 20;
 	master->pool.retire = options->workers.retire;
 	master->keeper.held_max = options->limits.held_bytes;
 	master->link.name = options->link.name;

@@ -260,7 +260,7 @@ main(int argc, char **argv, char **environment)
 	log_init("sessiond", LOG_LEVEL_INFO);
 	privilege_close_from(SETTINGS_FD + 1);
 	umask(S_IRWXG | S_IRWXO);
-	if (privilege_seal() < 0) {
+	if (privilege_renounce() < 0 || privilege_seal() < 0) {
 		log_error("privileges cannot be given up error=%s", strerror(errno));
 		return EXIT_FAILURE;
 	}

@@ -12,7 +12,26 @@
 
 #include "common/log.h"
 #include "common/privilege.h"
+#include "worker/sandbox.h"
 #include "worker/worker.h"
+
+/* From here on what clients send can do no more than the worker itself has to do (doc/design.md, "Privilege"). */
+static int
+enclose(struct worker *worker)
+{
+	int result;
+
+	if (!sandbox_is_built()) {
+		log_info("sandbox missing: this program was built without a system-call filter");
+		return 0;
+	}
+	result = sandbox_enter(WORKER_CHANNEL_FD);
+	if (result < 0) {
+		log_error("sandbox refused by the kernel: %s", strerror(-result));
+		channel_flush(&worker->channel);
+	}
+	return result;
+}
 
 int
 main(int argc, char **argv, char **environment)
@@ -31,13 +50,16 @@ main(int argc, char **argv, char **environment)
 	/* The master decides when a worker ends: a terminal's ^C and its hang-up go to the whole group. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	/* Before the first byte from the network is read (doc/design.md, "Privilege"). */
-	if (privilege_seal() < 0) {
+	/* Where descriptor 2 is a file it may not grow (RLIMIT_FSIZE): the last words are lost, not what we died of. */
+	signal(SIGXFSZ, SIG_IGN);
+	if (privilege_renounce() < 0 || privilege_seal() < 0) {
 		log_error("worker cannot give up its privileges: %s", strerror(errno));
 		return 1;
 	}
 	xmlInitParser();
 	result = worker_init(&worker, WORKER_CHANNEL_FD);
+	if (result == 0)
+		result = enclose(&worker);
 	if (result == 0)
 		result = worker_run(&worker);
 	worker_deinit(&worker);

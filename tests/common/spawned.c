@@ -1,11 +1,14 @@
 /*
  * spawned: a program for test_spawn to start. Says on descriptor 3 which descriptors it has, which signals it blocks, what
- * its arguments were, and what it is told on the descriptors from 4 up.
+ * its arguments were, and what it is told on the descriptors from 4 up; and what its argument asks for.
  */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define OUT 3
@@ -38,6 +41,31 @@ say_mask(void)
 	}
 }
 
+static void
+say_limit(const char *name, int resource)
+{
+	struct rlimit limit;
+
+	if (getrlimit((__rlimit_resource_t)resource, &limit) == 0)
+		dprintf(OUT, "%s=%lld/%lld", name, (long long)limit.rlim_cur, (long long)limit.rlim_max);
+}
+
+static void
+say(const char *what)
+{
+	if (strcmp(what, "limits") == 0) {
+		say_limit("core", RLIMIT_CORE);
+		say_limit(" file", RLIMIT_FSIZE);
+		say_limit(" processes", RLIMIT_NPROC);
+		say_limit(" memory", RLIMIT_AS);
+	} else if (strcmp(what, "environment") == 0) {
+		for (char **variable = environ; *variable != NULL; variable++)
+			dprintf(OUT, "%s ", *variable);
+	} else if (strcmp(what, "umask") == 0) {
+		dprintf(OUT, "umask=%03o", (unsigned)umask(0));
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -45,6 +73,8 @@ main(int argc, char **argv)
 	say_mask();
 	for (int i = 0; i < argc; i++)
 		dprintf(OUT, "[%s]", argv[i]);
+	if (argc > 1)
+		say(argv[1]);
 	for (int fd = OUT + 1; fd < OUT + 4; fd++) {
 		char text[32];
 		ssize_t length = read(fd, text, sizeof text);

@@ -2,10 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/sanitizer.h"
 #include "common/spawn.h"
 #include "tests/dialect/tap.h"
 
@@ -44,7 +48,7 @@ spawn(const int fds[], size_t count)
 	char name[] = "c2sd-x", argument[] = "two";
 	char *arguments[] = { name, argument, NULL };
 
-	return spawn_program(program, arguments, fds, count);
+	return spawn_program(program, arguments, fds, count, NULL);
 }
 
 START_TEST(descriptors_are_these_and_no_others)
@@ -154,16 +158,97 @@ START_TEST(no_signal_is_blocked)
 }
 END_TEST
 
+/* What the child says about itself after `word` and a colon, up to the next blank. */
+static void
+ask(const struct spawn_limits *limits, const char *word, char *answer, size_t size)
+{
+	char name[] = "c2sd-x", *arguments[] = { name, NULL, NULL }, text[1024];
+	char argument[32];
+	int out[2];
+	pid_t pid;
+
+	snprintf(argument, sizeof argument, "%s", word);
+	arguments[1] = argument;
+	pipe_open(out);
+	pid = spawn_program(program, arguments, &out[1], 1, limits);
+	ck_assert_int_gt(pid, 0);
+	close(out[1]);
+	read_all(out[0], text, sizeof text);
+	wait_for(pid);
+	close(out[0]);
+	ck_assert_ptr_nonnull(strrchr(text, ']'));
+	snprintf(answer, size, "%s", strrchr(text, ']') + 1);
+}
+
+START_TEST(limits_are_set)
+{
+	struct spawn_limits limits = { .no_files = true, .no_processes = true, .memory = 1ull << 32 };
+	char answer[256];
+
+	ask(&limits, "limits", answer, sizeof answer);
+	ck_assert_str_eq(answer, UNDER_SANITIZER ? "core=0/0 file=0/0 processes=-1/-1 memory=4294967296/4294967296" :
+	    "core=0/0 file=0/0 processes=0/0 memory=4294967296/4294967296");
+	ask(NULL, "limits", answer, sizeof answer);
+	ck_assert_ptr_eq(strstr(answer, "core=0/0 "), answer);
+	ck_assert_ptr_null(strstr(answer, "file=0"));
+	ck_assert_ptr_null(strstr(answer, "memory=4294967296"));
+}
+END_TEST
+
+/* More than we have ourselves is not to be had, and no reason not to start. */
+START_TEST(limits_are_at_most_ours)
+{
+	struct spawn_limits limits = { .memory = 1ull << 40 };
+	struct rlimit before, ours = { 1ull << 33, 1ull << 33 };
+	char answer[256];
+	pid_t pid = UNDER_SANITIZER ? -1 : fork();
+
+	if (pid == 0) {
+		if (getrlimit(RLIMIT_AS, &before) < 0 || setrlimit(RLIMIT_AS, &ours) < 0)
+			_exit(1);
+		ask(&limits, "limits", answer, sizeof answer);
+		_exit(strstr(answer, "memory=8589934592/8589934592") != NULL ? 0 : 2);
+	}
+	if (pid > 0)
+		wait_for(pid);
+}
+END_TEST
+
+START_TEST(environment_is_empty)
+{
+	char answer[256];
+
+	ck_assert_int_eq(setenv("NOTIFY_SOCKET", "/run/x", 1), 0);
+	ck_assert_int_eq(setenv("LD_PRELOAD", "", 1), 0);
+	ask(NULL, "environment", answer, sizeof answer);
+	ck_assert_ptr_null(strstr(answer, "NOTIFY_SOCKET"));
+	ck_assert_ptr_null(strstr(answer, "LD_PRELOAD"));
+	ck_assert_ptr_null(strstr(answer, "PATH"));
+	ck_assert_ptr_nonnull(strstr(answer, "TITLE="));
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("LD_PRELOAD");
+}
+END_TEST
+
+START_TEST(files_are_for_the_owner_alone)
+{
+	char answer[256];
+
+	ask(NULL, "umask", answer, sizeof answer);
+	ck_assert_str_eq(answer, "umask=077");
+}
+END_TEST
+
 START_TEST(failure_is_reported)
 {
 	char name[] = "x";
 	char *arguments[] = { name, NULL };
 	int fds[SPAWN_DESCRIPTORS_MAX + 1] = { 0 }, closed = 999;
 
-	ck_assert_int_eq(spawn_program("/nonexistent/c2sd-worker", arguments, fds, 0), -ENOENT);
-	ck_assert_int_eq(spawn_program("/dev/null", arguments, fds, 0), -EACCES);
-	ck_assert_int_eq(spawn_program(program, arguments, fds, SPAWN_DESCRIPTORS_MAX + 1), -EINVAL);
-	ck_assert_int_eq(spawn_program(program, arguments, &closed, 1), -EBADF);
+	ck_assert_int_eq(spawn_program("/nonexistent/c2sd-worker", arguments, fds, 0, NULL), -ENOENT);
+	ck_assert_int_eq(spawn_program("/dev/null", arguments, fds, 0, NULL), -EACCES);
+	ck_assert_int_eq(spawn_program(program, arguments, fds, SPAWN_DESCRIPTORS_MAX + 1, NULL), -EINVAL);
+	ck_assert_int_eq(spawn_program(program, arguments, &closed, 1, NULL), -EBADF);
 	/* No child is left behind. */
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
 	ck_assert_int_eq(errno, ECHILD);
@@ -183,6 +268,10 @@ main(int argc, char **argv)
 	tcase_add_test(tests, descriptors_in_each_others_places);
 	tcase_add_test(tests, standard_descriptors_are_there);
 	tcase_add_test(tests, no_signal_is_blocked);
+	tcase_add_test(tests, limits_are_set);
+	tcase_add_test(tests, limits_are_at_most_ours);
+	tcase_add_test(tests, environment_is_empty);
+	tcase_add_test(tests, files_are_for_the_owner_alone);
 	tcase_add_test(tests, failure_is_reported);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);

@@ -1,11 +1,12 @@
 /*
  * puppet: stands in for a worker or the session manager: it hands its end of the socketpair to the test that it finds
- * at C2SD_STAGE, and is gone. The test then plays that process itself (stage.h).
+ * at the name under which it was executed less ".puppet" (a child of the master has no environment), and is gone. The test
+ * then plays that process itself (stage.h).
  */
-#include <bsd/string.h>
 #include <err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -37,13 +38,14 @@ int
 main(int argc, char **argv)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const char *path = getenv("C2SD_STAGE");
+	const char *path = (const char *)getauxval(AT_EXECFN);
+	const char *end = path != NULL ? strstr(path, ".puppet") : NULL;
 	char manager[] = "manager";
 	int door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (path == NULL)
+	if (end == NULL || (size_t)(end - path) >= sizeof address.sun_path)
 		errx(2, "by tests only");
-	strlcpy(address.sun_path, path, sizeof address.sun_path);
+	memcpy(address.sun_path, path, (size_t)(end - path));
 	if (door < 0 || connect(door, (const struct sockaddr *)&address, sizeof address) < 0)
 		err(1, "the test is not there");
 	hand_in(door, argc > 1 ? argv[1] : manager);

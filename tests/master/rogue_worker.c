@@ -1,6 +1,7 @@
 /*
- * rogue_worker: a worker that breaks the contract. Worker 0 does what the environment's ROGUE says; all others, and 0 when
- * it says `good`, are good workers: they greet, are ready, answer pings, log what they are told, end when told.
+ * rogue_worker: a worker that breaks the contract. Worker 0 does what stands last in the name under which it is executed,
+ * behind a colon; all others, and 0 when that is `good`, are good workers: they greet, are ready, answer pings, log what
+ * they are told, end when told.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -171,11 +173,11 @@ serve(const char *how)
 int
 main(int argc, char **argv)
 {
-	const char *rogue = getenv("ROGUE"), *how;
+	const char *name = (const char *)getauxval(AT_EXECFN), *how;
 
 	if (argc != 2)
 		errx(2, "by test_pool only");
-	how = rogue != NULL && strcmp(argv[1], "0") == 0 ? rogue : "good";
+	how = name != NULL && strrchr(name, ':') != NULL && strcmp(argv[1], "0") == 0 ? strrchr(name, ':') + 1 : "good";
 	/* It comes non-blocking, which is nothing for a program this simple. */
 	if (fcntl(CHANNEL, F_SETFL, 0) < 0)
 		err(2, "no channel");

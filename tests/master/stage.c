@@ -35,7 +35,7 @@ struct options stage_options;
 
 static struct puppet puppets[STAGE_WORKERS_MAX];
 static int manager = -1, door = -1;
-static char door_path[64];
+static char door_path[64], puppet_path[80];
 static struct buffer lines, text, heard;
 
 static const char *
@@ -174,23 +174,24 @@ door_open(void)
 	ck_assert_int_ge(door, 0);
 	ck_assert_int_eq(bind(door, (const struct sockaddr *)&address, sizeof address), 0);
 	ck_assert_int_eq(listen(door, 64), 0);
-	ck_assert_int_eq(setenv("C2SD_STAGE", door_path, 1), 0);
+	/* The puppet finds the door by the name under which it is executed. */
+	snprintf(puppet_path, sizeof puppet_path, "%s.puppet", door_path);
+	unlink(puppet_path);
+	ck_assert_int_eq(symlink(stage_puppet, puppet_path), 0);
 }
 
 static void
 options_fill(uint32_t held_max)
 {
 	static char name[] = STAGE_NAME, dialect[] = "sfrom", host[] = STAGE_HOST, database[] = "/nonexistent";
-	static char program[4096];
 
-	strlcpy(program, stage_puppet, sizeof program);
 	stage_options = (struct options){
-		.hosts[0].name = host, .host_count = 1, .workers.program = program,
+		.hosts[0].name = host, .host_count = 1, .workers.program = puppet_path,
 		.link = {
 			.name = name, .type = LINK_TYPE_EMBEDDED, .dialect = dialect, .hold = 1000, .timeout = 1000,
 			.packet_bytes = FRAME_BODY_MAX - 64, .queue_bytes = 100000,
 		},
-		.sessiond = { .program = program, .database = database },
+		.sessiond = { .program = puppet_path, .database = database },
 		.limits.held_bytes = held_max,
 	};
 }
@@ -238,6 +239,7 @@ stage_close(void)
 		close(manager);
 	close(door);
 	unlink(door_path);
+	unlink(puppet_path);
 	manager = door = -1;
 	log_set_sink(log_sink_stderr, NULL);
 	buffer_deinit(&lines);

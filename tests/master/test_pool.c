@@ -83,6 +83,19 @@ open_descriptors(void)
 	return count;
 }
 
+/* A worker has no environment: what is started from now on learns it from the name under which it is executed. */
+static void
+behave(const char *how)
+{
+	static char name[64];
+
+	if (name[0] != '\0')
+		unlink(name);
+	snprintf(name, sizeof name, "rogue-%d:%s", (int)getpid(), how);
+	ck_assert_int_eq(symlink(program, name), 0);
+	pool.program = name;
+}
+
 static void
 setup(void)
 {
@@ -91,10 +104,10 @@ setup(void)
 	log_set_sink(sink, NULL);
 	ck_assert_int_eq(loop_init(&loop), 0);
 	pool = (struct pool){
-		.program = program, .on_frame = on_frame, .on_ready = on_ready, .on_dead = on_dead, .on_pong = on_pong,
+		.on_frame = on_frame, .on_ready = on_ready, .on_dead = on_dead, .on_pong = on_pong,
 	};
 	sample_settings(&pool.settings);
-	ck_assert_int_eq(setenv("ROGUE", "good", 1), 0);
+	behave("good");
 }
 
 static void
@@ -114,6 +127,7 @@ teardown(void)
 	/* They end because their channels did. */
 	while (waitpid(-1, NULL, 0) > 0)
 		;
+	unlink(pool.program);
 	pool_deinit(&pool);
 	pool_deinit(&pool);
 	loop_deinit(&loop);
@@ -203,12 +217,12 @@ START_TEST(rogue_is_replaced)
 	unsigned before = open_descriptors(), two = 2;
 	pid_t rogue, good;
 
-	setenv("ROGUE", rogues[_i].how, 1);
+	behave(rogues[_i].how);
 	start(2);
 	rogue = pool.workers[0].pid;
 	good = pool.workers[1].pid;
 	wait_dead(1);
-	setenv("ROGUE", "good", 1);
+	behave("good");
 	ck_assert_str_eq(contract_breach_name(last_breach), contract_breach_name(rogues[_i].breach));
 	if (rogues[_i].breach != BREACH_NONE)
 		ck_assert_ptr_nonnull(strstr(log_text(), contract_breach_name(rogues[_i].breach)));
@@ -236,7 +250,7 @@ START_TEST(silent_ones_are_killed)
 	static const char *const hows[] = { "silent", "deaf" };
 	struct worker_process *worker;
 
-	setenv("ROGUE", hows[_i], 1);
+	behave(hows[_i]);
 	start(2);
 	worker = &pool.workers[0];
 	while (pool_ready(&pool) < 1 + (unsigned)_i)
@@ -249,7 +263,7 @@ START_TEST(silent_ones_are_killed)
 	worker->started = worker->pinged = 1;
 	if (_i == 0)
 		worker->pinged = 0;
-	setenv("ROGUE", "good", 1);
+	behave("good");
 	timer_is_due(&loop, &pool.ping);
 	wait_dead(1);
 	wait_ready();
@@ -265,7 +279,7 @@ START_TEST(who_keeps_dying_is_started_later_and_later)
 	struct worker_process *worker;
 	struct epoll_event event;
 
-	setenv("ROGUE", "exit", 1);
+	behave("exit");
 	start(1);
 	worker = &pool.workers[0];
 	for (unsigned i = 0; i < COUNT(pauses); i++) {
@@ -281,7 +295,7 @@ START_TEST(who_keeps_dying_is_started_later_and_later)
 		ck_assert_int_eq(epoll_wait(loop.epoll_fd, &event, 1, 0), 0);
 		timer_is_due(&loop, &worker->restart);
 	}
-	setenv("ROGUE", "good", 1);
+	behave("good");
 	timer_is_due(&loop, &worker->restart);
 	wait_ready();
 	/* One that had a long life is started again at once. */
@@ -312,7 +326,7 @@ START_TEST(program_that_is_not_there)
 	/* What was never started is no process: c2sctl would show it. */
 	ck_assert_int_eq(worker->pid, 0);
 	ck_assert_uint_eq(dead, 0);
-	pool.program = program;
+	behave("good");
 	timer_is_due(&loop, &worker->restart);
 	wait_ready();
 }
