@@ -27,6 +27,7 @@ static void (*log_sink)(enum log_level level, const char *role, const char *line
 static void *log_sink_argument;
 
 static struct sink log_target = { .kind = SINK_STDERR, .fd = STDERR_FILENO };
+static struct sink log_echo = { .fd = -1 };
 static struct sink log_next = { .fd = -1 };	/* prepared */
 
 /* Lines that the target did not take, since this was said last, and errno of the first of them. */
@@ -178,6 +179,14 @@ log_sink_stderr(enum log_level level, const char *role, const char *line, void *
 	sink_write(&sink, level_priority(level), role, line);
 }
 
+void
+log_set_echo(int fd)
+{
+	if (log_echo.kind != SINK_CLOSED)
+		close(log_echo.fd);
+	log_echo = (struct sink){ .kind = fd >= 0 ? SINK_STDERR : SINK_CLOSED, .fd = fd };
+}
+
 /* ---- what is said later ---- */
 
 static uint64_t
@@ -267,6 +276,8 @@ line_put(enum log_level level, const char *role, const char *line)
 		notice_write(&notice);
 	if (fresh)
 		log_sink(level, role, line, log_sink_argument);
+	if (fresh && level <= LOG_LEVEL_WARNING && log_echo.kind != SINK_CLOSED)
+		sink_write(&log_echo, level_priority(level), role, line);
 	if (!fresh || log_dropped > 0)
 		later_arrange();
 }

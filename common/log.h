@@ -82,6 +82,12 @@ void log_set_sink(void (*sink)(enum log_level level, const char *role, const cha
     void *argument);
 void log_sink_stderr(enum log_level level, const char *role, const char *line, void *argument);
 
+/*
+ * While a service starts: errors and warnings go to this descriptor too, wherever the log goes, until the next call; -1: no
+ * more. It becomes the log's, which closes it.
+ */
+void log_set_echo(int fd);
+
 /* Pass on a line that another process wrote, who may not be trusted: same sink, its role in place of ours. */
 void log_relay(enum log_level level, const char *role, const char *line);
 

@@ -18,6 +18,10 @@
 #include "common/log.h"
 #include "common/privilege.h"
 #include "master/master.h"
+#include "master/pidfile.h"
+
+static struct master master;
+static struct pidfh *pid_file;
 
 struct arguments {
 	const char *file;
@@ -143,6 +147,7 @@ account_find(const struct options *options)
 	return ids;
 }
 
+/* False: said why. */
 static bool
 log_begin(const struct options *options)
 {
@@ -153,26 +158,54 @@ log_begin(const struct options *options)
 	return result == 0;
 }
 
-static void
-go_to_background(const struct arguments *arguments)
+/*
+ * The log and the pid file lie in folders of the service's user, where root would follow whatever link that user has laid:
+ * they are opened as that user, who will also have to open the log anew. False: said why.
+ */
+static bool
+files_open(const struct options *options, const struct account_ids *ids)
 {
-	if (arguments->foreground)
-		return;
-	if (daemon(0, 0) < 0) {
-		fprintf(stderr, "c2sd: cannot go to the background: %s\n", strerror(errno));
-		exit(1);
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	bool opened = false;
+
+	if (setegid(ids->gid) == 0 && seteuid(ids->uid) == 0) {
+		opened = log_begin(options);
+		if (opened && !options->foreground)
+			opened = (pid_file = pidfile_make(options->pid.file)) != NULL;
 	}
+	if (seteuid(uid) < 0 || setegid(gid) < 0) {
+		log_error("master cannot become root again: %s", strerror(errno));
+		return false;
+	}
+	return opened;
+}
+
+/* Whoever starts us sees errors until we are ready, wherever the log goes. False: said why. */
+static bool
+go_to_background(const struct options *options)
+{
+	bool to_stderr = options_log_target(options) == LOG_TARGET_STDERR;
+	int result = 0;
+
+	if (!to_stderr)
+		log_set_echo(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+	if (!options->foreground)
+		result = background_enter(&master.service.background, to_stderr);
+	if (result < 0)
+		log_error("master cannot go to the background: %s", strerror(-result));
+	return result == 0;
 }
 
 /* Everything that root is needed for; false: said why. */
 static bool
-start_as_root(struct master *master, struct options *options, const struct account_ids *ids)
+start_as_root(struct options *options, const struct account_ids *ids)
 {
 	int result;
 
-	if (!master_bind(master, options))
+	if (!master_bind(&master, options))
 		return false;
-	result = control_open(&master->control, options->control.socket, ids->uid, ids->gid);
+	result = control_open(&master.control, options->control.socket, ids->uid, ids->gid);
 	if (result < 0) {
 		log_error("control %s: %s", options->control.socket, strerror(-result));
 		return false;
@@ -225,31 +258,50 @@ title_set(char *name_end)
 		*name_end = '\0';
 }
 
+/* Until the end. True: nothing has failed. */
+static bool
+serve(struct options *options, uint32_t workers)
+{
+	struct account_ids ids = account_find(options);
+	bool ended_well = false;
+
+	if (!go_to_background(options) || !files_open(options, &ids))
+		return false;
+	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
+	if (start_as_root(options, &ids) && privilege_seal() == 0) {
+		int result = master_run(&master, workers);
+
+		if (result < 0)
+			log_error("master ended: %s", strerror(-result));
+		ended_well = result == 0 && !master.service.background.failed;
+	}
+	master_deinit(&master);
+	pidfile_give_up(pid_file);
+	return ended_well;
+}
+
 int
 main(int argc, char **argv, char **environment)
 {
 	char *name_end = argv[0] + strlen(argv[0]);
-	static struct master master;
 	static struct options options;
 	struct arguments arguments;
-	struct account_ids ids;
-	int result;
+	bool ended_well;
 
 	standard_descriptors_open();
 	setproctitle_init(argc, argv, environment);
 	arguments = arguments_read(argc, argv);
-	/* What the starter left open is none of ours, and would be every worker's. */
 	log_init("master", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	/* What the starter left open is none of ours, and would be every worker's. */
 	privilege_close_from(activation_take(&master.activation));
-	descriptors_raise();
 	service_init(&master.service);
+	descriptors_raise();
 	configuration_load(&options, &arguments);
 	if (arguments.check) {
 		options_free(&options);
 		return 0;
 	}
 	log_set_level((enum log_level)options.log.level);
-	ids = account_find(&options);
 	signal(SIGPIPE, SIG_IGN);
 	umask(027);
 	title_set(name_end);
@@ -259,25 +311,8 @@ main(int argc, char **argv, char **environment)
 		.verbose = arguments.verbose,
 		.foreground = arguments.foreground,
 	};
-	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
-	if (!start_as_root(&master, &options, &ids) || privilege_seal() < 0) {
-		master_deinit(&master);
-		options_free(&options);
-		return 1;
-	}
-	/* Opened with the rights with which it will be opened anew. */
-	if (!log_begin(&options)) {
-		master_deinit(&master);
-		options_free(&options);
-		return 1;
-	}
-	/* Whoever started us has been told by now what could be told. */
-	go_to_background(&arguments);
-	result = master_run(&master, options_worker_count(&options, arguments.workers));
-	if (result < 0)
-		log_error("master ended: %s", strerror(-result));
-	master_deinit(&master);
+	ended_well = serve(&options, options_worker_count(&options, arguments.workers));
 	options_free(&options);
 	xmlCleanupParser();
-	return result < 0 ? 1 : 0;
+	return ended_well ? 0 : 1;
 }

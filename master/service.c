@@ -81,6 +81,7 @@ void
 service_start(struct service *service, struct loop *loop)
 {
 	service->loop = loop;
+	background_watch(&service->background, loop);
 	if (!notify_is_open(&service->notify))
 		return;
 	timer_set(loop, &service->tick, STATUS_INTERVAL, on_tick);
@@ -95,6 +96,7 @@ service_deinit(struct service *service)
 		timer_clear(service->loop, &service->tick);
 		timer_clear(service->loop, &service->alive);
 	}
+	background_deinit(&service->background);
 	notify_flush(&service->notify);
 	notify_close(&service->notify);
 }
@@ -103,6 +105,8 @@ static void
 become_ready(struct service *service)
 {
 	service->state = SERVICE_READY;
+	log_set_echo(-1);
+	background_ready(&service->background);
 	notify_say(&service->notify, "READY=1");
 	if (notify_is_open(&service->notify))
 		status_tell(service);

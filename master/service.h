@@ -13,6 +13,7 @@
 
 #include "common/loop.h"
 #include "common/notify.h"
+#include "master/background.h"
 
 enum service_state {
 	SERVICE_STARTING,
@@ -24,6 +25,7 @@ enum service_state {
 struct service {
 	struct loop *loop;
 	struct notify notify;
+	struct background background;
 	enum service_state state;
 	uint64_t watchdog;		/* milliseconds from one sign of life to the next; 0: nobody waits for them */
 	struct timer alive, tick;
@@ -33,7 +35,7 @@ struct service {
 /* What the environment says, which then says it no more. Failures are in the log. */
 void service_init(struct service *service);
 
-/* Part of a struct master that is complete but for its workers. */
+/* `service` is part of a struct master that is complete but for its workers. */
 void service_start(struct service *service, struct loop *loop);
 void service_deinit(struct service *service);
 

@@ -1,0 +1,442 @@
+#!/usr/bin/env python3
+"""c2sd as a service: what its manager is told, sockets that are handed over, pid file, the way to the background."""
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import harness
+from harness import Daemon, DaemonCase, Guard, Output, process_status, process_title, program, wait_gone
+
+# Puts the sockets where sd_listen_fds(3) wants them, and becomes the daemon, whose id stands in the environment.
+LAUNCHER = """
+import os, sys
+count = int(sys.argv[1])
+fds = [int(fd) for fd in sys.argv[2:2 + count]]
+moved = [os.dup2(fd, 100 + number, inheritable=False) for number, fd in enumerate(fds)]
+for number, fd in enumerate(moved):
+    os.dup2(fd, 3 + number)
+os.environ.update(LISTEN_FDS=str(count), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=':'.join('x' * count))
+os.execv(sys.argv[2 + count], sys.argv[2 + count:])
+"""
+
+
+class Manager:
+    """The service manager's end of NOTIFY_SOCKET."""
+
+    def __init__(self, address):
+        self.address = address
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address.replace('@', '\0', 1))
+        if address.startswith('/'):
+            os.chmod(address, 0o777)
+        self.heard = []
+
+    def next(self, deadline):
+        if not select.select([self.socket], [], [], deadline.left())[0]:
+            return None
+        text = self.socket.recv(4096).decode()
+        self.heard.append(text)
+        return text
+
+    def wait(self, pattern, seconds=None):
+        """The next datagram that matches as a whole; the others are in `heard`."""
+        deadline = harness.Deadline(seconds)
+        while (text := self.next(deadline)) is not None:
+            if re.fullmatch(pattern, text):
+                return text
+        raise AssertionError('not told: %r; but: %r' % (pattern, self.heard[-20:]))
+
+    def rest(self):
+        """What has been told by now."""
+        while self.next(harness.Deadline(0)) is not None:
+            pass
+        return self.heard
+
+
+class ServiceDaemon(Daemon):
+    """In the foreground, with an environment and sockets of the test's."""
+
+    def __init__(self, environment=None, sockets=(), **arguments):
+        super().__init__(**arguments)
+        self.environment = dict(os.environ, **(environment or {}))
+        self.sockets = list(sockets)
+        self.lose_listeners = False
+
+    def start(self, ready=True):
+        path = self.write_configuration()
+        command = [program('master/c2sd'), '-f', '-c', path] + self.arguments
+        fds = [s.fileno() for s in self.sockets]
+        if fds:
+            command = [sys.executable, '-c', LAUNCHER, str(len(fds))] + [str(fd) for fd in fds] + command
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, env=self.environment, pass_fds=fds,
+                                        preexec_fn=harness._die_with_parent)
+        Guard.watch(self.folder, self.process.pid)
+        self.log = Output(self.process.stderr, os.path.join(self.folder, 'log'))
+        if ready:
+            self.wait_ready()
+        return self
+
+    def write_configuration(self):
+        path = os.path.join(self.folder, 'c2sd.xml')
+        with open(path, 'w') as file:
+            file.write(self.configuration())
+        os.chmod(path, 0o644)
+        return path
+
+
+class ServiceCase(DaemonCase):
+    def service(self, *, start=True, users=(), **arguments):
+        daemon = ServiceDaemon(**arguments)
+        self.addCleanup(daemon.cleanup)
+        if start:
+            daemon.start()
+        for user in users:
+            daemon.add_user(user, 'secret')
+        return daemon
+
+    def manager_of_services(self):
+        folder = tempfile.mkdtemp(prefix='c2sd-test.')
+        Guard.watch(folder)
+        os.chmod(folder, 0o755)
+        manager = Manager(folder + '/notify')
+        self.addCleanup(manager.socket.close)
+        return manager
+
+
+class Notify(ServiceCase):
+    def told(self, address, **environment):
+        manager = Manager(address)
+        self.addCleanup(manager.socket.close)
+        return manager, self.service(environment={'NOTIFY_SOCKET': address, **environment})
+
+    def test_ready_and_stopping(self):
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address})
+        manager.wait('READY=1')
+        self.assertEqual([], [text for text in manager.heard if text.startswith('STOPPING')])
+        daemon.stop()
+        told = manager.rest()
+        self.assertEqual(1, told.count('READY=1'))
+        self.assertEqual(1, told.count('STOPPING=1'))
+        self.assertLess(told.index('READY=1'), told.index('STOPPING=1'))
+
+    def test_abstract_socket(self):
+        manager, _ = self.told('@c2sd-test.%d' % os.getpid())
+        manager.wait('READY=1')
+
+    def test_not_ready_while_a_worker_is_missing(self):
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address}, start=False)
+        slow = os.path.join(daemon.folder, 'slow-worker')
+        # A pipe that the test holds: the worker starts when something comes out of it.
+        os.mkfifo(slow + '.go')
+        os.chmod(slow + '.go', 0o644)
+        with open(slow, 'w') as file:
+            file.write('#!/bin/sh\nread line <%s.go\nexec %s "$@"\n' % (slow, program('worker/c2sd-worker')))
+        os.chmod(slow, 0o755)
+        configuration = daemon.configuration().replace(program('worker/c2sd-worker'), slow)
+        daemon.configuration = lambda: configuration
+        daemon.start(ready=False)
+        manager.wait('STATUS=0 of 2 workers, 0 clients, link .*')
+        self.assertNotIn('READY=1', manager.rest())
+        with open(slow + '.go', 'w') as go:
+            go.write('1\n2\n')
+            go.flush()
+            manager.wait('READY=1')
+
+    def test_status(self):
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address}, users=('alice',), workers=3)
+        manager.wait('STATUS=3 workers, 0 clients, link up')
+        client = daemon.login('alice')
+        manager.wait('STATUS=3 workers, 1 client, link up')
+        other = daemon.login('alice', resource='other')
+        manager.wait('STATUS=3 workers, 2 clients, link up')
+        client.leave()
+        other.leave()
+        manager.wait('STATUS=3 workers, 0 clients, link up')
+
+    def test_status_is_not_repeated(self):
+        manager = self.manager_of_services()
+        self.service(environment={'NOTIFY_SOCKET': manager.address, 'WATCHDOG_USEC': '1000000'})
+        manager.wait('STATUS=2 workers, 0 clients, link up')
+        for _ in range(5):
+            manager.wait('WATCHDOG=1')
+        told = [text for text in manager.heard if text.startswith('STATUS')]
+        self.assertEqual(len(set(told)), len(told), told)
+
+    def test_status_says_that_the_link_is_down(self):
+        upstream = self.manager()
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address}, link=upstream.attributes(), start=False)
+        daemon.start(ready=False)
+        manager.wait('READY=1')
+        manager.wait('STATUS=2 workers, 0 clients, link down')
+
+    def test_watchdog(self):
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address, 'WATCHDOG_USEC': '400000'})
+        for _ in range(5):
+            manager.wait('WATCHDOG=1', 2)
+        # A master that hangs says nothing, which is what the manager waits for.
+        daemon.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, daemon.process.pid, os.WSTOPPED | os.WNOWAIT)
+        manager.rest()
+        self.assertFalse(select.select([manager.socket], [], [], 1)[0])
+        daemon.process.send_signal(signal.SIGCONT)
+        manager.wait('WATCHDOG=1')
+
+    def test_watchdog_of_another_process(self):
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address, 'WATCHDOG_USEC': '100000',
+                                           'WATCHDOG_PID': str(os.getpid())})
+        manager.wait('STATUS=2 workers, 0 clients, link up')
+        daemon.stop()
+        self.assertNotIn('WATCHDOG=1', manager.rest())
+
+    def test_nobody_listens(self):
+        daemon = self.service(environment={'NOTIFY_SOCKET': '/nonexistent/notify', 'WATCHDOG_USEC': '100000'})
+        daemon.stop()
+
+    def test_an_address_that_is_none(self):
+        daemon = self.service(environment={'NOTIFY_SOCKET': 'nonsense'})
+        daemon.log.wait('NOTIFY_SOCKET')
+
+    @unittest.skipUnless(os.getuid() == 0, 'only root may look into processes that are not dumpable')
+    def test_children_know_nothing_of_it(self):
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address, 'WATCHDOG_USEC': '100000'})
+        for pid in daemon.children():
+            with open('/proc/%d/environ' % pid, 'rb') as file:
+                self.assertNotRegex(file.read(), b'NOTIFY|WATCHDOG|LISTEN', process_title(pid))
+
+
+class Activation(ServiceCase):
+    def bound(self, address='127.0.0.1', listen=True):
+        sock = socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET)
+        self.addCleanup(sock.close)
+        sock.bind((address, 0))
+        if listen:
+            sock.listen(7)
+        return sock
+
+    def backlog(self, port):
+        """The kernel's word for it: what ss(8) shows as Send-Q of a listener."""
+        shown = subprocess.run(['ss', '-Hltn', 'sport = :%d' % port], capture_output=True, text=True, check=True).stdout
+        return [int(line.split()[2]) for line in shown.splitlines()]
+
+    def test_socket_of_a_listener_is_taken(self):
+        sockets = [self.bound(), self.bound('::1')]
+        daemon = self.service(sockets=sockets, start=False)
+        daemon.listeners = [s.getsockname()[:2] for s in sockets]
+        daemon.start()
+        daemon.add_user('alice', 'secret')
+        daemon.log.wait(r'listener 127\.0\.0\.1:%d open inherited' % daemon.listeners[0][1])
+        daemon.log.wait(r'listener \[::1\]:%d open inherited' % daemon.listeners[1][1])
+        for address in daemon.listeners:
+            client = harness.RawClient(address)
+            client.open().login('alice', resource='r%d' % address[1])
+        self.assertEqual([1024], self.backlog(daemon.listeners[0][1]))
+
+    def test_socket_without_a_listener_is_used_too(self):
+        other = self.bound()
+        daemon = self.service(sockets=[other])
+        daemon.log.wait(r'listener 127\.0\.0\.1:%d open inherited' % other.getsockname()[1])
+        daemon.log.wait(r'listener 127\.0\.0\.1:%d open$' % daemon.port)
+        for port in (other.getsockname()[1], daemon.port):
+            harness.RawClient(('127.0.0.1', port)).open()
+
+    def test_what_does_not_listen_is_refused(self):
+        daemon = self.service(sockets=[self.bound(listen=False), self.bound()])
+        daemon.log.wait('activation descriptor=3: not a TCP socket that listens')
+        daemon.log.wait('open inherited')
+
+    def test_who_comes_during_a_restart_waits(self):
+        """The socket stays open in the manager: the connection is served by the next process."""
+        held = self.bound()
+        first = self.service(sockets=[held], users=('alice',))
+        first.stop()
+        waiting = harness.RawClient(held.getsockname())
+        waiting.open(wait=False)
+        self.service(sockets=[held])
+        waiting.expect_header()
+
+    def test_end_does_not_shut_the_managers_socket(self):
+        held = self.bound()
+        self.service(sockets=[held]).stop()
+        self.assertEqual(1, held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        socket.create_connection(held.getsockname(), harness.TIMEOUT).close()
+
+    def test_workers_do_not_get_them(self):
+        held = self.bound()
+        daemon = self.service(sockets=[held])
+        inode = os.stat('/proc/self/fd/%d' % held.fileno()).st_ino
+        for pid in daemon.children():
+            if os.getuid() == 0:
+                inodes = [os.stat('/proc/%d/fd/%s' % (pid, fd)).st_ino for fd in os.listdir('/proc/%d/fd' % pid)]
+                self.assertNotIn(inode, inodes, process_title(pid))
+
+
+class Background(ServiceCase):
+    """Started without -f: the process that was started returns."""
+
+    def setUp(self):
+        super().setUp()
+        self.pids = []
+
+    def service(self, extra='', **arguments):
+        daemon = ServiceDaemon(**arguments)
+        self.addCleanup(self.end, daemon)
+        self.pid_path = os.path.join(daemon.folder, 'pid')
+        daemon.extra = '<pid file="%s"/>' % self.pid_path + extra
+        return daemon
+
+    def end(self, daemon):
+        for pid in [pid for pid in self.pids if process_status(pid)]:
+            os.kill(pid, signal.SIGTERM)
+            self.assertEqual([], wait_gone([pid]))
+        daemon.cleanup()
+
+    def begin(self, daemon, *arguments):
+        """As an init script does it: the starter's exit status, and what it said."""
+        path = daemon.write_configuration()
+        result = subprocess.run([program('master/c2sd'), '-c', path] + list(arguments), stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=harness.TIMEOUT)
+        if result.returncode == 0:
+            self.pids.append(self.pid())
+            Guard.watch(daemon.folder, self.pids[-1])
+        return result
+
+    def pid(self):
+        with open(self.pid_path) as file:
+            return int(file.read())
+
+    def test_starter_returns_when_the_service_is_ready(self):
+        daemon = self.service()
+        result = self.begin(daemon)
+        self.assertEqual((0, '', ''), (result.returncode, result.stdout, result.stderr))
+        # Nothing is waited for any more: all workers are there, and serve.
+        self.assertEqual(['ready', 'ready'], [worker['state'] for worker in daemon.status()['workers']])
+        daemon.client().open()
+
+    def test_it_has_left_its_starter(self):
+        daemon = self.service()
+        self.begin(daemon)
+        pid = self.pid()
+        self.assertEqual(pid, os.getsid(pid))
+        self.assertNotEqual(os.getpid(), int(process_status(pid)['PPid']))
+        if os.getuid() == 0:
+            self.assertEqual('/', os.readlink('/proc/%d/cwd' % pid))
+            for process in [pid] + harness.process_children(pid):
+                for fd in (0, 1, 2):
+                    self.assertEqual('/dev/null', os.readlink('/proc/%d/fd/%d' % (process, fd)))
+
+    def test_errors_are_said_where_it_was_started(self):
+        daemon = self.service()
+        with socket.socket() as taken:
+            taken.bind(('127.0.0.1', 0))
+            taken.listen()
+            daemon.listeners = [taken.getsockname()]
+            result = self.begin(daemon)
+        self.assertEqual(1, result.returncode)
+        self.assertRegex(result.stderr, r'listener 127\.0\.0\.1:\d+: Address already in use')
+        self.assertFalse(os.path.exists(self.pid_path))
+
+    def test_errors_after_the_drop_are_said_there_too(self):
+        daemon = self.service(link={'name': 'foo-sockets', 'address': 'no.such.host.invalid:1', 'secret': 'x'})
+        result = self.begin(daemon)
+        self.assertEqual(1, result.returncode)
+        self.assertRegex(result.stderr, r'link address=no\.such\.host\.invalid:1')
+        self.assertFalse(os.path.exists(self.pid_path))
+        self.assertFalse(os.path.exists(daemon.socket_path))
+
+    def test_errors_of_the_configuration(self):
+        daemon = self.service(extra='<nonsense/>')
+        result = self.begin(daemon)
+        self.assertEqual(1, result.returncode)
+        self.assertRegex(result.stderr, r'c2sd\.xml:\d+: .*nonsense')
+
+    def test_second_service_is_refused(self):
+        daemon = self.service()
+        self.begin(daemon)
+        first = self.pid()
+        result = self.begin(daemon)
+        self.assertEqual(1, result.returncode)
+        self.assertIn('c2sd is running already pid=%d' % first, result.stderr)
+        self.assertEqual(first, self.pid())
+        daemon.client().open()
+
+    def test_stale_pid_file_is_taken_over(self):
+        daemon = self.service()
+        self.begin(daemon)
+        killed = self.pids.pop()
+        children = harness.process_children(killed)
+        os.kill(killed, signal.SIGKILL)
+        self.assertEqual([], wait_gone([killed] + children))
+        self.assertEqual(killed, self.pid())
+        result = self.begin(daemon)
+        self.assertEqual((0, ''), (result.returncode, result.stderr))
+        self.assertNotEqual(killed, self.pid())
+
+    def test_pid_file_goes_with_the_service(self):
+        daemon = self.service()
+        self.begin(daemon)
+        pid = self.pids.pop()
+        self.assertEqual(0o644, os.stat(self.pid_path).st_mode & 0o7777)
+        os.kill(pid, signal.SIGTERM)
+        self.assertEqual([], wait_gone([pid]))
+        self.assertFalse(os.path.exists(self.pid_path))
+
+    @unittest.skipUnless(os.getuid() == 0, 'only root can be led astray')
+    def test_root_follows_no_link_of_the_user(self):
+        daemon = self.service()
+        victim = tempfile.NamedTemporaryFile(prefix='c2sd-test.')
+        victim.write(b'precious')
+        victim.flush()
+        os.symlink(victim.name, self.pid_path)
+        result = self.begin(daemon)
+        self.assertEqual(1, result.returncode)
+        self.assertIn('pid file %s: Permission denied' % self.pid_path, result.stderr)
+        victim.seek(0)
+        self.assertEqual(b'precious', victim.read())
+
+    def test_in_the_foreground_there_is_no_pid_file(self):
+        daemon = self.service()
+        daemon.start()
+        self.assertFalse(os.path.exists(self.pid_path))
+        daemon.stop()
+
+    def test_starter_that_goes_takes_the_service_with_it(self):
+        """It was not ready, so nobody would know that it runs."""
+        daemon = self.service()
+        path = daemon.write_configuration()
+        with open(path) as file:
+            text = file.read()
+        never = os.path.join(daemon.folder, 'never')
+        with open(never, 'w') as file:
+            file.write('#!/bin/sh\nexec sleep 60\n')
+        os.chmod(never, 0o755)
+        with open(path, 'w') as file:
+            file.write(text.replace(program('worker/c2sd-worker'), never))
+        starter = subprocess.Popen([program('master/c2sd'), '-c', path], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = harness.Deadline()
+        while not (os.path.exists(daemon.socket_path) and os.path.exists(self.pid_path)) and deadline.left():
+            time.sleep(0.02)
+        self.assertIsNone(starter.poll())
+        pid = self.pid()
+        starter.kill()
+        starter.wait()
+        self.assertEqual([], wait_gone([pid]))
+
+
+if __name__ == '__main__':
+    harness.main()
