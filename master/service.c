@@ -36,7 +36,7 @@ static void
 status_put(struct service *service, char *text, size_t size)
 {
 	const struct master *master = master_of(service);
-	uint32_t ready = pool_ready(&master->pool), count = master->pool.count, clients = master->directory.count;
+	uint32_t ready = pool_ready(&master->pool), count = master->pool.wanted, clients = master->directory.count;
 	char some[16] = "";
 
 	if (ready < count)
@@ -117,7 +117,7 @@ service_check(struct service *service)
 {
 	const struct master *master = master_of(service);
 
-	if (service->state == SERVICE_STARTING && pool_ready(&master->pool) == master->pool.count)
+	if (service->state == SERVICE_STARTING && pool_is_ready(&master->pool))
 		become_ready(service);
 }
 
