@@ -352,7 +352,7 @@ on_hangup(int number, void *argument)
 
 	(void)number;
 	if (request == NULL) {
-		log_error("reload refused: out of memory");
+		log_error("reload impossible error=\"%s\"", strerror(ENOMEM));
 		return;
 	}
 	request->done = on_hangup_done;

@@ -155,7 +155,7 @@ on_too_late(struct timer *timer)
 {
 	struct worker_process *worker = container_of(timer, struct worker_process, retire);
 
-	log_error("worker %" PRIu32 " does not end pid=%d: killed", worker->number, (int)worker->pid);
+	log_error("worker %" PRIu32 " stuck pid=%d", worker->number, (int)worker->pid);
 	worker_kill(worker);
 }
 
@@ -187,7 +187,7 @@ on_retire(struct timer *timer)
 	struct worker_process *worker = container_of(timer, struct worker_process, retire);
 	struct buffer body = { 0 };
 
-	log_info("worker %" PRIu32 " retiring clients=%" PRIu32 " are told to go", worker->number,
+	log_info("worker %" PRIu32 " overdue clients=%" PRIu32, worker->number,
 	    worker->pool->clients != NULL ? worker->pool->clients(worker) : 0);
 	message_put_reason(&body, END_RETIRED);
 	channel_send(&worker->channel, M2W_CLOSE_ALL, 0, 0, &body);
@@ -231,7 +231,7 @@ worker_take_back(struct worker_process *worker)
 {
 	worker->retiring = worker->drained = false;
 	timer_clear(worker->pool->loop, &worker->retire);
-	log_info("worker %" PRIu32 " taken back", worker->number);
+	log_info("worker %" PRIu32 " recalled clients=%" PRIu32, worker->number, worker->pool->clients(worker));
 }
 
 void

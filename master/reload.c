@@ -38,14 +38,14 @@ struct reload {
 static void __attribute__((format(printf, 2, 3)))
 refuse(struct reload *reload, const char *format, ...)
 {
-	char line[LINE_MAX_LENGTH];
+	char line[LINE_MAX_LENGTH], quoted[LINE_MAX_LENGTH];
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
 	reload->errors++;
-	log_error("reload %s", line);
+	log_error("reload impossible error=%s", log_quote(quoted, sizeof quoted, line));
 	buffer_append_format(&reload->request->lines, "%s\n", line);
 }
 
@@ -72,10 +72,10 @@ static void
 on_kept(const struct config_report *report, const char *file, int line, const char *what)
 {
 	struct reload *reload = report->argument;
-	char text[LINE_MAX_LENGTH];
+	char text[LINE_MAX_LENGTH], quoted[LINE_MAX_LENGTH];
 
 	line_make(text, sizeof text, file, line, what);
-	log_warning("reload %s", text);
+	log_warning("reload incomplete option=%s", log_quote(quoted, sizeof quoted, text));
 	buffer_append_format(&reload->request->lines, "%s\n", text);
 }
 
@@ -426,13 +426,14 @@ void
 reload_start(struct master *master, struct reload_request *request)
 {
 	struct reload reload = { .master = master, .request = request };
+	char quoted[LINE_MAX_LENGTH];
 
 	request->lines = (struct buffer){ 0 };
 	request->waiting = false;
 	service_reloading(&master->service);
 	request->number = ++master->reload_count;
 	log_info("reload begun number=%" PRIu64 " file=%s", request->number,
-	    master->source.file != NULL ? master->source.file : "-");
+	    log_quote(quoted, sizeof quoted, master->source.file));
 	if (reload_prepare(&reload)) {
 		reload_commit(&reload);
 		request->generation = master->pool.generation;
@@ -445,7 +446,7 @@ reload_start(struct master *master, struct reload_request *request)
 	if (request->waiting) {
 		reload_check(master);
 	} else {
-		log_error("reload refused number=%" PRIu64 " errors=%u: nothing has changed", request->number, reload.errors);
+		log_error("reload refused number=%" PRIu64 " errors=%u", request->number, reload.errors);
 		if (TAILQ_EMPTY(&master->reloads))
 			service_ready(&master->service);
 		request->done(request, false);
