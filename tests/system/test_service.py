@@ -67,7 +67,6 @@ class ServiceDaemon(Daemon):
         super().__init__(**arguments)
         self.environment = dict(os.environ, **(environment or {}))
         self.sockets = list(sockets)
-        self.lose_listeners = False
 
     def start(self, ready=True):
         path = self.write_configuration()
@@ -202,6 +201,40 @@ class Notify(ServiceCase):
         daemon.stop()
         self.assertNotIn('WATCHDOG=1', manager.rest())
 
+    def reload(self, daemon, change=lambda text: text):
+        """SIGHUP with another configuration; the clock of sd_notify(3) when it was sent, in microseconds."""
+        path = daemon.write_configuration()
+        with open(path) as file:
+            text = change(file.read())
+        with open(path, 'w') as file:
+            file.write(text)
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        daemon.process.send_signal(signal.SIGHUP)
+        return before
+
+    def test_reload(self):
+        """RELOADING with a time that is not before the signal, and READY once more."""
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address})
+        manager.wait('READY=1')
+        before = self.reload(daemon, lambda text: text.replace('count="2"', 'count="3"'))
+        told = manager.wait('RELOADING=1\nMONOTONIC_USEC=[0-9]+')
+        usec = int(told.rpartition('=')[2])
+        self.assertLessEqual(before, usec)
+        self.assertLessEqual(usec, time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
+        manager.wait('READY=1')
+        manager.wait('STATUS=3 workers, 0 clients, link up')
+
+    def test_refused_reload(self):
+        """The service is as ready as it was."""
+        manager = self.manager_of_services()
+        daemon = self.service(environment={'NOTIFY_SOCKET': manager.address})
+        manager.wait('READY=1')
+        self.reload(daemon, lambda text: text.replace('<listen', '<nonsense/><listen'))
+        manager.wait('RELOADING=1\n.*')
+        manager.wait('READY=1')
+        daemon.client().open()
+
     def test_nobody_listens(self):
         daemon = self.service(environment={'NOTIFY_SOCKET': '/nonexistent/notify', 'WATCHDOG_USEC': '100000'})
         daemon.stop()
@@ -268,6 +301,31 @@ class Activation(ServiceCase):
         waiting.open(wait=False)
         self.service(sockets=[held])
         waiting.expect_header()
+
+    def test_reloads_keep_them(self):
+        """With a <listen/> or without; one that comes later is the same socket again."""
+        held, other = self.bound(), self.bound()
+        daemon = self.service(sockets=[held, other], start=False)
+        own = daemon.listeners[0]
+        daemon.listeners = [held.getsockname(), own]
+        daemon.start()
+        inode = os.stat('/proc/self/fd/%d' % held.fileno()).st_ino
+        for listeners in ([own], [own, other.getsockname()], [held.getsockname(), own], [other.getsockname()], [own]):
+            daemon.listeners = listeners
+            daemon.write_configuration()
+            mark = daemon.log.mark()
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.log.wait('reload done', since=mark)
+            for sock in (held, other):
+                harness.RawClient(sock.getsockname()).open()
+        self.assertNotEqual([], [line for line in daemon.log.lines if re.search(r'listener \S+:%d closed' % own[1], line)])
+        for sock in (held, other):
+            port = sock.getsockname()[1]
+            self.assertEqual([], [line for line in daemon.log.lines if re.search(r'listener \S+:%d closed' % port, line)])
+        if os.getuid() == 0:
+            found = [os.stat('/proc/%d/fd/%s' % (daemon.process.pid, fd)).st_ino
+                     for fd in os.listdir('/proc/%d/fd' % daemon.process.pid)]
+            self.assertEqual(1, found.count(inode))
 
     def test_end_does_not_shut_the_managers_socket(self):
         held = self.bound()
