@@ -13,15 +13,109 @@
 #include "common/log.h"
 #include "common/spawn.h"
 
+/* Its log may come faster than we write it; others want to be served, too. */
+#define READ_BYTES 4096
+#define READS_PER_TURN 4
+
+/* Of an unfinished line; it sends none that is as long. */
+#define LINE_MAX_BYTES 8192
+
 void
-embedded_init(struct embedded *embedded, const struct options *options)
+embedded_init(struct embedded *embedded, struct loop *loop, const struct options *options)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	*embedded = (struct embedded){ .options = options };
+	*embedded = (struct embedded){ .options = options, .loop = loop, .control = { .fd = -1 } };
 	for (unsigned i = 0; i < EMBEDDED_SECRET_SIZE - 1; i++)
 		embedded->secret[i] = digits[arc4random_uniform(16)];
 }
+
+/* ---- its log ---- */
+
+/* "LEVEL TEXT", as it came; what is no level is worth a warning. */
+static void
+line_relay(char *line)
+{
+	char *space = strchr(line, ' ');
+	size_t length = space != NULL ? (size_t)(space - line) : 0;
+
+	for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
+		const char *name = log_level_name((enum log_level)level);
+
+		if (length == strlen(name) && memcmp(line, name, length) == 0) {
+			log_relay((enum log_level)level, "sessiond", space + 1);
+			return;
+		}
+	}
+	log_relay(LOG_LEVEL_WARNING, "sessiond", line);
+}
+
+static void
+lines_relay(struct buffer *in)
+{
+	uint8_t *bytes, *end;
+
+	while ((bytes = buffer_bytes(in)) != NULL && (end = memchr(bytes, '\n', buffer_length(in))) != NULL) {
+		*end = '\0';
+		line_relay((char *)bytes);
+		buffer_consume(in, (size_t)(end - bytes) + 1);
+	}
+	if (buffer_length(in) > LINE_MAX_BYTES || in->failed)
+		buffer_clear(in);
+	buffer_release(in);
+}
+
+/* False: nothing more comes, now (`*over_r`: ever). */
+static bool
+log_read(struct embedded *embedded, bool *over_r)
+{
+	uint8_t *place = buffer_reserve(&embedded->in, READ_BYTES);
+	ssize_t length;
+
+	*over_r = false;
+	if (place == NULL) {
+		buffer_clear(&embedded->in);
+		return false;
+	}
+	length = read(embedded->control.fd, place, READ_BYTES);
+	if (length > 0)
+		buffer_commit(&embedded->in, (size_t)length);
+	else
+		*over_r = length == 0 || (errno != EAGAIN && errno != EINTR);
+	lines_relay(&embedded->in);
+	return length > 0;
+}
+
+/* What it said at last is read; a process that we killed may have said much, but no more than the socket holds. */
+static void
+control_close(struct embedded *embedded)
+{
+	int fd = embedded->control.fd;
+	bool over;
+
+	if (fd >= 0) {
+		while (log_read(embedded, &over))
+			;
+		watch_remove(embedded->loop, &embedded->control);
+		close(fd);
+	}
+	/* The secret is in it. */
+	if (embedded->out.data != NULL)
+		explicit_bzero(embedded->out.data, embedded->out.size);
+	buffer_deinit(&embedded->in);
+	buffer_deinit(&embedded->out);
+	embedded->outdated = false;
+}
+
+void
+embedded_deinit(struct embedded *embedded)
+{
+	if (embedded->loop != NULL)
+		control_close(embedded);
+	embedded->loop = NULL;
+}
+
+/* ---- its settings ---- */
 
 static void
 settings_put(struct buffer *settings, const struct embedded *embedded)
@@ -30,77 +124,138 @@ settings_put(struct buffer *settings, const struct embedded *embedded)
 
 	for (unsigned i = 0; i < options->host_count; i++)
 		buffer_append_format(settings, "host=%s\n", options->hosts[i].name);
-	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\nlog=%s\n"
-	    "log-level=%s\n",
+	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\nlog-level=%s\n\n",
 	    options->link.name, embedded->secret, options->sessiond.database, options->sessiond.registration ? "yes" : "no",
-	    options->sessiond.offline, options->foreground ? "stderr" : "syslog",
-	    log_level_name((enum log_level)options->log.level));
+	    options->sessiond.offline, log_level_name(log_get_level()));
 }
 
-/* A pipe that holds the settings, to be read to its end. Its descriptor, or a negative errno. */
-static int
-settings_pipe(const struct embedded *embedded)
+/* One block at a time, and after it only the last one: however often it is changed, there is never more than that. */
+static void
+settings_send(struct embedded *embedded)
 {
-	struct buffer settings = { 0 };
-	int fds[2], result = -ENOMEM;
-	ssize_t written;
+	struct buffer *out = &embedded->out;
+	ssize_t length;
 
-	settings_put(&settings, embedded);
-	if (!settings.failed && pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0) {
-		written = write(fds[1], buffer_bytes(&settings), buffer_length(&settings));
-		close(fds[1]);
-		result = fds[0];
-		if (written != (ssize_t)buffer_length(&settings)) {	/* more than a pipe holds: 64 hosts are less */
-			close(fds[0]);
-			result = -EMSGSIZE;
+	for (;;) {
+		if (buffer_length(out) == 0 && embedded->outdated) {
+			embedded->outdated = false;
+			settings_put(out, embedded);
 		}
+		if (buffer_length(out) == 0 || out->failed)
+			break;
+		length = send(embedded->control.fd, buffer_bytes(out), buffer_length(out), MSG_NOSIGNAL);
+		if (length < 0)
+			break;
+		explicit_bzero(buffer_bytes(out), (size_t)length);
+		buffer_consume(out, (size_t)length);
 	}
-	buffer_deinit(&settings);
+	if (out->failed) {
+		log_error("sessiond settings not sent error=\"no memory\"");
+		buffer_clear(out);
+	}
+	watch_change(embedded->loop, &embedded->control, buffer_length(out) > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	buffer_release(out);
+}
+
+void
+embedded_settings_changed(struct embedded *embedded)
+{
+	if (embedded->loop == NULL || embedded->control.fd < 0)
+		return;
+	embedded->outdated = true;
+	settings_send(embedded);
+}
+
+static void
+on_control(struct watch *watch, uint32_t events)
+{
+	struct embedded *embedded = container_of(watch, struct embedded, control);
+	bool over = false;
+
+	for (unsigned i = 0; i < READS_PER_TURN && log_read(embedded, &over); i++)
+		;
+	/* The process has closed it or has ended; SIGCHLD will tell. */
+	if (over)
+		control_close(embedded);
+	else if ((events & EPOLLOUT) != 0)
+		settings_send(embedded);
+}
+
+/* ---- its process ---- */
+
+struct pair {
+	int ours, theirs;
+};
+
+/* 0, or a negative errno. */
+static int
+pair_open(struct pair *pair_r, int flags)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, fds) < 0)
+		return -errno;
+	*pair_r = (struct pair){ fds[0], fds[1] };
+	return fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static int
+process_start(struct embedded *embedded, const struct pair *link, const struct pair *control)
+{
+	char name[] = "c2sd-sessiond";
+	char *arguments[] = { name, NULL };
+	const struct spawn_limits limits = { .no_processes = true };
+	int fds[2] = { link->theirs, control->theirs }, result;
+	pid_t pid = spawn_program(embedded->options->sessiond.program, arguments, fds, 2, &limits);
+
+	if (pid < 0) {
+		log_error("sessiond cannot be started program=%s: %s", embedded->options->sessiond.program, strerror(-pid));
+		return pid;
+	}
+	embedded->pid = pid;
+	log_info("sessiond started pid=%d", (int)pid);
+	result = watch_add(embedded->loop, &embedded->control, control->ours, EPOLLIN, on_control);
+	if (result == 0)
+		embedded_settings_changed(embedded);
 	return result;
 }
 
 int
 embedded_spawn(struct embedded *embedded)
 {
-	char name[] = "c2sd-sessiond";
-	char *arguments[] = { name, NULL };
-	const struct spawn_limits limits = { .no_processes = true };
-	int pair[2], settings, fds[2];
+	struct pair link = { -1, -1 }, control = { -1, -1 };
+	int result;
 
 	if (embedded->pid > 0) {
 		kill(embedded->pid, SIGKILL);
 		return -EAGAIN;
 	}
-	settings = settings_pipe(embedded);
-	if (settings < 0)
-		return settings;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-		close(settings);
-		return -errno;
-	}
-	fds[0] = pair[1];
-	fds[1] = settings;
-	embedded->pid = spawn_program(embedded->options->sessiond.program, arguments, fds, 2, &limits);
-	close(pair[1]);
-	close(settings);
-	if (embedded->pid > 0) {
-		log_info("sessiond started pid=%d", (int)embedded->pid);
-		return pair[0];
-	}
-	close(pair[0]);
-	log_error("sessiond cannot be started program=%s: %s", embedded->options->sessiond.program,
-	    strerror(-embedded->pid));
-	pair[0] = embedded->pid;
-	embedded->pid = 0;
-	return pair[0];
+	control_close(embedded);
+	result = pair_open(&link, SOCK_NONBLOCK);
+	if (result == 0)
+		result = pair_open(&control, 0);
+	if (result == 0)
+		result = process_start(embedded, &link, &control);
+	if (link.theirs >= 0)
+		close(link.theirs);
+	if (control.theirs >= 0)
+		close(control.theirs);
+	if (control.ours >= 0 && embedded->control.fd != control.ours)
+		close(control.ours);
+	if (result == 0)
+		return link.ours;
+	if (link.ours >= 0)
+		close(link.ours);
+	return result;
 }
 
 bool
 embedded_reaped(struct embedded *embedded, pid_t pid, int status)
 {
-	if (embedded->pid != pid)
+	if (embedded->pid != pid || pid == 0)
 		return false;
 	embedded->pid = 0;
+	control_close(embedded);
 	if (WIFSIGNALED(status))
 		log_warning("sessiond died pid=%d signal=%d", (int)pid, WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0)

@@ -1,14 +1,20 @@
 /*
  * embedded: our own session manager, c2sd-sessiond, in a process of its own at the other end of a socketpair.
  *
- * It gets the link on descriptor 3 and what it must know, the link's secret among it, through a pipe on descriptor 4:
- * nothing of it can be seen in the process list. The secret is new at each start of the master.
+ * It gets the link on descriptor 3. A second socketpair, descriptor 4 there, carries what it must know, the link's secret
+ * among it, so that nothing of that can be seen in the process list: in blocks of lines (sessiond/settings.h), each ended by
+ * an empty line, one at its start and one whenever something has changed. Back come the lines of its log, "LEVEL TEXT", so
+ * that the log is in one place and opened by one process. What is lost is only log: it does not wait for us to read.
+ *
+ * The secret is new at each start of the master.
  */
 #ifndef C2SD_MASTER_EMBEDDED_H
 #define C2SD_MASTER_EMBEDDED_H
 
 #include <sys/types.h>
 
+#include "common/buffer.h"
+#include "common/loop.h"
 #include "master/options.h"
 
 #define EMBEDDED_SECRET_SIZE 41
@@ -17,14 +23,28 @@ struct embedded {
 	const struct options *options;	/* the owner's */
 	char secret[EMBEDDED_SECRET_SIZE];
 	pid_t pid;			/* 0: none */
+	struct loop *loop;		/* NULL: there is no embedded session manager at all */
+	struct watch control;
+	struct buffer in;		/* a line of its log that is not complete yet */
+	struct buffer out;		/* of one block, what it has not taken yet */
+	bool outdated;			/* the block in `out` is not the last one any more */
 };
 
-void embedded_init(struct embedded *embedded, const struct options *options);
+void embedded_init(struct embedded *embedded, struct loop *loop, const struct options *options);
+
+/* Its process has ended or is not waited for any more; the loop is still there. May be called twice, or without init. */
+void embedded_deinit(struct embedded *embedded);
 
 /* Start it (an earlier one that has not ended is killed first: -EAGAIN). Our end of the link, or a negative errno. */
 int embedded_spawn(struct embedded *embedded);
 
-/* The earlier one has ended: true when it was that. */
+/*
+ * The options, or the level of our log, are not what they were: tell the process, if there is one. Hosts, registration,
+ * offline messages and the level of the log change there at once, the program at its next start.
+ */
+void embedded_settings_changed(struct embedded *embedded);
+
+/* The earlier one has ended: true when it was that. Its last lines are in the log then. */
 bool embedded_reaped(struct embedded *embedded, pid_t pid, int status);
 
 #endif

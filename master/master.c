@@ -482,7 +482,7 @@ link_prepare(struct master *master)
 		.on_closed = on_closed,
 	};
 	if (options->link.type == LINK_TYPE_EMBEDDED) {
-		embedded_init(&master->embedded, options);
+		embedded_init(&master->embedded, &master->loop, options);
 		master->link.spawn = spawn_sessiond;
 	} else if (!link_resolve(&master->link.addresses, options->link.address, &why)) {
 		log_error("link address=%s: %s", options->link.address, why);
@@ -578,6 +578,7 @@ master_deinit(struct master *master)
 	pool_close(&master->pool);
 	children_wait(master);
 	pool_deinit(&master->pool);
+	embedded_deinit(&master->embedded);
 	service_deinit(&master->service);
 	keeper_deinit(&master->keeper);
 	directory_deinit(&master->directory);

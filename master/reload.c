@@ -411,6 +411,8 @@ reload_commit(struct reload *reload)
 	listeners_commit(reload);
 	options_swap(master, options);
 	log_set_level((enum log_level)options->log.level);
+	/* Before the workers: who logs in at a new host is known there. */
+	embedded_settings_changed(&master->embedded);
 	master_hold_changed(master);
 	if (options->link.type == LINK_TYPE_CONNECT)
 		master->link.addresses = reload->addresses;

@@ -1,7 +1,6 @@
 /*
- * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, its
- * settings on descriptor 4 (settings.h), which say where its log goes: until then to standard error. Ends with 0 when the
- * link ends or on SIGTERM.
+ * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, and
+ * a socketpair for its settings and its log on descriptor 4 (control.h). Ends with 0 when the link ends or on SIGTERM.
  */
 #include <bsd/unistd.h>
 #include <errno.h>
@@ -16,11 +15,11 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/privilege.h"
+#include "sessiond/control.h"
 #include "sessiond/sessiond.h"
 
 #define LINK_FD 3
-#define SETTINGS_FD 4
-#define SETTINGS_BYTES_MAX (64 * 1024)
+#define CONTROL_FD 4
 
 /* What one turn takes from the link: many packets share one commit, and none waits long for it. */
 #define READ_BYTES (64 * 1024)
@@ -36,6 +35,8 @@ struct process {
 	struct loop loop;
 	struct watch watch;
 	struct timer patience;
+	struct control control;
+	struct settings settings;
 	struct sessiond sd;
 	bool ended;	/* nothing more comes from the link, or nothing more is wanted */
 	int status;
@@ -194,41 +195,6 @@ on_terminate(int number, void *argument)
 	process_turn();
 }
 
-/* In the background nobody reads standard error. */
-static void
-log_set_target(const struct settings *settings)
-{
-	log_set_level(settings->log_level);
-	if (settings->syslog && log_open(LOG_TARGET_SYSLOG, NULL) < 0)
-		log_error("log cannot be opened");
-}
-
-static int
-settings_fetch(struct settings *settings_r)
-{
-	char text[SETTINGS_BYTES_MAX];
-	size_t length = 0;
-	unsigned line = 0;
-	ssize_t more;
-	int error;
-
-	while (length < sizeof text - 1 && (more = read(SETTINGS_FD, text + length, sizeof text - 1 - length)) != 0) {
-		if (more < 0 && errno != EINTR)
-			break;
-		length += more > 0 ? (size_t)more : 0;
-	}
-	close(SETTINGS_FD);
-	text[length] = '\0';
-	error = settings_read(settings_r, text, &line);
-	explicit_bzero(text, sizeof text);
-	log_set_target(settings_r);
-	if (error < 0 && line > 0)
-		log_error("settings line %u is wrong", line);
-	else if (error < 0)
-		log_error("settings are not complete: host, name, secret and database are needed");
-	return error;
-}
-
 static int
 process_start(void)
 {
@@ -246,36 +212,41 @@ process_start(void)
 		error = loop_catch(&process.loop, SIGTERM, on_terminate, NULL);
 	if (error == 0)
 		error = watch_add(&process.loop, &process.watch, LINK_FD, EPOLLIN, on_link);
+	if (error == 0)
+		error = control_start(&process.control, &process.loop, &process.settings);
 	return error;
 }
 
 int
 main(int argc, char **argv, char **environment)
 {
-	struct settings settings;
 	int error;
 
 	setproctitle_init(argc, argv, environment);
 	setproctitle("-c2sd: sessiond");
 	log_init("sessiond", LOG_LEVEL_INFO);
-	privilege_close_from(SETTINGS_FD + 1);
+	privilege_close_from(CONTROL_FD + 1);
 	umask(S_IRWXG | S_IRWXO);
 	if (privilege_renounce() < 0 || privilege_seal() < 0) {
 		log_error("privileges cannot be given up error=%s", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	error = settings_fetch(&settings);
+	control_init(&process.control, CONTROL_FD);
+	error = control_wait(&process.control, &process.settings);
+	log_set_level(process.settings.log_level);
 	if (error == 0)
-		error = sessiond_init(&process.sd, &settings);
+		error = sessiond_init(&process.sd, &process.settings);
 	if (error == 0) {
 		error = process_start();
 		if (error == 0)
 			error = loop_run(&process.loop);
 		if (error < 0)
 			process_fail("process cannot run", error);
-		loop_deinit(&process.loop);
 		sessiond_deinit(&process.sd);
 	}
-	settings_deinit(&settings);
+	control_deinit(&process.control);
+	if (process.loop.epoll_fd > 0)
+		loop_deinit(&process.loop);
+	settings_deinit(&process.settings);
 	return error < 0 ? EXIT_FAILURE : process.status;
 }

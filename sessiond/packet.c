@@ -64,6 +64,8 @@ packet_without_session(struct sessiond *sd, struct packet *packet)
 		return;
 	if (strcmp(packet->sfrom, sd->settings->name) == 0)
 		error = admin_handle(sd, packet);
+	else if (!settings_is_open(sd->settings, packet->answer_from))
+		error = STANZA_NOT_ALLOWED;
 	else if (node_find(stanza, "query", NS_AUTH) != NULL)
 		error = auth_handle(sd, packet);
 	else if (node_find(stanza, "query", NS_REGISTER) != NULL)

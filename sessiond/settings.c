@@ -53,13 +53,6 @@ offline_max_set(struct settings *settings, const char *value)
 }
 
 static int
-log_set(struct settings *settings, const char *value)
-{
-	settings->syslog = strcmp(value, "syslog") == 0;
-	return settings->syslog || strcmp(value, "stderr") == 0 ? 0 : -EINVAL;
-}
-
-static int
 log_level_set(struct settings *settings, const char *value)
 {
 	for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
@@ -88,8 +81,6 @@ setting_read(struct settings *settings, const char *key, const char *value)
 		return registration_set(settings, value);
 	if (strcmp(key, "offline-max") == 0)
 		return offline_max_set(settings, value);
-	if (strcmp(key, "log") == 0)
-		return log_set(settings, value);
 	if (strcmp(key, "log-level") == 0)
 		return log_level_set(settings, value);
 	return -EINVAL;
@@ -126,7 +117,7 @@ settings_read(struct settings *settings_r, char *text, unsigned *line_r)
 void
 settings_deinit(struct settings *settings)
 {
-	for (unsigned i = 0; i < settings->host_count; i++)
+	for (unsigned i = 0; i < settings->host_count + settings->closed_count; i++)
 		free(settings->hosts[i]);
 	if (settings->secret != NULL)
 		explicit_bzero(settings->secret, strlen(settings->secret));
@@ -136,12 +127,54 @@ settings_deinit(struct settings *settings)
 	*settings = (struct settings){ 0 };
 }
 
-bool
-settings_has_host(const struct settings *settings, const char *host)
+static bool
+hosts_have(char *const hosts[], unsigned count, const char *host)
 {
-	for (unsigned i = 0; i < settings->host_count; i++) {
-		if (strcmp(settings->hosts[i], host) == 0)
+	for (unsigned i = 0; i < count; i++) {
+		if (strcmp(hosts[i], host) == 0)
 			return true;
 	}
 	return false;
+}
+
+bool
+settings_is_open(const struct settings *settings, const char *host)
+{
+	return hosts_have(settings->hosts, settings->host_count, host);
+}
+
+bool
+settings_has_host(const struct settings *settings, const char *host)
+{
+	return hosts_have(settings->hosts, settings->host_count + settings->closed_count, host);
+}
+
+/* What `next` serves, and behind it what it does not; the strings that are not wanted stay in `next`. */
+static void
+hosts_change(struct settings *settings, struct settings *next)
+{
+	struct settings old = *settings;
+	unsigned all = next->host_count;
+
+	for (unsigned i = 0; i < old.host_count + old.closed_count && all < 2 * SETTINGS_HOSTS_MAX; i++) {
+		if (hosts_have(next->hosts, all, old.hosts[i]))
+			continue;
+		next->hosts[all++] = old.hosts[i];
+		old.hosts[i] = NULL;
+	}
+	memcpy(settings->hosts, next->hosts, sizeof settings->hosts);
+	settings->host_count = next->host_count;
+	settings->closed_count = all - next->host_count;
+	memcpy(next->hosts, old.hosts, sizeof next->hosts);
+	next->host_count = old.host_count;
+	next->closed_count = old.closed_count;
+}
+
+void
+settings_change(struct settings *settings, struct settings *next)
+{
+	hosts_change(settings, next);
+	settings->registration = next->registration;
+	settings->offline_max = next->offline_max;
+	settings->log_level = next->log_level;
 }

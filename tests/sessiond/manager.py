@@ -10,29 +10,42 @@ SECONDS = 20
 
 
 class Manager:
-    """Plays the master: the link on descriptor 3, the settings on descriptor 4."""
+    """Plays the master: the link on descriptor 3, settings and log on descriptor 4."""
 
     def __init__(self, program, database, settings=None):
         self.link, theirs = socket.socketpair()
         self.link.settimeout(SECONDS)
         self.text = ''
-        reading, writing = os.pipe()
+        self.control, their_control = socket.socketpair()
+        self.control.settimeout(SECONDS)
+        self.lines = ''
         if settings is None:
             settings = ('host=localhost\nname=foo-sockets\nsecret=%s\ndatabase=%s\nregistration=yes\n'
                         % (SECRET, database))
-        os.write(writing, settings.encode())
-        os.close(writing)
+        self.change(settings)
 
         def place():
-            link, pipe = os.dup(theirs.fileno()), os.dup(reading)
-            while link < 10 or pipe < 10:
-                link, pipe = os.dup(link), os.dup(pipe)
+            link, control = os.dup(theirs.fileno()), os.dup(their_control.fileno())
+            while link < 10 or control < 10:
+                link, control = os.dup(link), os.dup(control)
             os.dup2(link, 3)
-            os.dup2(pipe, 4)
+            os.dup2(control, 4)
 
         self.process = subprocess.Popen([program], stderr=subprocess.PIPE, close_fds=False, preexec_fn=place)
         theirs.close()
-        os.close(reading)
+        their_control.close()
+
+    def change(self, settings):
+        self.control.sendall(settings.encode() + b'\n')
+
+    def expect_line(self, line):
+        """Read the log until this line of it."""
+        while line + '\n' not in self.lines:
+            more = self.control.recv(65536)
+            if not more:
+                raise AssertionError('no %r in %r' % (line, self.lines))
+            self.lines += more.decode()
+        self.lines = self.lines[self.lines.index(line + '\n') + len(line) + 1:]
 
     def send(self, text):
         self.link.sendall(text.encode())
@@ -84,9 +97,19 @@ class Manager:
         self.end()
 
     def end(self):
-        """Its exit status."""
+        """Its exit status. `log` is what it said to the master, `errors` on standard error."""
+        self.log = self.lines
+        while self.control.fileno() >= 0:
+            try:
+                more = self.control.recv(65536)
+            except ConnectionResetError:  # it left settings unread
+                break
+            if not more:
+                break
+            self.log += more.decode()
         status = self.process.wait(SECONDS)
-        self.log = self.process.stderr.read().decode()
+        self.errors = self.process.stderr.read().decode()
         self.process.stderr.close()
         self.link.close()
+        self.control.close()
         return status

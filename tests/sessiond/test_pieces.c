@@ -222,7 +222,7 @@ START_TEST(settings_say_which_line_is_wrong)
 	} cases[] = {
 		{ "host=a\nname=n\nsecret=s\ndatabase=d\nregistration=maybe\n", 5 },
 		{ "host=a\nname=n\nsecret=s\ndatabase=d\noffline-max=-1\n", 5 },
-		{ "log=file\n", 1 }, { "log=\n", 1 }, { "log-level=loud\n", 1 }, { "log-level=Info\n", 1 },
+		{ "log=stderr\n", 1 }, { "log-level=\n", 1 }, { "log-level=loud\n", 1 }, { "log-level=Info\n", 1 },
 		{ "host=a\ncolour=red\n", 2 }, { "host\n", 1 }, { "host=\n", 1 }, { "host=a b\n", 1 },
 		{ "name=n\nsecret=s\ndatabase=d\n", 0 }, { "host=a\nname=n\ndatabase=d\n", 0 },
 	};
@@ -242,32 +242,74 @@ START_TEST(settings_say_which_line_is_wrong)
 }
 END_TEST
 
-START_TEST(settings_say_where_the_log_goes)
+static void
+settings_of(struct settings *settings_r, const char *format, ...)
 {
-	static const struct {
-		const char *text;
-		bool syslog;
-		enum log_level level;
-	} cases[] = {
-		{ "", false, LOG_LEVEL_INFO }, { "log=stderr\nlog-level=error\n", false, LOG_LEVEL_ERROR },
-		{ "log=syslog\nlog-level=warning\n", true, LOG_LEVEL_WARNING },
-		{ "log-level=info\n", false, LOG_LEVEL_INFO },
-		{ "log-level=debug\nlog=syslog\n", true, LOG_LEVEL_DEBUG },
-	};
-	struct settings settings;
+	char text[4096];
 	unsigned line;
+	va_list arguments;
+	size_t length = (size_t)snprintf(text, sizeof text, "name=n\nsecret=s\ndatabase=d\n");
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		char text[256];
-		int error;
+	va_start(arguments, format);
+	vsnprintf(text + length, sizeof text - length, format, arguments);
+	va_end(arguments);
+	ck_assert_int_eq(settings_read(settings_r, text, &line), 0);
+}
 
-		snprintf(text, sizeof text, "host=a\nname=n\nsecret=s\ndatabase=d\n%s", cases[i].text);
-		error = settings_read(&settings, text, &line);
-		ck_assert_int_eq(error, 0);
-		ck_assert_int_eq(settings.syslog, cases[i].syslog);
-		ck_assert_int_eq(settings.log_level, cases[i].level);
-		settings_deinit(&settings);
+START_TEST(settings_change_but_for_those_of_the_start)
+{
+	struct settings settings, next;
+	unsigned line;
+	char text[] = "host=b\nhost=c\nname=other\nsecret=other\ndatabase=other\nregistration=yes\noffline-max=7\n"
+	    "log-level=error\n";
+
+	settings_of(&settings, "host=a\nhost=B\n");
+	settings.iterations = 1;
+	ck_assert_int_eq(settings_read(&next, text, &line), 0);
+	settings_change(&settings, &next);
+	settings_deinit(&next);
+	ck_assert(settings_is_open(&settings, "b") && settings_is_open(&settings, "c"));
+	ck_assert(!settings_is_open(&settings, "a"));
+	ck_assert(settings_has_host(&settings, "a") && settings_has_host(&settings, "c"));
+	ck_assert(!settings_has_host(&settings, "d"));
+	ck_assert_str_eq(settings.name, "n");
+	ck_assert_str_eq(settings.secret, "s");
+	ck_assert_str_eq(settings.database, "d");
+	ck_assert(settings.registration);
+	ck_assert_uint_eq(settings.offline_max, 7);
+	ck_assert_int_eq(settings.log_level, LOG_LEVEL_ERROR);
+	ck_assert_uint_eq(settings.iterations, 1);
+	settings_of(&next, "host=a\n");
+	settings_change(&settings, &next);
+	settings_deinit(&next);
+	ck_assert(settings_is_open(&settings, "a"));
+	ck_assert_uint_eq(settings.host_count, 1);
+	ck_assert_uint_eq(settings.closed_count, 2);
+	ck_assert(!settings.registration);
+	settings_deinit(&settings);
+}
+END_TEST
+
+/* However often hosts are exchanged: what is served is served, and the oldest of the rest are forgotten. */
+START_TEST(closed_hosts_are_bounded)
+{
+	struct settings settings, next;
+	char name[16];
+
+	settings_of(&settings, "host=h0\n");
+	for (unsigned i = 1; i < 300; i++) {
+		settings_of(&next, "host=h%u\n", i);
+		settings_change(&settings, &next);
+		settings_deinit(&next);
 	}
+	ck_assert_uint_eq(settings.host_count, 1);
+	ck_assert_uint_eq(settings.closed_count, 2 * SETTINGS_HOSTS_MAX - 1);
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof name, "h%u", i);
+		ck_assert_int_eq(settings_is_open(&settings, name), i == 299);
+		ck_assert_int_eq(settings_has_host(&settings, name), i >= 300 - 2 * SETTINGS_HOSTS_MAX);
+	}
+	settings_deinit(&settings);
 }
 END_TEST
 
@@ -285,7 +327,8 @@ main(void)
 	tcase_add_loop_test(tests, subscription_follows_appendix_a, 0,
 	    sizeof outbound / sizeof outbound[0] + sizeof inbound / sizeof inbound[0]);
 	tcase_add_test(tests, settings_say_which_line_is_wrong);
-	tcase_add_test(tests, settings_say_where_the_log_goes);
+	tcase_add_test(tests, settings_change_but_for_those_of_the_start);
+	tcase_add_test(tests, closed_hosts_are_bounded);
 	suite_add_tcase(suite, tests);
 	return fake_run(suite);
 }

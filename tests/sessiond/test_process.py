@@ -105,20 +105,132 @@ class Process(unittest.TestCase):
     def test_wrong_settings_name_the_line_and_not_the_secret(self):
         manager = self.manager('secret=s3cret\nhost=localhost\ncolour=red\n')
         self.assertEqual(1, manager.end())
-        self.assertIn('settings line 3 is wrong', manager.log)
+        self.assertIn('error settings wrong line=3\n', manager.log)
         self.assertNotIn('s3cret', manager.log)
 
+    def settings(self, more='', hosts=('localhost',)):
+        return '%sname=foo-sockets\nsecret=s3cret\ndatabase=%s\n%s' % (
+            ''.join('host=%s\n' % host for host in hosts), self.database, more)
+
     def log_of(self, more):
-        manager = self.manager('host=h\nname=n\nsecret=s3cret\ndatabase=%s\n%s' % (self.database, more)).open()
+        manager = self.manager(self.settings(more)).open()
         manager.send('</stream:stream>')
         self.assertEqual(0, manager.end())
+        self.assertEqual('', manager.errors)
         return manager.log
 
-    def test_log_goes_where_it_is_told(self):
-        self.assertIn('c2sd: sessiond: link open', self.log_of(''))
-        self.assertIn('c2sd: sessiond: link open', self.log_of('log=stderr\nlog-level=debug\n'))
-        self.assertEqual('', self.log_of('log=stderr\nlog-level=warning\n'))
-        self.assertEqual('', self.log_of('log=syslog\n'))
+    def test_log_goes_to_the_master(self):
+        self.assertIn('info link open', self.log_of(''))
+        self.assertIn('info link open', self.log_of('log-level=debug\n'))
+        self.assertEqual('', self.log_of('log-level=warning\n'))
+
+    def test_settings_that_never_end(self):
+        manager = self.manager(self.settings())
+        # Nothing happens before the first block is complete.
+        manager.open().kill()
+        manager = self.manager('host=localhost')
+        manager.control.shutdown(socket.SHUT_WR)
+        self.assertEqual(1, manager.end())
+        self.assertIn('error settings incomplete: no empty line\n', manager.log)
+
+    def test_settings_change_while_it_runs(self):
+        manager = self.manager(self.settings('registration=yes\nlog-level=info\n')).open()
+        manager.register('alice', 'a')
+        manager.login('alice', 'a')
+        manager.change(self.settings('registration=no\nlog-level=debug\n'))
+        manager.expect_line('info settings changed hosts=1')
+        manager.send("<iq type='set' id='q' sto='localhost' sfrom='b@foo-sockets'><query xmlns='jabber:iq:register'>"
+                     '<username>bob</username><password>pw</password></query></iq>')
+        self.assertIn("code='405'", manager.expect("<iq [^>]*type='error'.*?</iq>").group(0))
+        # The session does not notice, and what has no address is only for those who want to know everything.
+        manager.ping('alice', 'a')
+        manager.send('<message/>')
+        manager.expect_line('debug packet dropped reason=no-address')
+
+    def test_host_that_is_not_served_any_more(self):
+        manager = self.manager(self.settings('registration=yes\n', hosts=('example.org', 'localhost'))).open()
+        for user in 'alice', 'bob':
+            manager.register(user, 'r')
+            manager.login(user, user[0])
+        manager.change(self.settings('registration=yes\n', hosts=('example.org', 'example.net')))
+        manager.expect_line('info settings changed hosts=2')
+        manager.stanza('bob', 'b', 'presence', '', '')
+        manager.stanza('alice', 'a', 'message', "to='bob@localhost/r'", '<body>still here</body>')
+        manager.expect('<body>still here</body>')
+        login = ("<iq type='set' id='q' sto='%s' sfrom='c@foo-sockets'><query xmlns='jabber:iq:%s'>"
+                 '<username>%s</username><password>pw</password><resource>s</resource></query></iq>')
+        for name, user in ('auth', 'alice'), ('register', 'carol'):
+            manager.send(login % ('localhost', name, user))
+            self.assertIn("code='405'", manager.expect("<iq [^>]*type='error'.*?</iq>").group(0))
+        manager.send(login % ('example.net', 'register', 'carol'))
+        manager.expect("<iq [^>]*type='result'[^>]*>")
+        # And it comes back.
+        manager.change(self.settings('registration=yes\n', hosts=('localhost',)))
+        manager.expect_line('info settings changed hosts=1')
+        manager.send(login % ('localhost', 'auth', 'alice'))
+        manager.expect("<iq [^>]*type='result'[^>]*>")
+
+    def test_what_cannot_change_does_not(self):
+        manager = self.manager(self.settings('registration=yes\n')).open()
+        manager.register('alice', 'a')
+        manager.change('host=localhost\nname=other\nsecret=other\ndatabase=/nonexistent/x.db\n')
+        manager.expect_line('info settings changed hosts=1')
+        manager.login('alice', 'a')
+        manager.ping('alice', 'a')
+
+    def test_wrong_settings_change_nothing(self):
+        manager = self.manager(self.settings('registration=yes\n')).open()
+        manager.change(self.settings('registration=no\ncolour=red\n'))
+        manager.expect_line('error settings wrong line=6')
+        manager.change('registration=no\n')
+        manager.expect_line('error settings incomplete: host, name, secret and database are needed')
+        manager.register('alice', 'a')
+        # Two at once, cut anywhere: both are read.
+        text = (self.settings() + '\n' + self.settings(hosts=('a', 'b')) + '\n').encode()
+        manager.control.sendall(text[:50])
+        manager.login('alice', 'a')
+        manager.control.sendall(text[50:])
+        manager.expect_line('info settings changed hosts=1')
+        manager.expect_line('info settings changed hosts=2')
+
+    def test_settings_without_end(self):
+        manager = self.manager(self.settings('registration=yes\n')).open()
+        manager.control.sendall(b'x' * 140000)
+        manager.expect_line('error settings too long: no more are taken')
+        manager.register('alice', 'a')
+
+    def test_nobody_waits_for_the_log(self):
+        manager = self.manager(self.settings('registration=yes\nlog-level=debug\n')).open()
+        manager.register('alice', 'a')
+        manager.login('alice', 'a')
+        for _ in range(20):
+            manager.send('<message/>' * 1000)
+        manager.ping('alice', 'a')
+        # Nobody has read until now. What was lost is said before the next line that is not.
+        line = 'debug packet dropped reason=no-address'
+        waiting = manager.control.recv(1 << 22).decode()
+        self.assertGreater(waiting.count(line), 100)
+        self.assertLess(waiting.count(line), 20000)
+        manager.control.setblocking(False)
+        try:
+            while True:
+                waiting += manager.control.recv(1 << 22).decode()
+        except BlockingIOError:
+            pass
+        manager.control.settimeout(20)
+        manager.send('<message/>')
+        manager.expect_line('warning log dropped lines=%d' % (20000 - waiting.count(line)))
+        manager.expect_line(line)
+
+    def test_master_that_takes_no_log(self):
+        manager = self.manager(self.settings('registration=yes\nlog-level=debug\n')).open()
+        manager.control.close()
+        manager.register('alice', 'a')
+        manager.send('<message/>')
+        manager.send('</stream:stream>')
+        manager.expect('</stream:stream>')
+        self.assertEqual(0, manager.process.wait(20))
+        self.assertIn(b'sessiond: packet dropped reason=no-address', manager.process.stderr.read())
 
     def test_database_that_cannot_be_opened(self):
         manager = self.manager('host=h\nname=n\nsecret=s\ndatabase=/nonexistent/x.db\n')
