@@ -234,6 +234,7 @@ class Daemon:
         self.extra = extra
         self.arguments = list(arguments)
         self.environment = environment
+        self.log_attributes = {}
         self.worker_program = program('worker/c2sd-worker')
         self.sessiond_program = program('sessiond/c2sd-sessiond')
         self.user = user or (('nobody', 'nogroup') if os.getuid() == 0 else None)
@@ -273,7 +274,7 @@ class Daemon:
         text += element('control', socket=self.socket_path)
         if self.limits:
             text += element('limits', **self.limits)
-        text += element('log', level=self.log_level)
+        text += element('log', level=self.log_level, **self.log_attributes)
         return text + self.extra + '</c2sd>\n'
 
     def start(self, ready=True):

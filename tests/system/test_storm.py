@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Storms: thousands who connect and say nothing, workers that are killed all the time, clocks that jump."""
 import os
+import pwd
 import random
+import re
 import resource
 import signal
 import struct
@@ -234,6 +236,58 @@ class Memory(DaemonCase):
         packets = daemon.status()['packets']
         self.assertTrue(packets['balanced'], packets)
         daemon.stop()
+
+
+class FullDisk(DaemonCase):
+    """The log's disk is full: the service goes on, and says later how much is missing."""
+
+    def small_disk(self, folder):
+        os.mkdir(folder)
+        entry = pwd.getpwnam('nobody') if os.getuid() == 0 else None
+        mounted = entry and subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k,uid=%d,gid=%d,mode=755' %
+                                            (entry.pw_uid, entry.pw_gid), 'tmpfs', folder], capture_output=True)
+        if mounted is None or mounted.returncode != 0:
+            self.skipTest('no disk of our own can be mounted')
+        # The daemon, which has it open, ends first: what was added first is done last.
+        return lambda: subprocess.run(['umount', folder], check=True)
+
+    def test_log_goes_on_when_there_is_room(self):
+        daemon = Daemon(log='debug', workers=2)
+        folder = os.path.join(daemon.folder, 'disk')
+        path, ballast = os.path.join(folder, 'log'), os.path.join(folder, 'ballast')
+        daemon.log_attributes = {'target': 'file', 'file': path}
+        unmount = self.small_disk(folder)
+
+        def cleanup():
+            if daemon.process.poll() is None:
+                daemon.process.kill()
+                daemon.process.wait()
+            unmount()
+            daemon.cleanup()
+
+        self.addCleanup(cleanup)
+        daemon.start()
+        daemon.add_user('alice', 'secret')
+        alice = daemon.login('alice').available()
+        with open(ballast, 'wb', buffering=0) as file:
+            with self.assertRaises(OSError):
+                while True:
+                    file.write(b'x' * 1000)
+        # More lines than the last block of the file holds.
+        for number in range(60):
+            other = daemon.login('alice', resource='r%d' % number).available()
+            harness.chat(alice, other, 'alice@localhost/home', 'alice@localhost/r%d' % number)
+            other.leave()
+        size = os.path.getsize(path)
+        os.unlink(ballast)
+        self.assertLess(size, 256 * 1024)
+        late = daemon.login('alice', resource='late').available()
+        harness.chat(alice, late, 'alice@localhost/home', 'alice@localhost/late')
+        daemon.stop()
+        with open(path) as file:
+            lines = file.read().splitlines()
+        self.assertTrue([line for line in lines if re.search(r'log .*lines=[1-9]', line)], lines[-20:])
+        self.assertTrue([line for line in lines if 'alice@localhost/late' in line], lines[-20:])
 
 
 class Clock(DaemonCase):
