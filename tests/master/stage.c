@@ -362,6 +362,15 @@ puppet_forget(uint32_t worker)
 	}
 }
 
+bool
+puppet_is_told_to_end(uint32_t worker)
+{
+	char byte;
+
+	puppet_forget(worker);
+	return recv(puppets[worker].fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
 void
 puppet_die(uint32_t worker)
 {

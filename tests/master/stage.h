@@ -53,6 +53,9 @@ bool puppet_hear(uint32_t worker, struct frame *frame_r, int *fd_r);
 /* Everything that it was sent so far is forgotten. */
 void puppet_forget(uint32_t worker);
 
+/* Its channel's other half is closed, and everything that came by it was heard. */
+bool puppet_is_told_to_end(uint32_t worker);
+
 /* Its process dies; and the next one takes its place, which a breach makes necessary, too. */
 void puppet_die(uint32_t worker);
 void puppet_replace(uint32_t worker);
