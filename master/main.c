@@ -303,6 +303,8 @@ main(int argc, char **argv, char **environment)
 	}
 	log_set_level((enum log_level)options.log.level);
 	signal(SIGPIPE, SIG_IGN);
+	/* A limit on the size of files is a full disk to the log, and no reason to end. */
+	signal(SIGXFSZ, SIG_IGN);
 	umask(027);
 	title_set(name_end);
 	master.source = (struct reload_source){

@@ -108,6 +108,18 @@ misbehave_at_once(const char *how)
 		write_all("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 36);
 }
 
+/* More than a worker may log at once, line by line. */
+static void
+say_much(void)
+{
+	char line[901];
+
+	memset(line, 'x', sizeof line - 1);
+	line[sizeof line - 1] = '\0';
+	for (unsigned i = 0; i < 12000; i++)
+		say_line(2, line);
+}
+
 /* What is wrong in a worker that has been ready. */
 static void
 misbehave_later(const char *how)
@@ -124,6 +136,8 @@ misbehave_later(const char *how)
 		say_too_long();
 	if (strcmp(how, "bad-body") == 0)
 		say_line(200, "of no level");
+	if (strcmp(how, "chatty") == 0)
+		say_much();
 	if (strcmp(how, "unknown-client") == 0)
 		say(W2M_ENDED, 4711, "\0", 1);
 	if (strcmp(how, "descriptor") == 0)

@@ -244,6 +244,32 @@ START_TEST(rogue_is_replaced)
 }
 END_TEST
 
+/* It is heard until it is too much; then it is said how much that was, once each ping, and it may go on serving. */
+START_TEST(log_is_bounded)
+{
+	unsigned one = 1, written = 0;
+	const char *line, *dropped;
+
+	setenv("ROGUE", "chatty", 1);
+	start(1);
+	wait_ready();
+	pool_ping(&pool);
+	ck_assert(loop_turn_until(&loop, has_pongs, &one));
+	for (line = log_text(); (line = strstr(line, ": worker 0: xxxx")) != NULL; line++)
+		written++;
+	ck_assert_uint_ge(written, 8000);
+	ck_assert_uint_lt(written, 11000);
+	ck_assert_ptr_null(strstr(log_text(), "log-dropped"));
+	timer_is_due(&loop, &pool.ping);
+	loop_turn(&loop);
+	loop_turn(&loop);
+	dropped = strstr(log_text(), "warning: master: worker 0 log-dropped lines=");
+	ck_assert_ptr_nonnull(dropped);
+	ck_assert_uint_eq(strtoul(strchr(dropped, '=') + 1, NULL, 10) + written, 12000);
+	ck_assert_uint_eq(dead, 0);
+}
+END_TEST
+
 /* Both never answer, one because it never greets. Time does not pass: what they were asked is moved into the past. */
 START_TEST(silent_ones_are_killed)
 {
@@ -399,6 +425,7 @@ main(int argc, char **argv)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, good_ones_are_started_and_answer);
+	tcase_add_test(tests, log_is_bounded);
 	tcase_add_loop_test(tests, rogue_is_replaced, 0, COUNT(rogues));
 	tcase_add_loop_test(tests, silent_ones_are_killed, 0, 2);
 	tcase_add_test(tests, who_keeps_dying_is_started_later_and_later);
