@@ -222,8 +222,7 @@ link_failed(struct link *link, const char *why)
 {
 	bool was_up = link->state == LINK_UP;
 
-	if (was_up || link->last_failure == NULL || strcmp(link->last_failure, why) != 0)
-		log_warning("link %s: %s; trying again", was_up ? "lost" : "cannot be opened", why);
+	log_warning("link %s reason=\"%s\"", was_up ? "lost" : "refused", why);
 	link->last_failure = why;
 	if (was_up && loop_now(link->loop) - link->up_since > UP_LONG)
 		link->failures = 0;
