@@ -93,6 +93,13 @@ rules_add(scmp_filter_ctx context, int channel)
 		IF(tgkill, is(0, (uint32_t)getpid()), is(2, SIGABRT)),
 		/* The end. */
 		ALWAYS(exit_group),
+		/* What some of the above are called where a word has 32 bits; libseccomp passes over them elsewhere. */
+		ALWAYS(recv),
+		ALWAYS(send),
+		IF(mmap2, has_not(2, PROT_EXEC), has(3, MAP_ANONYMOUS)),
+		ALWAYS(clock_gettime64),
+		IF(futex_time64, is(1, FUTEX_WAKE_PRIVATE)),
+		IF(futex_time64, is(1, FUTEX_WAIT_PRIVATE)),
 	};
 
 	for (size_t i = 0; i < COUNT(rules); i++) {
