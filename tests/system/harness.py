@@ -235,6 +235,7 @@ class Daemon:
         self.arguments = list(arguments)
         self.environment = environment
         self.log_attributes = {}
+        self.prefix = []    # a command that executes the daemon
         self.worker_program = program('worker/c2sd-worker')
         self.sessiond_program = program('sessiond/c2sd-sessiond')
         self.user = user or (('nobody', 'nogroup') if os.getuid() == 0 else None)
@@ -282,7 +283,7 @@ class Daemon:
         with open(path, 'w') as file:
             file.write(self.configuration())
         os.chmod(path, 0o644)
-        self.process = subprocess.Popen([program('master/c2sd'), '-f', '-c', path] + self.arguments,
+        self.process = subprocess.Popen(self.prefix + [program('master/c2sd'), '-f', '-c', path] + self.arguments,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         preexec_fn=_die_with_parent, env=self.environment)
         Guard.watch(self.folder, self.process.pid)
