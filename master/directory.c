@@ -26,13 +26,15 @@ directory_init(struct directory *directory, uint32_t workers)
 {
 	*directory = (struct directory){ .workers = workers, .bucket_count = BUCKETS_FIRST };
 	nonce_make(directory->nonce);
+	slab_init(&directory->entries, sizeof(struct entry));
+	texts_init(&directory->addresses);
 	directory->tables = calloc(workers, sizeof directory->tables[0]);
 	directory->buckets = calloc(directory->bucket_count, sizeof directory->buckets[0]);
 	return directory->tables == NULL || directory->buckets == NULL ? -ENOMEM : 0;
 }
 
 static void
-entry_free(struct entry *entry)
+entry_free(struct directory *directory, struct entry *entry)
 {
 	struct kept *kept;
 
@@ -40,8 +42,8 @@ entry_free(struct entry *entry)
 		STAILQ_REMOVE_HEAD(&entry->kept, entry);
 		free(kept);
 	}
-	free(entry->address);
-	free(entry);
+	texts_remove(&directory->addresses, entry->address);
+	slab_free(&directory->entries, entry);
 }
 
 void
@@ -50,12 +52,14 @@ directory_deinit(struct directory *directory)
 	for (uint32_t worker = 0; directory->tables != NULL && worker < directory->workers; worker++) {
 		for (uint32_t slot = 0; slot < directory->tables[worker].size; slot++) {
 			if (directory->tables[worker].entries[slot] != NULL)
-				entry_free(directory->tables[worker].entries[slot]);
+				entry_free(directory, directory->tables[worker].entries[slot]);
 		}
 		free(directory->tables[worker].entries);
 	}
 	free(directory->tables);
 	free(directory->buckets);
+	slab_deinit(&directory->entries);
+	texts_deinit(&directory->addresses);
 	*directory = (struct directory){ 0 };
 }
 
@@ -101,7 +105,7 @@ table_release(struct slot_table *table, const struct entry *entry)
 struct entry *
 directory_add(struct directory *directory, uint32_t worker)
 {
-	struct entry *entry = calloc(1, sizeof *entry);
+	struct entry *entry = slab_new(&directory->entries);
 
 	if (entry == NULL)
 		return NULL;
@@ -110,7 +114,7 @@ directory_add(struct directory *directory, uint32_t worker)
 	entry->worker = worker;
 	entry->serial = ++directory->serial;
 	if (!table_place(&directory->tables[worker], entry)) {
-		free(entry);
+		slab_free(&directory->entries, entry);
 		return NULL;
 	}
 	directory->count++;
@@ -179,7 +183,7 @@ address_forget(struct directory *directory, struct entry *entry)
 	if (*place == entry)
 		*place = entry->next;
 	entry->next = NULL;
-	free(entry->address);
+	texts_remove(&directory->addresses, entry->address);
 	entry->address = NULL;
 	directory->session_count--;
 }
@@ -192,7 +196,7 @@ directory_set_address(struct directory *directory, struct entry *entry, struct r
 	if (entry->address != NULL && range_equals(address, entry->address))
 		return true;
 	address_forget(directory, entry);
-	entry->address = strndup(address.at, address.length);
+	entry->address = texts_add(&directory->addresses, address.at, address.length);
 	if (entry->address == NULL)
 		return false;
 	/* What it is forgotten by: a zero byte in what we were given ends it. */
@@ -214,7 +218,7 @@ directory_remove(struct directory *directory, struct entry *entry)
 	address_forget(directory, entry);
 	table_release(&directory->tables[entry->worker], entry);
 	directory->count--;
-	entry_free(entry);
+	entry_free(directory, entry);
 }
 
 /* ---- by id ---- */

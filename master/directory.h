@@ -5,7 +5,8 @@
  * in that worker's table, a number that is never given twice. The first three find the entry, the last makes sure that
  * it is the same client: a packet for one that is gone never reaches a newer one.
  *
- * The directory owns its entries, and what they keep (keeper.h).
+ * The directory owns its entries, their addresses and what they keep (keeper.h). Entries and addresses live as long as
+ * their clients and lie in pages of their own (common/slab).
  */
 #ifndef C2SD_MASTER_DIRECTORY_H
 #define C2SD_MASTER_DIRECTORY_H
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/texts.h"
 #include "dialect/element.h"
 #include "ipc/message.h"
 
@@ -30,11 +32,12 @@ struct kept {
 
 STAILQ_HEAD(kept_queue, kept);
 
+/* Its memory is counted for each client of the service: bench/idle. */
 struct entry {
 	uint64_t serial;
 	uint32_t worker;
 	uint32_t slot;
-	char *address;			/* of its session; NULL: not logged in */
+	char *address;			/* of its session, in the directory's texts; NULL: not logged in */
 	struct entry *next;		/* with the same hash of the address */
 	struct kept_queue kept;		/* in the order of the link */
 	uint64_t numbers;		/* packets ever kept for it */
@@ -67,7 +70,12 @@ struct directory {
 	size_t bucket_count;
 	size_t session_count;		/* entries with an address */
 	uint32_t count;
+	struct slab entries;
+	struct texts addresses;
 };
+
+/* What an entry may grow to before somebody asks whether it has to: a test holds us to it. */
+#define ENTRY_SIZE_MAX 112
 
 /* 0 or -ENOMEM. `workers`: how many worker numbers there may be. */
 int directory_init(struct directory *directory, uint32_t workers) __attribute__((warn_unused_result));
