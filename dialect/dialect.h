@@ -68,7 +68,8 @@ bool dialect_ends_session(const struct packet *packet, const char *address);
 
 /*
  * What a dialect keeps for a client: small, plain, and written into one frame when a client moves. All are strings of
- * malloc, without entities; `host` is set by the owner, the others by the dialect.
+ * malloc, without entities; `host` is set by the owner, the others by the dialect. After DIALECT_LOGGED_IN nothing but
+ * the address is needed: an owner of many clients may keep that alone, and show it in a struct made for the call.
  */
 struct dialect_client {
 	char *host;		/* before login: `to` of the client's header */

@@ -165,6 +165,7 @@ intake_free(struct client *client)
 	free(client->intake);
 	client->intake = NULL;
 	client->worker->intakes--;
+	worker_lent(client->worker);
 }
 
 static struct intake *
@@ -180,7 +181,8 @@ intake_get(struct client *client)
 		return NULL;
 	client->intake->client = client;
 	worker->intakes++;
-	client->intake->stream = stream_new(limits, client->state == CLIENT_OPENING ? NULL : &client->header);
+	worker_lent(worker);
+	client->intake->stream = stream_new(limits, client->scope == NULL ? NULL : &client->scope->header);
 	if (client->intake->stream == NULL)
 		intake_free(client);
 	return client->intake;
@@ -205,14 +207,19 @@ output_drop(struct client *client)
 		return;
 	deadline_clear(&client->worker->stall, &client->output->stall);
 	output_free(&client->output);
+	client->worker->outputs--;
+	worker_lent(client->worker);
 }
 
 /* Where to append what the client is to get; NULL without memory. output_queued() must follow. */
 static struct buffer *
 output_get(struct client *client)
 {
-	if (client->output == NULL)
+	if (client->output == NULL) {
 		client->output = output_new(client);
+		client->worker->outputs += client->output != NULL;
+		worker_lent(client->worker);
+	}
 	return client->output == NULL ? NULL : &client->output->bytes;
 }
 
@@ -293,7 +300,7 @@ client_log_end(const struct client *client, enum stream_condition condition, con
 	    peer_format(&client->peer, address), client->peer.port,
 	    client->bytes_in, client->bytes_out, client->packets_in, client->packets_out,
 	    (loop_now(&client->worker->loop) - client->since) / 1000,
-	    log_quote(account, sizeof account, client->dialect.address));
+	    log_quote(account, sizeof account, client->address));
 }
 
 static void
@@ -302,7 +309,7 @@ client_log_login(const struct client *client)
 	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
 
 	log_info("%s client logged-in account=%s address=%s port=%u", client_id(client, id),
-	    log_quote(account, sizeof account, client->dialect.address), peer_format(&client->peer, address),
+	    log_quote(account, sizeof account, client->address), peer_format(&client->peer, address),
 	    client->peer.port);
 }
 
@@ -314,7 +321,7 @@ client_log_refusal(struct client *client, const struct client_message *message)
 
 	if (client->refusals < UINT8_MAX)
 		client->refusals++;
-	snprintf(account, sizeof account, "%s@%s", client->dialect.asked_user, client->dialect.host);
+	snprintf(account, sizeof account, "%s@%s", client->login->asked_user, client->login->host);
 	log_info("%s client login-failed address=%s port=%u account=%s reason=%s attempt=%u", client_id(client, id),
 	    peer_format(&client->peer, address), client->peer.port, log_quote(quoted, sizeof quoted, account),
 	    dialect_error_name(message->bytes, message->length), client->refusals);
@@ -361,7 +368,7 @@ client_lose(struct client *client, enum end_reason reason)
 static bool
 client_is_modern(const struct client *client)
 {
-	return !client->header_known || client->header.version_major >= 1;
+	return client->scope == NULL || client->scope->header.version_major >= 1;
 }
 
 static void
@@ -424,14 +431,14 @@ client_broken(struct client *client)
 
 /* The host that a header means: the one it names or, where it names none, the only one there is. */
 static const char *
-client_host(const struct client *client)
+client_host(const struct client *client, const struct stream_header *header)
 {
 	const struct settings *settings = &client->worker->settings;
 
-	if (client->header.to == NULL)
+	if (header->to == NULL)
 		return settings->host_count == 1 ? settings->hosts[0] : NULL;
 	for (uint32_t i = 0; i < settings->host_count; i++) {
-		if (strcasecmp(settings->hosts[i], client->header.to) == 0)
+		if (strcasecmp(settings->hosts[i], header->to) == 0)
 			return settings->hosts[i];
 	}
 	return NULL;
@@ -443,7 +450,7 @@ client_host_is_gone(const struct client *client)
 	const struct settings *settings = &client->worker->settings;
 
 	for (uint32_t i = 0; i < settings->host_count; i++) {
-		if (strcmp(settings->hosts[i], client->dialect.host) == 0)
+		if (strcmp(settings->hosts[i], client->login->host) == 0)
 			return false;
 	}
 	return true;
@@ -453,27 +460,47 @@ client_host_is_gone(const struct client *client)
 void
 client_settings_changed(struct client *client)
 {
-	if (client->state == CLIENT_LOGIN && client->dialect.asked_id == NULL && client->dialect.host != NULL &&
-	    client_host_is_gone(client))
+	if (client->state == CLIENT_LOGIN && client->login->asked_id == NULL && client_host_is_gone(client))
 		client_end(client, END_STREAM_ERROR, CONDITION_HOST_GONE, NULL);
 	/* Nobody was watched before. */
 	if (client->state == CLIENT_SESSION && !deadline_is_set(&client->deadline))
 		silence_is_broken(client);
 }
 
-/* Only xml:lang and the declarations are needed again. */
 static void
-client_keep_header(struct client *client)
+login_drop(struct client *client)
 {
-	free(client->header.to);
-	free(client->header.from);
-	client->header.to = client->header.from = NULL;
+	if (client->login == NULL)
+		return;
+	dialect_client_deinit(client->login);
+	free(client->login);
+	client->login = NULL;
+}
+
+static bool
+login_begin(struct client *client, const char *host)
+{
+	client->login = calloc(1, sizeof *client->login);
+	if (client->login == NULL)
+		return false;
+	client->login->host = strdup(host);
+	return client->login->host != NULL;
+}
+
+/* What the dialect knows of it; `session` is for one that is logged in, and lives as long as the call. */
+static struct dialect_client *
+client_dialect(const struct client *client, struct dialect_client *session)
+{
+	if (client->login != NULL)
+		return client->login;
+	*session = (struct dialect_client){ .address = client->address };
+	return session;
 }
 
 static void
-client_greet(struct client *client)
+client_greet(struct client *client, const struct stream_header *header)
 {
-	const char *host = client_host(client);
+	const char *host = client_host(client, header);
 	char id[CLIENT_ID_SIZE], stream_id[17];
 	struct dialect_context context = client_context(client, id, stream_id);
 	struct buffer *down;
@@ -482,13 +509,11 @@ client_greet(struct client *client)
 		client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN, NULL);
 		return;
 	}
-	client->dialect.host = strdup(host);
 	down = output_get(client);
-	if (client->dialect.host == NULL || down == NULL) {
+	if (!login_begin(client, host) || down == NULL) {
 		client_broken(client);
 		return;
 	}
-	client_keep_header(client);
 	reply_header(down, client_is_modern(client), host, client->stream_id);
 	client->header_sent = true;
 	if (client_is_modern(client)) {
@@ -526,11 +551,12 @@ client_element(struct client *client, const struct stream_event *element)
 	char id[CLIENT_ID_SIZE], stream_id[17];
 	struct dialect_context context = client_context(client, id, stream_id);
 	struct buffer *down = output_get(client), up = { 0 };
+	struct dialect_client session;
 	int outcome = -ENOMEM;
 
 	if (down != NULL)
-		outcome = client->worker->dialect->client_element(&client->dialect, &context, element->bytes,
-		    element->length, element->name_end, &up, down);
+		outcome = client->worker->dialect->client_element(client_dialect(client, &session), &context,
+		    element->bytes, element->length, element->name_end, &up, down);
 	client->packets_in++;
 	client->worker->counters.packets_in++;
 	client_take_outcome(client, up.failed ? -ENOMEM : outcome, &up);
@@ -555,16 +581,16 @@ client_logged_in(struct client *client)
 {
 	struct buffer body = { 0 };
 
-	/* The session manager's fault: neither the master's nor that of this worker's other clients. */
-	if (strlen(client->dialect.address) > CONTRACT_ADDRESS_MAX) {
+	client->address = texts_add(&client->worker->addresses, client->login->address, strlen(client->login->address));
+	/* Too long is the session manager's fault: neither the master's nor that of this worker's other clients. */
+	if (client->address == NULL || strlen(client->address) > CONTRACT_ADDRESS_MAX) {
 		client_broken(client);
 		return false;
 	}
-	buffer_append_string(&body, client->dialect.address);
+	buffer_append_string(&body, client->address);
 	channel_send(&client->worker->channel, W2M_SESSION, client->slot, client->serial, &body);
 	buffer_deinit(&body);
-	free(client->dialect.host);
-	client->dialect.host = NULL;
+	login_drop(client);
 	if (client->intake != NULL)
 		stream_set_limits(client->intake->stream, &client->worker->session_limits);
 	change_state(client, CLIENT_SESSION);
@@ -621,11 +647,12 @@ client_packet(struct client *client, const struct client_message *message)
 	char id[CLIENT_ID_SIZE], stream_id[17];
 	struct dialect_context context = client_context(client, id, stream_id);
 	struct buffer *down = output_get(client);
+	struct dialect_client session;
 	int outcome = -ENOMEM;
 
 	if (down != NULL)
-		outcome = client->worker->dialect->client_packet(&client->dialect, &context, (const char *)message->bytes,
-		    message->length, down);
+		outcome = client->worker->dialect->client_packet(client_dialect(client, &session), &context,
+		    (const char *)message->bytes, message->length, down);
 	client_packet_outcome(client, outcome, message);
 	/* A burst within one turn is not yet a client that does not read: first see what it takes. */
 	if (output_length(client->output) > client->worker->settings.limits.unsent_bytes)
@@ -692,11 +719,11 @@ client_hung_up(struct client *client)
 }
 
 static void
-fsm_opening(struct client *client, enum client_event event)
+fsm_opening(struct client *client, enum client_event event, const struct client_message *message)
 {
 	switch (event) {
 	case CLIENT_HEADER:
-		client_greet(client);
+		client_greet(client, message->header);
 		break;
 	case CLIENT_HUNG_UP:
 		client_hung_up(client);
@@ -765,7 +792,7 @@ client_fsm(struct client *client, enum client_event event, const struct client_m
 {
 	switch ((enum client_state)client->state) {
 	case CLIENT_OPENING:
-		fsm_opening(client, event);
+		fsm_opening(client, event, message);
 		break;
 	case CLIENT_LOGIN:
 	case CLIENT_SESSION:
@@ -787,6 +814,20 @@ client_on_deadline(struct deadline *deadline)
 
 /* ---- reading ---- */
 
+static void
+client_take_header(struct client *client, struct stream *stream)
+{
+	struct stream_header header;
+
+	stream_take_header(stream, &header);
+	client->scope = scope_of(&client->worker->scopes, &header);
+	if (client->scope != NULL)
+		client_fsm(client, CLIENT_HEADER, &(struct client_message){ .header = &header });
+	else
+		client_broken(client);
+	stream_header_deinit(&header);
+}
+
 /* False when nothing more is to be fetched. */
 static bool
 client_take_event(struct client *client, struct stream *stream)
@@ -799,9 +840,7 @@ client_take_event(struct client *client, struct stream *stream)
 	case STREAM_NOTHING:
 		return false;
 	case STREAM_OPENED:
-		stream_take_header(stream, &client->header);
-		client->header_known = true;
-		client_fsm(client, CLIENT_HEADER, NULL);
+		client_take_header(client, stream);
 		break;
 	case STREAM_ELEMENT:
 		trace_up(client, event.bytes, event.length);
@@ -918,7 +957,7 @@ on_ready(struct watch *watch, uint32_t events)
 struct client *
 client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const struct peer *peer)
 {
-	struct client *client = calloc(1, sizeof *client);
+	struct client *client = slab_new(&worker->slab);
 	int on = 1;
 
 	if (client == NULL)
@@ -930,7 +969,7 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	client->since = client->last_read = loop_now(&worker->loop);
 	arc4random_buf(&client->stream_id, sizeof client->stream_id);
 	if (watch_add(&worker->loop, &client->watch, fd, EPOLLIN, on_ready) < 0) {
-		free(client);
+		slab_free(&worker->slab, client);
 		return NULL;
 	}
 	/* Writes are batched by turn: Nagle would only add its 40 ms (baselines). Fails on no TCP socket: no matter. */
@@ -943,6 +982,7 @@ void
 client_free(struct client *client)
 {
 	struct deadline_list *deadlines = state_deadlines(client, client->state);
+	struct worker *worker = client->worker;
 	int fd = client->watch.fd;
 
 	client_unpause(client);
@@ -955,7 +995,8 @@ client_free(struct client *client)
 		watch_remove(&client->worker->loop, &client->watch);
 		close(fd);
 	}
-	stream_header_deinit(&client->header);
-	dialect_client_deinit(&client->dialect);
-	free(client);
+	scope_leave(&worker->scopes, client->scope);
+	login_drop(client);
+	texts_remove(&worker->addresses, client->address);
+	slab_free(&worker->slab, client);
 }

@@ -5,9 +5,10 @@
  *	   |                  |                           |
  *	   +------------------+---- any end, a reason ----+--> CLOSING --flushed, drained--> gone (W2M_ENDED)
  *
- * A client's whole state is in this struct and small. While it is idle it owns its struct, the strings of its header
- * that are still needed and its session's address, and nothing else: the parser (intake) is given back a second after the
- * last bytes, the output as soon as it is empty; a test holds us to that.
+ * A client's whole state is in this struct and small. While it is idle it owns its struct and its session's address, both
+ * packed with those of others (common/slab), and shares what its header said (worker/scope); nothing else: what only a
+ * login needs is given back with it, the parser (intake) a second after the last bytes, the output as soon as it is
+ * empty. Tests hold us to that, and bench/idle says what it comes to.
  *
  * The worker's table owns the struct; the struct owns its descriptor. It is freed at the end of the turn in which it
  * ended (loop.h).
@@ -19,6 +20,7 @@
 #include "dialect/dialect.h"
 #include "ipc/message.h"
 #include "worker/output.h"
+#include "worker/scope.h"
 #include "worker/stream.h"
 
 struct worker;
@@ -42,6 +44,7 @@ enum client_event {
 
 /* What comes with an event. */
 struct client_message {
+	const struct stream_header *header;	/* CLIENT_HEADER */
 	const struct stream_event *element;	/* CLIENT_ELEMENT */
 	const uint8_t *bytes;			/* CLIENT_PACKET */
 	size_t length;
@@ -56,6 +59,7 @@ struct intake {
 	struct deadline deadline;	/* a second after the last bytes */
 };
 
+/* Its size counts for every client: what is not needed by one that is idle belongs somewhere else. */
 struct client {
 	struct watch watch;
 	struct worker *worker;
@@ -64,8 +68,9 @@ struct client {
 	struct job flush;		/* write what was queued in this turn; frees the struct when it is gone */
 	struct intake *intake;
 	struct output *output;
-	struct stream_header header;
-	struct dialect_client dialect;
+	struct scope *scope;		/* of its header, which was complete and right; NULL: not yet */
+	struct dialect_client *login;	/* until it is logged in, from its header on */
+	char *address;			/* of its session, in the worker's texts; NULL: not logged in */
 	uint64_t serial;
 	uint64_t stream_id;		/* random; told to the client in our header */
 	uint64_t bytes_in, bytes_out;
@@ -77,13 +82,15 @@ struct client {
 	uint8_t state;			/* enum client_state */
 	uint8_t reason;			/* enum end_reason, from CLIENT_CLOSING on */
 	uint8_t refusals;		/* of its logins, by the session manager; no more are counted than fit */
-	bool header_known;		/* `header` was complete and right */
 	bool header_sent;		/* ours */
 	bool is_paused;
 	bool hung_up;			/* it has closed its half of the connection */
 	bool shut;			/* we have closed ours */
 	bool traced;			/* the master is shown what it sends and gets (trace.h) */
 };
+
+/* What struct client may grow to before somebody asks whether it has to: a test holds us to it. */
+#define CLIENT_SIZE_MAX 256
 
 /* Longest id (doc/design.md, "The path of a packet"), with its terminating zero. */
 #define CLIENT_ID_SIZE 65

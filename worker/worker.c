@@ -52,6 +52,12 @@ client_of(struct worker *worker, const struct frame *frame)
 	return client != NULL && client->serial == frame->serial ? client : NULL;
 }
 
+void
+worker_lent(struct worker *worker)
+{
+	trim_note(&worker->trim, (size_t)worker->intakes + worker->outputs);
+}
+
 static void
 send_reason(struct worker *worker, const struct client *client, enum end_reason reason)
 {
@@ -283,7 +289,7 @@ end_unanswered(struct worker *worker)
 	for (uint32_t slot = 0; slot < worker->slots; slot++) {
 		struct client *client = worker->clients[slot];
 
-		if (client != NULL && client->dialect.asked_id != NULL)
+		if (client != NULL && client->login != NULL && client->login->asked_id != NULL)
 			client_end(client, END_LINK_LOST, CONDITION_REMOTE_CONNECTION_FAILED, "try again");
 	}
 }
@@ -501,11 +507,14 @@ worker_init(struct worker *worker, int fd)
 	*worker = (struct worker){ .channel = { .on_frame = on_frame, .on_end = on_end, .on_drained = on_drained,
 	    .on_pinch = on_pinch } };
 	TAILQ_INIT(&worker->paused);
+	slab_init(&worker->slab, sizeof(struct client));
+	texts_init(&worker->addresses);
 	result = loop_init(&worker->loop);
 	if (result < 0)
 		return result;
 	if (!reserve_get(worker))
 		return -ENOMEM;
+	trim_init(&worker->trim, &worker->loop);
 	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->silence, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->drain, DRAIN_TIME, client_on_deadline);
@@ -544,6 +553,9 @@ worker_deinit(struct worker *worker)
 		munmap(worker->reserve, RESERVE_SIZE);
 	worker->reserve = NULL;
 	job_cancel(&worker->loop, &worker->refill);
+	slab_deinit(&worker->slab);
+	texts_deinit(&worker->addresses);
+	trim_deinit(&worker->trim);
 	channel_deinit(&worker->channel);
 	settings_deinit(&worker->settings);
 	loop_deinit(&worker->loop);

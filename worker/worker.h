@@ -7,6 +7,8 @@
 #ifndef C2SD_WORKER_WORKER_H
 #define C2SD_WORKER_WORKER_H
 
+#include "common/texts.h"
+#include "common/trim.h"
 #include "ipc/channel.h"
 #include "ipc/message.h"
 #include "worker/client.h"
@@ -25,6 +27,9 @@ struct worker {
 	struct client **clients;		/* by slot */
 	uint32_t slots;				/* length of the table */
 	uint32_t count;
+	struct slab slab;			/* of struct client */
+	struct texts addresses;			/* of their sessions */
+	struct scopes scopes;			/* of their headers */
 
 	bool stopped;				/* M2W_STOP */
 	TAILQ_HEAD(, client) paused;
@@ -36,6 +41,8 @@ struct worker {
 	struct deadline_list intake_idle;	/* parsers without bytes */
 
 	uint32_t intakes;			/* parsers alive */
+	uint32_t outputs;			/* buffers alive */
+	struct trim trim;			/* of both */
 
 	/*
 	 * Memory that nobody uses, so that there is some when there is none: it is given up for the sake of the channel and of
@@ -62,6 +69,9 @@ bool worker_may_read(const struct worker *worker);
 
 /* There was no memory for something: give up the reserve, and get it back. True: something was given up. */
 bool worker_pinch(struct worker *worker);
+
+/* A parser or a buffer was made or given back, and counted. */
+void worker_lent(struct worker *worker);
 
 /* A client has come to its end (client.h): tell the master and forget it. */
 void worker_forget(struct worker *worker, struct client *client);
