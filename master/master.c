@@ -524,6 +524,7 @@ master_start(struct master *master, uint32_t workers)
 
 	if (result == 0) {
 		log_start(&master->loop);
+		trim_init(&master->trim, &master->loop);
 		result = parts_start(master, workers);
 	}
 	if (result < 0)

@@ -8,6 +8,7 @@
 #define C2SD_MASTER_MASTER_H
 
 #include "common/loop.h"
+#include "common/trim.h"
 #include "master/arrivals.h"
 #include "master/control.h"
 #include "master/directory.h"
@@ -49,6 +50,7 @@ struct master {
 	struct timer patience;		/* with clients that do not take their leave */
 	struct timer quiet;		/* the session manager has sent nothing for a while */
 	uint64_t quiet_until;		/* loop_now() when that does not matter any more */
+	struct trim trim;		/* of what kept packets leave in the heap */
 	bool ending;
 	uint64_t drop_logged;		/* loop_now() of the last line about a dropped packet */
 };

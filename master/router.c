@@ -93,9 +93,16 @@ send_end(struct master *master, const struct entry *entry)
 	buffer_deinit(&end);
 }
 
+static void
+packets_note(struct master *master)
+{
+	trim_note(&master->trim, (size_t)master->keeper.total.of[FATE_HELD]);
+}
+
 void
 router_check_room(struct master *master)
 {
+	packets_note(master);
 	if (!keeper_has_room(&master->keeper))
 		return;
 	timer_clear(&master->loop, &master->relief);
@@ -270,6 +277,7 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 		router_close(master, entry, END_BROKEN);
 		return;
 	}
+	packets_note(master);
 	message_put_number(&body, number);
 	channel_send_parts(&master->pool.workers[entry->worker].channel, M2W_PACKET, flags, entry->slot, entry->serial,
 	    &body, bytes, length);
