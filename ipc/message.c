@@ -271,6 +271,8 @@ message_put_counters(struct buffer *body, const struct worker_counters *counters
 	put(body, counters->bytes_out, 8);
 	put(body, counters->packets_in, 8);
 	put(body, counters->packets_out, 8);
+	put(body, counters->parsers, 4);
+	put(body, counters->buffers, 4);
 }
 
 bool
@@ -282,6 +284,8 @@ message_get_counters(const struct frame *frame, struct worker_counters *counters
 	counters_r->bytes_out = get(&reader, 8);
 	counters_r->packets_in = get(&reader, 8);
 	counters_r->packets_out = get(&reader, 8);
+	counters_r->parsers = (uint32_t)get(&reader, 4);
+	counters_r->buffers = (uint32_t)get(&reader, 4);
 	return reader_done(&reader);
 }
 

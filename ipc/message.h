@@ -88,6 +88,8 @@ struct worker_counters {
 	uint64_t bytes_out;
 	uint64_t packets_in;	/* elements from clients, sent on or answered */
 	uint64_t packets_out;	/* packets written to clients */
+	uint32_t parsers;	/* now: an idle client has none */
+	uint32_t buffers;	/* now, of what clients have still to read: likewise */
 };
 
 void message_put_counters(struct buffer *body, const struct worker_counters *counters);

@@ -391,6 +391,8 @@ send_pong(struct worker *worker)
 {
 	struct buffer body = { 0 };
 
+	worker->counters.parsers = worker->intakes;
+	worker->counters.buffers = worker->outputs;
 	message_put_counters(&body, &worker->counters);
 	channel_send(&worker->channel, W2M_PONG, 0, 0, &body);
 	buffer_deinit(&body);

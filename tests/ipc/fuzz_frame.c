@@ -44,7 +44,7 @@ read_fixed(const struct frame *frame)
 
 	must(message_get_number(frame, &number) == (frame->length == 8));
 	must(message_get_hello(frame, &version) == (frame->length == 4));
-	must(message_get_counters(frame, &counters) == (frame->length == 32));
+	must(message_get_counters(frame, &counters) == (frame->length == 40));
 	must(message_get_client(frame, &peer) == (frame->length == 18));
 	if (message_get_reason(frame, &reason))
 		must(frame->length == 1 && strcmp(end_reason_name(reason), "?") != 0);

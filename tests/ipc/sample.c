@@ -69,7 +69,7 @@ sample_survey_reports(struct buffer *body)
 void
 sample_body(struct buffer *body, uint16_t type)
 {
-	const struct worker_counters counters = { 1, 2, 3, 4 };
+	const struct worker_counters counters = { 1, 2, 3, 4, 5, 6 };
 
 	if (type == M2W_HELLO || type == W2M_HELLO)
 		message_put_hello(body, CONTRACT_VERSION);

@@ -35,7 +35,7 @@ static const struct row {
 	{ W2M_SETTLED, "W2M_SETTLED", CONTRACT_WORKER, "r", false, 8, 8 },
 	{ W2M_CONSUMED, "W2M_CONSUMED", CONTRACT_WORKER, "r", false, 8, 8 },
 	{ W2M_ENDED, "W2M_ENDED", CONTRACT_WORKER, "r", false, 1, 1 },
-	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 32, 32 },
+	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 40, 40 },
 	{ W2M_LOG, "W2M_LOG", CONTRACT_WORKER, "sr", false, 2, 2048 },
 	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 58 },
 	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096 },

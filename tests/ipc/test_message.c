@@ -339,7 +339,7 @@ END_TEST
 START_TEST(numbers_come_back)
 {
 	static const uint64_t numbers[] = { 0, 1, 255, 256, UINT32_MAX, 1ull << 32, UINT64_MAX };
-	struct worker_counters before = { 1, 1ull << 40, UINT64_MAX, 7 }, after;
+	struct worker_counters before = { 1, 1ull << 40, UINT64_MAX, 7, 8, UINT32_MAX }, after;
 	struct buffer body = { 0 };
 	struct frame frame;
 	uint64_t number;

@@ -315,6 +315,29 @@ START_TEST(nobody_in_no_place)
 }
 END_TEST
 
+START_TEST(small_and_given_back)
+{
+	struct entry *entries[500];
+	char address[64];
+
+	ck_assert_uint_le(sizeof(struct entry), ENTRY_SIZE_MAX);
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(address, sizeof address, "u%u@foo.com/%.*s", i, (int)(i % 32), "a resource of up to 32 bytes, or");
+		entries[i] = add(i % 3);
+		ck_assert(directory_set_address(&directory, entries[i], range_of(address)));
+		/* As a login does that is repeated with another resource. */
+		if (i % 7 == 0)
+			ck_assert(directory_set_address(&directory, entries[i], range_of("other@foo.com/r")));
+	}
+	ck_assert_uint_eq(directory.entries.count, 500);
+	for (unsigned i = 0; i < 500; i++)
+		directory_remove(&directory, entries[i]);
+	ck_assert_uint_eq(directory.entries.count, 0);
+	for (unsigned i = 0; i < TEXTS_CLASSES; i++)
+		ck_assert_uint_eq(directory.addresses.slabs[i].count, 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -335,6 +358,7 @@ main(void)
 	tcase_add_test(tests, grows);
 	tcase_add_test(tests, lowest_slot_first);
 	tcase_add_test(tests, nobody_in_no_place);
+	tcase_add_test(tests, small_and_given_back);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }

@@ -480,6 +480,14 @@ START_TEST(pings_are_answered)
 	ck_assert_uint_eq(counters.packets_in, 1);
 	ck_assert_uint_eq(counters.bytes_in, strlen(MODERN LOGIN));
 	ck_assert_uint_gt(counters.bytes_out, strlen(FEATURES));
+	ck_assert_uint_eq(counters.parsers, 1);
+	ck_assert_uint_eq(counters.buffers, 0);
+	deadlines_are_due(&worker.intake_idle);
+	turns();
+	tell(M2W_PING);
+	frame = frame_of(expect_frame(W2M_PONG));
+	ck_assert(message_get_counters(&frame, &counters));
+	ck_assert_uint_eq(counters.parsers, 0);
 	leave(&person);
 }
 END_TEST
@@ -1076,6 +1084,9 @@ START_TEST(idle_client_owns_nothing)
 	turns();
 	ck_assert(client_is_idle(client_of(&person)));
 	ck_assert(TAILQ_EMPTY(&worker.intake_idle.queue));
+	ck_assert_ptr_null(client_of(&person)->login);
+	ck_assert_uint_eq(worker.intakes, 0);
+	ck_assert_uint_eq(worker.outputs, 0);
 	/* White space does not wake it. */
 	say_all(&person, " \n ");
 	ck_assert(client_is_idle(client_of(&person)));
@@ -1099,6 +1110,35 @@ START_TEST(idle_client_owns_nothing)
 	turns();
 	ck_assert(client_is_idle(client_of(&person)));
 	leave(&person);
+}
+END_TEST
+
+START_TEST(small_and_given_back)
+{
+	struct person people[3];
+
+	ck_assert_uint_le(sizeof(struct client), CLIENT_SIZE_MAX);
+	for (uint32_t i = 0; i < COUNT(people); i++) {
+		if (i == 2)
+			open_stream(&people[i], i, true);
+		else
+			log_in(&people[i], i, i % 2 == 0);
+	}
+	ck_assert_uint_eq(worker.slab.count, COUNT(people));
+	/* Everybody has written one of two headers. */
+	ck_assert_ptr_eq(client_of(&people[0])->scope, client_of(&people[2])->scope);
+	ck_assert_ptr_ne(client_of(&people[0])->scope, client_of(&people[1])->scope);
+	for (uint32_t i = 0; i < COUNT(people); i++) {
+		leave(&people[i]);
+		expect_about(&people[i], W2M_ENDED);
+	}
+	turns();
+	ck_assert_uint_eq(worker.slab.count, 0);
+	ck_assert_uint_eq(worker.intakes, 0);
+	ck_assert_uint_eq(worker.outputs, 0);
+	ck_assert(RB_EMPTY(&worker.scopes.tree));
+	for (unsigned i = 0; i < TEXTS_CLASSES; i++)
+		ck_assert_uint_eq(worker.addresses.slabs[i].count, 0);
 }
 END_TEST
 
@@ -1395,6 +1435,7 @@ bound_tests(void)
 	tcase_add_test(tests, gone_while_stopped);
 	tcase_add_test(tests, not_read_while_the_master_is_slow);
 	tcase_add_test(tests, idle_client_owns_nothing);
+	tcase_add_test(tests, small_and_given_back);
 	tcase_add_test(tests, not_reading_is_ended);
 	tcase_add_test(tests, half_closed);
 	tcase_add_test(tests, surveys_are_answered);
