@@ -48,10 +48,8 @@ descriptor_prepare(int fd)
 static void
 descriptor_take(struct activation *activation, int fd)
 {
-	if (activation->count == ACTIVATION_MAX)
-		log_error("activation descriptor=%d: more than %d sockets", fd, ACTIVATION_MAX);
-	else if (!is_tcp_listener(fd))
-		log_error("activation descriptor=%d: not a TCP socket that listens", fd);
+	if (!is_tcp_listener(fd))
+		log_error("descriptor %d refused error=\"not a TCP socket that listens\"", fd);
 	else if (descriptor_prepare(fd)) {
 		activation->fds[activation->count++] = fd;
 		return;
@@ -71,7 +69,7 @@ activation_take(struct activation *activation)
 	unsetenv("LISTEN_FDNAMES");
 	/* A number that is too large is a lie; whatever is open above is closed by the caller. */
 	if (count > ACTIVATION_MAX)
-		log_error("activation sockets=%d: taking %d", count, ACTIVATION_MAX);
+		log_error("descriptors refused number=%d most=%d", count, ACTIVATION_MAX);
 	for (int fd = ACTIVATION_FIRST_FD; fd < end && fd < ACTIVATION_FIRST_FD + ACTIVATION_MAX; fd++)
 		descriptor_take(activation, fd);
 	return count > ACTIVATION_MAX ? ACTIVATION_FIRST_FD + ACTIVATION_MAX : end;

@@ -78,7 +78,7 @@ background_enter(struct background *background, bool log_to_stderr)
 static void
 give_up(struct background *background, const char *why)
 {
-	log_error("service ended before it was ready: %s", why);
+	log_error("service failed reason=\"%s\"", why);
 	background->failed = true;
 	loop_stop(background->loop);
 }
@@ -86,7 +86,7 @@ give_up(struct background *background, const char *why)
 static void
 on_patience_over(struct timer *timer)
 {
-	give_up(container_of(timer, struct background, patience), "it has taken too long");
+	give_up(container_of(timer, struct background, patience), "not ready in time");
 }
 
 static void
@@ -96,7 +96,7 @@ on_starter(struct watch *watch, uint32_t events)
 
 	(void)events;
 	background_deinit(background);
-	give_up(background, "its starter is gone");
+	give_up(background, "its starter is gone before it was ready");
 }
 
 void
@@ -136,6 +136,6 @@ background_ready(struct background *background)
 	static const char byte = '\n';
 
 	if (background->awaited && write(background->starter.fd, &byte, 1) < 0)
-		log_warning("starter cannot be told that the service is ready: %s", strerror(errno));
+		log_warning("starter lost error=\"%s\"", strerror(errno));
 	background_deinit(background);
 }

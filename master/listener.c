@@ -167,7 +167,7 @@ listener_claim(struct listener *listener, struct activation *activation, const c
 	listener_set_address(listener, address, port, backlog);
 	/* For a socket that listens it changes the backlog and nothing else. */
 	if (listen(fd, backlog) < 0)
-		log_warning("listener %s backlog=%d: %s", listener->name, backlog, strerror(errno));
+		log_warning("listener %s unchanged backlog=%d error=\"%s\"", listener->name, backlog, strerror(errno));
 	listener->inherited = true;
 	listener->watch.fd = fd;
 	return true;

@@ -158,24 +158,33 @@ log_begin(const struct options *options)
 	return result == 0;
 }
 
+static bool
+files_open(const struct options *options)
+{
+	if (!log_begin(options))
+		return false;
+	if (!options->foreground)
+		pid_file = pidfile_make(options->pid.file);
+	return options->foreground || pid_file != NULL;
+}
+
 /*
  * The log and the pid file lie in folders of the service's user, where root would follow whatever link that user has laid:
- * they are opened as that user, who will also have to open the log anew. False: said why.
+ * they are opened as that user, who will also have to open the log anew. Whoever is not root changes nothing, for a filter
+ * of system calls may forbid to try. False: said why.
  */
 static bool
-files_open(const struct options *options, const struct account_ids *ids)
+files_open_as(const struct options *options, const struct account_ids *ids)
 {
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
-	bool opened = false;
+	bool opened;
 
-	if (setegid(ids->gid) == 0 && seteuid(ids->uid) == 0) {
-		opened = log_begin(options);
-		if (opened && !options->foreground)
-			opened = (pid_file = pidfile_make(options->pid.file)) != NULL;
-	}
+	if (uid == ids->uid)
+		return files_open(options);
+	opened = setegid(ids->gid) == 0 && seteuid(ids->uid) == 0 && files_open(options);
 	if (seteuid(uid) < 0 || setegid(gid) < 0) {
-		log_error("master cannot become root again: %s", strerror(errno));
+		log_error("master cannot become root again error=\"%s\"", strerror(errno));
 		return false;
 	}
 	return opened;
@@ -193,7 +202,7 @@ go_to_background(const struct options *options)
 	if (!options->foreground)
 		result = background_enter(&master.service.background, to_stderr);
 	if (result < 0)
-		log_error("master cannot go to the background: %s", strerror(-result));
+		log_error("background failed error=\"%s\"", strerror(-result));
 	return result == 0;
 }
 
@@ -265,7 +274,7 @@ serve(struct options *options, uint32_t workers)
 	struct account_ids ids = account_find(options);
 	bool ended_well = false;
 
-	if (!go_to_background(options) || !files_open(options, &ids))
+	if (!go_to_background(options) || !files_open_as(options, &ids))
 		return false;
 	/* Workers and session manager are started after the drop: nothing of root is ever in them. */
 	if (start_as_root(options, &ids) && privilege_seal() == 0) {

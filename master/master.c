@@ -394,7 +394,7 @@ static void
 listener_count_in(struct master *master, struct listener *listener)
 {
 	master->listener_count++;
-	log_info("listener %s open%s", listener->name, listener->inherited ? " inherited" : "");
+	log_info("listener %s open%s", listener->name, listener->inherited ? " inherited=yes" : "");
 }
 
 /* Sockets that were handed over and that no <listen/> names. */

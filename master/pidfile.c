@@ -23,9 +23,9 @@ pidfile_make(const char *path)
 		errno = error;
 	}
 	if (file == NULL && errno == EEXIST)
-		log_error("pid file %s: c2sd is running already pid=%d", path, (int)other);
+		log_error("pidfile %s refused pid=%d error=\"c2sd is running already\"", path, (int)other);
 	else if (file == NULL)
-		log_error("pid file %s: %s", path, strerror(errno));
+		log_error("pidfile %s refused error=\"%s\"", path, strerror(errno));
 	return file;
 }
 

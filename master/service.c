@@ -21,10 +21,12 @@ master_of(struct service *service)
 void
 service_init(struct service *service)
 {
-	int result = notify_open(&service->notify, getenv("NOTIFY_SOCKET"));
+	const char *target = getenv("NOTIFY_SOCKET");
+	char quoted[128];
+	int result = notify_open(&service->notify, target);
 
 	if (result < 0)
-		log_warning("service manager cannot be told: NOTIFY_SOCKET: %s", strerror(-result));
+		log_warning("notify unusable socket=%s error=\"%s\"", log_quote(quoted, sizeof quoted, target), strerror(-result));
 	/* Twice in each interval, as sd_watchdog_enabled(3) wants it. */
 	service->watchdog = notify_watchdog(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"), getpid()) / 2000;
 	unsetenv("NOTIFY_SOCKET");

@@ -135,6 +135,55 @@ START_TEST(accepts)
 }
 END_TEST
 
+static int
+handed_over(int family)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(bind(fd, family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+	    family == AF_INET ? sizeof v4 : sizeof v6), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	return fd;
+}
+
+START_TEST(takes_what_was_handed_over)
+{
+	struct activation activation = { .fds = { handed_over(AF_INET) }, .count = 1 };
+	int fd = activation.fds[0];
+	uint16_t port = port_of(fd);
+
+	ck_assert(!listener_claim(&listener, &activation, "127.0.0.2", port, 16));
+	ck_assert(!listener_claim(&listener, &activation, "nonsense", port, 16));
+	ck_assert(!listener.inherited);
+	ck_assert(listener_claim(&listener, &activation, "127.0.0.1", port, 16));
+	ck_assert(listener.inherited);
+	ck_assert_int_eq(listener.watch.fd, fd);
+	ck_assert_int_eq(listener.backlog, 16);
+	ck_assert(listener_is_at(&listener, "127.0.0.1", port));
+	ck_assert_uint_eq(activation.count, 0);
+	ck_assert_int_eq(listener_start(&listener, &loop), 0);
+	assert_accepts(connect_to(AF_INET, "127.0.0.1"), "127.0.0.1");
+}
+END_TEST
+
+/* However the configuration writes it, a reload finds it. */
+START_TEST(takes_what_nobody_has_named)
+{
+	struct activation activation = { .fds = { handed_over(AF_INET6) }, .count = 1 };
+	uint16_t port = port_of(activation.fds[0]);
+
+	ck_assert(listener_take_next(&listener, &activation));
+	ck_assert(listener.inherited);
+	ck_assert(listener_is_at(&listener, "0:0:0:0:0:0:0:1", port));
+	ck_assert_int_eq(listener_start(&listener, &loop), 0);
+	assert_accepts(connect_to(AF_INET6, "::1"), "::1");
+	ck_assert(!listener_take_next(&listener, &activation));
+}
+END_TEST
+
 START_TEST(is_called_by_its_address)
 {
 	ck_assert_int_eq(listener_open(&listener, "127.0.0.1", 0, 1), 0);
@@ -283,6 +332,8 @@ main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, accepts, 0, sizeof ways / sizeof ways[0]);
+	tcase_add_test(tests, takes_what_was_handed_over);
+	tcase_add_test(tests, takes_what_nobody_has_named);
 	tcase_add_test(tests, is_called_by_its_address);
 	tcase_add_test(tests, cannot_be_opened);
 	tcase_add_test(tests, can_be_opened_again);

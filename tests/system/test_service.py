@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """c2sd as a service: what its manager is told, sockets that are handed over, pid file, the way to the background."""
 import os
+import pwd
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -63,14 +65,15 @@ class Manager:
 class ServiceDaemon(Daemon):
     """In the foreground, with an environment and sockets of the test's."""
 
-    def __init__(self, environment=None, sockets=(), **arguments):
+    def __init__(self, environment=None, sockets=(), prefix=(), **arguments):
         super().__init__(**arguments)
         self.environment = dict(os.environ, **(environment or {}))
         self.sockets = list(sockets)
+        self.prefix = list(prefix)
 
     def start(self, ready=True):
         path = self.write_configuration()
-        command = [program('master/c2sd'), '-f', '-c', path] + self.arguments
+        command = self.prefix + [program('master/c2sd'), '-f', '-c', path] + self.arguments
         fds = [s.fileno() for s in self.sockets]
         if fds:
             command = [sys.executable, '-c', LAUNCHER, str(len(fds))] + [str(fd) for fd in fds] + command
@@ -83,10 +86,10 @@ class ServiceDaemon(Daemon):
             self.wait_ready()
         return self
 
-    def write_configuration(self):
+    def write_configuration(self, extra=''):
         path = os.path.join(self.folder, 'c2sd.xml')
         with open(path, 'w') as file:
-            file.write(self.configuration())
+            file.write(self.configuration().replace('</c2sd>', extra + '</c2sd>'))
         os.chmod(path, 0o644)
         return path
 
@@ -241,7 +244,7 @@ class Notify(ServiceCase):
 
     def test_an_address_that_is_none(self):
         daemon = self.service(environment={'NOTIFY_SOCKET': 'nonsense'})
-        daemon.log.wait('NOTIFY_SOCKET')
+        daemon.log.wait('notify unusable socket="nonsense" error="Invalid argument"')
 
     @unittest.skipUnless(os.getuid() == 0, 'only root may look into processes that are not dumpable')
     def test_children_know_nothing_of_it(self):
@@ -272,8 +275,8 @@ class Activation(ServiceCase):
         daemon.listeners = [s.getsockname()[:2] for s in sockets]
         daemon.start()
         daemon.add_user('alice', 'secret')
-        daemon.log.wait(r'listener 127\.0\.0\.1:%d open inherited' % daemon.listeners[0][1])
-        daemon.log.wait(r'listener \[::1\]:%d open inherited' % daemon.listeners[1][1])
+        daemon.log.wait(r'listener 127\.0\.0\.1:%d open inherited=yes' % daemon.listeners[0][1])
+        daemon.log.wait(r'listener \[::1\]:%d open inherited=yes' % daemon.listeners[1][1])
         for address in daemon.listeners:
             client = harness.RawClient(address)
             client.open().login('alice', resource='r%d' % address[1])
@@ -282,15 +285,15 @@ class Activation(ServiceCase):
     def test_socket_without_a_listener_is_used_too(self):
         other = self.bound()
         daemon = self.service(sockets=[other])
-        daemon.log.wait(r'listener 127\.0\.0\.1:%d open inherited' % other.getsockname()[1])
+        daemon.log.wait(r'listener 127\.0\.0\.1:%d open inherited=yes' % other.getsockname()[1])
         daemon.log.wait(r'listener 127\.0\.0\.1:%d open$' % daemon.port)
         for port in (other.getsockname()[1], daemon.port):
             harness.RawClient(('127.0.0.1', port)).open()
 
     def test_what_does_not_listen_is_refused(self):
         daemon = self.service(sockets=[self.bound(listen=False), self.bound()])
-        daemon.log.wait('activation descriptor=3: not a TCP socket that listens')
-        daemon.log.wait('open inherited')
+        daemon.log.wait('descriptor 3 refused error="not a TCP socket that listens"')
+        daemon.log.wait('open inherited=yes')
 
     def test_who_comes_during_a_restart_waits(self):
         """The socket stays open in the manager: the connection is served by the next process."""
@@ -341,6 +344,70 @@ class Activation(ServiceCase):
             if os.getuid() == 0:
                 inodes = [os.stat('/proc/%d/fd/%s' % (pid, fd)).st_ino for fd in os.listdir('/proc/%d/fd' % pid)]
                 self.assertNotIn(inode, inodes, process_title(pid))
+
+
+# What c2sd.service says about capabilities, for a user who is there.
+UNIT_START = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups', '--no-new-privs',
+              '--inh-caps=-all,+net_bind_service', '--ambient-caps=-all,+net_bind_service',
+              '--bounding-set=-all,+net_bind_service']
+CAP_NET_BIND_SERVICE = 10
+
+
+@unittest.skipUnless(os.getuid() == 0 and shutil.which('setpriv'), 'only root gives capabilities away, with setpriv')
+class UnitStart(ServiceCase):
+    """As systemd does it: another user than root, with one capability."""
+
+    def low_port(self):
+        for port in range(1023, 600, -1):
+            with socket.socket() as sock:
+                try:
+                    sock.bind(('127.0.0.1', port))
+                    return port
+                except OSError:
+                    pass
+        self.skipTest('no port below 1024 is free')
+
+    def start_as_unit(self):
+        daemon = self.service(prefix=UNIT_START, start=False)
+        daemon.listeners = [('127.0.0.1', self.low_port())]
+        daemon.start()
+        daemon.add_user('alice', 'secret')
+        return daemon
+
+    def test_binds_low_ports_without_root(self):
+        daemon = self.start_as_unit()
+        daemon.login('alice')
+        status = process_status(daemon.process.pid)
+        self.assertEqual({str(pwd.getpwnam('nobody').pw_uid)}, set(status['Uid'].split()))
+        self.assertEqual(1 << CAP_NET_BIND_SERVICE, int(status['CapEff'], 16))
+        self.assertEqual([], [line for line in daemon.log.lines if 'cannot bind' in line])
+
+    def test_binds_low_ports_at_a_reload(self):
+        daemon = self.start_as_unit()
+        daemon.listeners.append(('127.0.0.1', self.low_port()))
+        daemon.write_configuration()
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.log.wait('reload done')
+        harness.RawClient(daemon.listeners[1]).open()
+
+    def test_children_have_no_capability(self):
+        daemon = self.start_as_unit()
+        for pid in daemon.children():
+            status = process_status(pid)
+            for line in ('CapInh', 'CapPrm', 'CapEff', 'CapAmb'):
+                self.assertEqual(0, int(status[line], 16), '%s of %s' % (line, process_title(pid)))
+
+    def test_starts_in_the_background_too(self):
+        daemon = self.service(prefix=UNIT_START, start=False)
+        path = daemon.write_configuration(extra='<pid file="%s/pid"/>' % daemon.folder)
+        result = subprocess.run(UNIT_START + [program('master/c2sd'), '-c', path], capture_output=True, text=True,
+                                timeout=harness.TIMEOUT)
+        self.assertEqual((0, ''), (result.returncode, result.stderr))
+        with open(daemon.folder + '/pid') as file:
+            pid = int(file.read())
+        Guard.watch(daemon.folder, pid)
+        os.kill(pid, signal.SIGTERM)
+        self.assertEqual([], wait_gone([pid]))
 
 
 class Background(ServiceCase):
@@ -428,7 +495,7 @@ class Background(ServiceCase):
         first = self.pid()
         result = self.begin(daemon)
         self.assertEqual(1, result.returncode)
-        self.assertIn('c2sd is running already pid=%d' % first, result.stderr)
+        self.assertIn('refused pid=%d error="c2sd is running already"' % first, result.stderr)
         self.assertEqual(first, self.pid())
         daemon.client().open()
 
@@ -462,7 +529,7 @@ class Background(ServiceCase):
         os.symlink(victim.name, self.pid_path)
         result = self.begin(daemon)
         self.assertEqual(1, result.returncode)
-        self.assertIn('pid file %s: Permission denied' % self.pid_path, result.stderr)
+        self.assertIn('pidfile %s refused error="Permission denied"' % self.pid_path, result.stderr)
         victim.seek(0)
         self.assertEqual(b'precious', victim.read())
 
