@@ -267,6 +267,7 @@ master_set_log_level(struct master *master, enum log_level level)
 		return;
 	master->options->log.level = (uint32_t)level;
 	log_set_level(level);
+	embedded_settings_changed(&master->embedded);
 	master->pool.settings.log_level = (uint8_t)level;
 	pool_settings_changed(&master->pool);
 }

@@ -10,7 +10,6 @@
 #include "master/master.h"
 #include "master/router.h"
 
-
 /* Longer lines are cut. */
 #define LINE_MAX_LENGTH 768
 

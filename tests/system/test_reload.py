@@ -519,6 +519,28 @@ class Everything(ReloadCase):
         stays.message('x@y', 'still here')
         manager.expect(lambda e: e.child_text('body') == 'still here')
 
+    def test_the_embedded_session_manager(self):
+        """Hosts, registration and what it logs, in the process that runs."""
+        daemon, configuration = self.begin(['alice'])
+        pid = daemon.children('c2sd-sessiond')
+        configuration.hosts.append('new.example')
+        configuration.sessiond['registration'] = 'no'
+        self.assert_done(self.reload(daemon, configuration))
+        alice = self.client(daemon, 'alice')
+        daemon.add_user('bob', 'secret', host='new.example')
+        bob = self.client(daemon, 'bob', host='new.example')
+        harness.chat(alice, bob, 'alice@localhost/home', 'bob@new.example/home')
+        answer = RawClient(('127.0.0.1', daemon.port)).open().register('carol', 'secret')
+        self.assertEqual(answer.get('type'), 'error')
+        configuration.hosts.remove('new.example')
+        configuration.sessiond['registration'] = 'yes'
+        self.assert_done(self.reload(daemon, configuration))
+        harness.chat(alice, bob, 'alice@localhost/home', 'bob@new.example/home')
+        RawClient(('127.0.0.1', daemon.port)).open(to='new.example', wait=False).expect_stream_error('host-unknown')
+        answer = RawClient(('127.0.0.1', daemon.port)).open().register('carol', 'secret')
+        self.assertEqual(answer.get('type'), 'result')
+        self.assertEqual(daemon.children('c2sd-sessiond'), pid)
+
     def test_secret_and_address_of_the_link(self):
         """They hold from the next connection on, which is tried at once when there is none."""
         manager, other = self.manager(), self.manager(secret='another')
