@@ -8,7 +8,11 @@ static const struct control_command commands[] = {
 	{ "workers", control_report_workers },
 	{ "sessions", control_sessions_list },
 	{ "trace", control_trace_start },
+	{ "config", control_report_config },
 	{ "kick", control_order_kick },
+	{ "drain", control_order_drain },
+	{ "loglevel", control_order_loglevel },
+	{ "reload", control_order_reload },
 	{ "user", control_account_user },
 };
 

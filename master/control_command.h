@@ -21,6 +21,7 @@ const char *control_command_string(const json_t *request, const char *name);
 void control_report_status(struct control_connection *connection, const json_t *request);
 void control_report_workers(struct control_connection *connection, const json_t *request);
 void control_report_wait(struct control_connection *connection, const json_t *request);
+void control_report_config(struct control_connection *connection, const json_t *request);
 
 /* control_sessions.c: the clients, with what their workers know of them */
 void control_sessions_list(struct control_connection *connection, const json_t *request);
@@ -36,6 +37,9 @@ void control_trace_start(struct control_connection *connection, const json_t *re
 
 /* control_order.c: do something now */
 void control_order_kick(struct control_connection *connection, const json_t *request);
+void control_order_drain(struct control_connection *connection, const json_t *request);
+void control_order_loglevel(struct control_connection *connection, const json_t *request);
+void control_order_reload(struct control_connection *connection, const json_t *request);
 
 /* control_account.c: accounts, which are the embedded session manager's business */
 void control_account_user(struct control_connection *connection, const json_t *request);

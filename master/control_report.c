@@ -139,3 +139,21 @@ control_report_wait(struct control_connection *connection, const json_t *request
 	connection->on_notice = ready_check;
 	ready_check(connection);
 }
+
+/* ---- config ---- */
+
+void
+control_report_config(struct control_connection *connection, const json_t *request)
+{
+	struct buffer xml = { 0 };
+
+	(void)request;
+	if (config_print(&options_table, connection->control->master->options, &xml) < 0) {
+		control_connection_refuse(connection, "out of memory");
+	} else {
+		control_connection_say(connection, json_pack("{s:o}", "xml",
+		    control_sessions_text((const char *)buffer_bytes(&xml), buffer_length(&xml))));
+		control_connection_done(connection);
+	}
+	buffer_deinit(&xml);
+}

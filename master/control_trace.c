@@ -205,7 +205,7 @@ trace_begin(struct control_connection *connection, unsigned seconds)
 		const struct entry *entry = directory_at(&master->directory, traced->worker, traced->slot, traced->serial);
 
 		directory_id(&master->directory, entry, id);
-		log_info("control trace started client=%s seconds=%u", id, seconds);
+		log_info("%s client traced seconds=%u", id, seconds);
 		control_connection_say(connection, json_pack("{s:s, s:o, s:i}", "id", id,
 		    "account", entry->confirmed ? control_sessions_text(entry->address, strlen(entry->address)) : json_null(),
 		    "seconds", (int)seconds));

@@ -405,7 +405,8 @@ START_TEST(traced_by_id)
 	stage_turns();
 	ck_assert_int_eq(switch_of(alice), 0);
 	assert_answer(fd, "{\"ended\":\"time\",\"lost\":0}\n" DONE);
-	ck_assert_ptr_nonnull(strstr(stage_log(), "info: control trace started"));
+	snprintf(expected, sizeof expected, "info: %s client traced seconds=7\n", plain_id(alice));
+	ck_assert_ptr_nonnull(strstr(stage_log(), expected));
 }
 END_TEST
 
