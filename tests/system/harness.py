@@ -273,6 +273,8 @@ class Daemon:
         else:
             text += element('link', type='connect', **self.link)
         text += element('control', socket=self.socket_path)
+        if '<pid' not in self.extra:
+            text += element('pid', file=os.path.join(self.folder, 'c2sd.pid'))
         if self.limits:
             text += element('limits', **self.limits)
         text += element('log', level=self.log_level, **self.log_attributes)
