@@ -30,6 +30,7 @@ class Configuration:
         self.link = dict(daemon.link, type='connect') if daemon.link else {'name': 'c2s.localhost', 'type': 'embedded'}
         self.sessiond = {'program': daemon.sessiond_program, 'database': daemon.database, 'registration': 'yes'}
         self.control = {'socket': daemon.socket_path}
+        self.pid = {'file': os.path.join(daemon.folder, 'c2sd.pid')}
         self.user = dict(zip(('name', 'group'), daemon.user)) if daemon.user else {}
         self.limits = dict(daemon.limits)
         self.log = {'level': 'info'}
@@ -41,7 +42,7 @@ class Configuration:
             text += element('listen', address=address, port=port, backlog=backlog)
         for host in self.hosts:
             text += '  <host>%s</host>\n' % host
-        for name in ('user', 'workers', 'link', 'sessiond', 'control', 'limits', 'log'):
+        for name in ('user', 'workers', 'link', 'sessiond', 'control', 'pid', 'limits', 'log'):
             text += element(name, **getattr(self, name))
         return text + self.extra + '</c2sd>\n'
 
