@@ -16,11 +16,11 @@ struct account_ids {
 bool privilege_find(struct account_ids *ids_r, const char *user, const char *group);
 
 /*
- * Become that user, with that one group and no others, and make sure that there is no way back; who is not root stays who
- * he is. Of all capabilities CAP_NET_BIND_SERVICE stays, where it was there (root has it; systemd may have given it to
- * another user): permitted and effective, and neither inheritable nor ambient, so that no program that is executed gets
- * it. The bounding set is emptied where we may, and then even a service that runs as root executes programs without any.
- * 0, or -1 with errno.
+ * Become that user, with that one group and no others, and make sure that there is no way back; who is not root stays
+ * who he is. Of all capabilities CAP_NET_BIND_SERVICE stays, where it was there (root has it; systemd may have given it
+ * to another user): permitted and effective, and neither inheritable nor ambient, so that no program that is executed
+ * gets it. The bounding set is emptied where we may, and then even a service that runs as root executes programs without
+ * any. 0, or -1 with errno.
  */
 int privilege_drop(const struct account_ids *ids) __attribute__((warn_unused_result));
 

@@ -14,9 +14,9 @@
 bool sandbox_is_built(void);
 
 /*
- * For good, and for every thread there will be: whatever is not on the list kills the process with SIGSYS. Files are sent
- * and frames are exchanged on `channel` alone. The caller has no new privileges any more (privilege_seal). 0 or a negative
- * errno: the kernel has no such filters.
+ * For good: whatever is not on the list kills the process with SIGSYS. Frames, and descriptors with them, are exchanged
+ * on `channel` alone. The caller has no new privileges any more (privilege_seal). 0 or a negative errno: the kernel has no
+ * such filters.
  */
 int sandbox_enter(int channel) __attribute__((warn_unused_result));
 

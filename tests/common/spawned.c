@@ -1,6 +1,6 @@
 /*
- * spawned: a program for test_spawn to start. Says on descriptor 3 which descriptors it has, which signals it blocks, what
- * its arguments were, and what it is told on the descriptors from 4 up; and what its argument asks for.
+ * spawned: a program for test_spawn to start. Says on descriptor 3 which descriptors it has, which signals it blocks,
+ * what its arguments were, what its first argument asks for, and what it is told on the descriptors from 4 up.
  */
 #include <dirent.h>
 #include <signal.h>

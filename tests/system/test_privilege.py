@@ -129,13 +129,13 @@ class Processes(DaemonCase):
 
     def test_environment_of_children(self):
         """They are started through a script that says what it was given; /proc shows nothing but their titles."""
-        daemon = Daemon(workers=1, environment=dict(os.environ, NOTIFY_SOCKET='/run/x', LISTEN_FDS='0', SECRET='a secret'))
+        daemon = Daemon(workers=1, environment=dict(os.environ, LISTEN_FDS='0', SECRET='a secret'))
         self.addCleanup(daemon.cleanup)
         for name in ('worker', 'sessiond'):
             path = os.path.join(daemon.folder, name)
             with open(path, 'w') as file:
-                file.write('#!/bin/sh\nexport -p >&2\necho "end of %s" >&2\nexec %s "$@"\n' %
-                           (name, getattr(daemon, name + '_program')))
+                file.write('#!/bin/sh\nexport -p >&2\necho "end of %s" >&2\nexec %s "$@"\n' % (
+                    name, getattr(daemon, name + '_program')))
             os.chmod(path, 0o755)
             setattr(daemon, name + '_program', path)
         daemon.start()
@@ -144,7 +144,8 @@ class Processes(DaemonCase):
         variables = {line.split()[1].split('=')[0] for line in daemon.log.lines if line.startswith('export ')}
         # PWD and OLDPWD are the shell's own.
         self.assertIn('TITLE', variables)
-        self.assertEqual(set(), {name for name in variables if not name.endswith('SAN_OPTIONS')} - {'TITLE', 'PWD', 'OLDPWD'})
+        self.assertEqual(set(), {name for name in variables if not name.endswith('SAN_OPTIONS')} -
+                         {'TITLE', 'PWD', 'OLDPWD'})
 
     @unittest.skipUnless(SANDBOX, 'this build has no sandbox')
     def test_sandbox_is_on(self):

@@ -1,6 +1,6 @@
 /*
- * escape: what somebody would try who runs his own code in a worker. Each attempt is made in a process of its own behind the
- * worker's sandbox, straight to the kernel, and must be killed with SIGSYS; what a worker does all day must not be.
+ * escape: what somebody would try who runs his own code in a worker. Each attempt is made in a process of its own behind
+ * the worker's sandbox, straight to the kernel, and must be killed with SIGSYS; what a worker does all day must not be.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -265,7 +265,7 @@ START_TEST(attempt_is_killed)
 END_TEST
 
 #ifdef __x86_64__
-/* The kernel takes calls of 32-bit programs from 64-bit ones, with other numbers: 5 is open, where 5 is fstat elsewhere. */
+/* The kernel takes calls of 32-bit programs from 64-bit ones, with other numbers: 5 is open there, and fstat here. */
 START_TEST(call_of_32_bits_is_killed)
 {
 	pid_t pid = fork();
