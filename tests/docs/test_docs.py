@@ -265,6 +265,11 @@ class Documents(unittest.TestCase):
         for command, action in commands:
             self.assertRegex(manual, r'\.It Cm %s%s\b' % (command, ' ' + action if command == 'user' else ''))
 
+    def test_commands_of_the_control_socket_are_in_its_document(self):
+        commands = set(re.findall(r'\{ "(\w+)", control_', read('master', 'control_command.c')))
+        self.assertGreater(len(commands), 8)
+        self.assertEqual(commands, set(re.findall(r'^\| `\{"command":"(\w+)"', read('doc', 'control.md'), re.M)))
+
     def test_manual_pages_are_clean(self):
         if not shutil.which('mandoc'):
             self.skipTest('mandoc is not installed')

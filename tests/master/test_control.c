@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "master/control_connection.h"
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
@@ -68,6 +69,13 @@ static const struct {
 	{ "{\"command\":\"kick\",\"id\":7}", REFUSED("kick whom?") },
 	{ "{\"command\":\"kick\",\"id\":\"\"}", REFUSED("no such client") },
 	{ "{\"command\":\"kick\",\"id\":\"nobody.0.0.1\"}", REFUSED("no such client") },
+	{ "{\"command\":\"drain\"}", REFUSED("no such worker, or it is not running") },
+	{ "{\"command\":\"drain\",\"worker\":\"0\"}", REFUSED("no such worker, or it is not running") },
+	{ "{\"command\":\"drain\",\"worker\":-1}", REFUSED("no such worker, or it is not running") },
+	{ "{\"command\":\"drain\",\"worker\":2}", REFUSED("no such worker, or it is not running") },
+	{ "{\"command\":\"drain\",\"worker\":4294967296}", REFUSED("no such worker, or it is not running") },
+	{ "{\"command\":\"loglevel\",\"level\":\"loud\"}", REFUSED("levels are error, warning, info and debug") },
+	{ "{\"command\":\"loglevel\",\"level\":3}", REFUSED("levels are error, warning, info and debug") },
 	{ "{\"command\":\"user\"}", REFUSED("unknown action or host") },
 	{ "{\"command\":\"user\",\"action\":\"drop\"}", REFUSED("unknown action or host") },
 	{ "{\"command\":\"user\",\"action\":[]}", REFUSED("unknown action or host") },
@@ -361,6 +369,83 @@ START_TEST(kicked)
 }
 END_TEST
 
+/* ---- orders ---- */
+
+START_TEST(drained)
+{
+	assert_asked("{\"command\":\"drain\",\"worker\":1}", DONE);
+	ck_assert(stage.pool.workers[1].retiring || stage.pool.workers[1].state != WORKER_READY);
+	assert_asked("{\"command\":\"drain\",\"worker\":0}", REFUSED("no other worker takes clients"));
+}
+END_TEST
+
+START_TEST(level_is_set)
+{
+	enum log_level before = log_get_level();
+	char expected[64];
+
+	snprintf(expected, sizeof expected, "{\"level\":\"%s\"}\n" DONE, log_level_name(before));
+	assert_asked("{\"command\":\"loglevel\"}", expected);
+	assert_asked("{\"command\":\"loglevel\",\"level\":\"warning\"}", "{\"level\":\"warning\"}\n" DONE);
+	ck_assert_int_eq(log_get_level(), LOG_LEVEL_WARNING);
+	ck_assert_uint_eq(stage.pool.settings.log_level, LOG_LEVEL_WARNING);
+	log_set_level(before);
+}
+END_TEST
+
+/* The stage was started without a file: there is nothing to read again. */
+START_TEST(reload_is_refused)
+{
+	const char *text;
+	bool over;
+	int fd = ask("{\"command\":\"reload\"}");
+
+	text = hear(fd, &over);
+	ck_assert(over);
+	ck_assert_mem_eq(text, "{\"line\":\"", 9);
+	ck_assert_str_eq(strchr(text, '\n') + 1, REFUSED("nothing has changed"));
+	close(fd);
+}
+END_TEST
+
+START_TEST(configuration_is_shown)
+{
+	json_t *object;
+	const char *xml, *text;
+	bool over;
+	int fd = ask("{\"command\":\"config\"}");
+
+	text = hear(fd, &over);
+	ck_assert(over);
+	object = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+	xml = json_string_value(json_object_get(object, "xml"));
+	ck_assert_ptr_nonnull(xml);
+	ck_assert_mem_eq(xml, "<c2sd>", 6);
+	json_decref(object);
+	close(fd);
+}
+END_TEST
+
+START_TEST(workers_are_listed)
+{
+	static const struct worker_counters one = { .bytes_in = 10 };
+	const char *text;
+	bool over;
+	int fd = ask("{\"command\":\"workers\"}");
+
+	pong(0, &one);
+	assert_no_answer(fd);
+	pong(1, &one);
+	text = hear(fd, &over);
+	ck_assert(over);
+	ck_assert_mem_eq(text, "{\"number\":0,", 12);
+	text = strchr(text, '\n') + 1;
+	ck_assert_mem_eq(text, "{\"number\":1,", 12);
+	ck_assert_str_eq(strchr(text, '\n') + 1, DONE);
+	close(fd);
+}
+END_TEST
+
 /* ---- accounts ---- */
 
 START_TEST(question_is_escaped)
@@ -592,6 +677,11 @@ add_answers(TCase *tests)
 	tcase_add_test(tests, status_without_a_worker);
 	tcase_add_test(tests, waits_for_everything);
 	tcase_add_test(tests, kicked);
+	tcase_add_test(tests, drained);
+	tcase_add_test(tests, level_is_set);
+	tcase_add_test(tests, reload_is_refused);
+	tcase_add_test(tests, configuration_is_shown);
+	tcase_add_test(tests, workers_are_listed);
 	tcase_add_test(tests, question_is_escaped);
 	tcase_add_test(tests, users_are_listed);
 	tcase_add_test(tests, each_gets_its_own_answer);
