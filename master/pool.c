@@ -259,10 +259,10 @@ pool_drain(struct pool *pool, uint32_t number)
 {
 	struct worker_process *worker = &pool->workers[number < pool->count ? number : 0];
 
-	if (number >= pool->count || worker->state == WORKER_ABSENT || worker->state == WORKER_STARTING)
-		return -ESRCH;
-	if (worker->retiring)
+	if (number < pool->count && worker->retiring)
 		return -EALREADY;
+	if (number >= pool->count || worker->state != WORKER_READY)
+		return -ESRCH;
 	if (!somebody_takes_clients(pool, worker))
 		return -EBUSY;
 	worker->drained = true;

@@ -184,6 +184,34 @@ START_TEST(deadlines_run_in_order)
 }
 END_TEST
 
+/* Who waits already waits as if it had been so from the beginning; the order stays. */
+START_TEST(durations_change)
+{
+	struct lettered_deadline a = { .letter = 'a' }, b = { .letter = 'b' }, c = { .letter = 'c' };
+
+	deadline_list_init(&loop, &list, 10000, on_deadline);
+	loop.now = 1000;
+	deadline_set(&loop, &list, &a.deadline);
+	loop.now = 1500;
+	deadline_set(&loop, &list, &b.deadline);
+	deadline_list_change(&list, 20000);
+	ck_assert_uint_eq(a.deadline.at, 21000);
+	ck_assert_uint_eq(b.deadline.at, 21500);
+	deadline_set(&loop, &list, &c.deadline);
+	ck_assert_uint_eq(c.deadline.at, 21500);
+	deadline_list_change(&list, 300);
+	ck_assert_uint_eq(a.deadline.at, 1300);
+	ck_assert_uint_eq(b.deadline.at, 1800);
+	/* Even so much shorter that it was over before it began, it is still set. */
+	a.deadline.at = 200;
+	deadline_list_change(&list, 0);
+	ck_assert(deadline_is_set(&a.deadline));
+	loop_turn(&loop);
+	ck_assert_str_eq(said, "abc");
+	deadline_list_deinit(&loop, &list);
+}
+END_TEST
+
 /* ---- watches ---- */
 
 struct pair {
@@ -324,6 +352,7 @@ main(void)
 	tcase_add_test(tests, what_is_not_due_waits);
 	tcase_add_test(tests, a_timer_wakes_the_loop);
 	tcase_add_test(tests, deadlines_run_in_order);
+	tcase_add_test(tests, durations_change);
 	tcase_add_test(tests, removed_watch_is_not_called);
 	tcase_add_test(tests, only_what_is_wanted_comes);
 	tcase_add_test(tests, watch_of_nothing_fails);

@@ -323,6 +323,45 @@ START_TEST(descriptors_run_out)
 }
 END_TEST
 
+/* Whatever was accepted for us is taken before it is closed, unless nobody can have it now. */
+START_TEST(emptied)
+{
+	int fds[5];
+
+	if (!open_any("127.0.0.1"))
+		return;
+	for (unsigned i = 0; i < 5; i++)
+		fds[i] = connect_to(AF_INET, "127.0.0.1");
+	listener_pause(&listener, true);
+	listener_empty(&listener);
+	ck_assert_uint_eq(count, 0);
+	listener_pause(&listener, false);
+	listener_empty(&listener);
+	ck_assert_uint_eq(count, 5);
+	listener_close(&listener);
+	listener_empty(&listener);
+	for (unsigned i = 0; i < 5; i++)
+		close(fds[i]);
+}
+END_TEST
+
+START_TEST(is_where_it_is)
+{
+	uint16_t port;
+
+	if (!open_any("::1"))
+		return;
+	port = listener.port;
+	ck_assert(listener_is_at(&listener, "::1", port));
+	ck_assert(listener_is_at(&listener, "0:0:0::1", port));
+	ck_assert(!listener_is_at(&listener, "::2", port));
+	ck_assert(!listener_is_at(&listener, "::1", (uint16_t)(port + 1)));
+	ck_assert(!listener_is_at(&listener, "127.0.0.1", port));
+	listener_close(&listener);
+	ck_assert(!listener_is_at(&listener, "::1", port));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -340,6 +379,8 @@ main(void)
 	tcase_add_loop_test(tests, pauses, 0, 2);
 	tcase_add_loop_test(tests, stops_at_once, 0, 2);
 	tcase_add_test(tests, descriptors_run_out);
+	tcase_add_test(tests, emptied);
+	tcase_add_test(tests, is_where_it_is);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }

@@ -850,6 +850,7 @@ static const struct {
 	{ END_HOLD, "system-shutdown", NULL },
 	{ END_KICKED, "policy-violation", "ended by the operator" },
 	{ END_BROKEN, "internal-server-error", NULL },
+	{ END_RETIRED, "system-shutdown", NULL },
 };
 
 START_TEST(ended_by_the_master)
@@ -1346,6 +1347,81 @@ START_TEST(too_long_a_silence_ends)
 }
 END_TEST
 
+/* ---- other settings while clients are there ---- */
+
+START_TEST(shorter_times_for_who_waits)
+{
+	struct person person, other;
+	char expected[1024];
+
+	settings.limits.login_time = 60000;
+	settings.limits.idle_time = 60000;
+	settings.limits.keepalive_time = 0;
+	tell_settings();
+	log_in(&person, 0, true);
+	open_stream(&other, 1, true);
+	client_of(&person)->last_read -= 5000;
+	client_of(&person)->deadline.at -= 5000;
+	client_of(&other)->deadline.at -= 5000;
+	settings.limits.login_time = 4000;
+	settings.limits.idle_time = 4000;
+	tell_settings();
+	expect_heard(&person, error_of(expected, "connection-timeout", "silent for too long"));
+	expect_heard(&other, error_of(expected, "connection-timeout", "not logged in in time"));
+	leave(&person);
+	leave(&other);
+}
+END_TEST
+
+START_TEST(silence_that_nobody_minded)
+{
+	struct person person;
+
+	settings.limits.idle_time = settings.limits.keepalive_time = 0;
+	tell_settings();
+	log_in(&person, 0, true);
+	ck_assert(!deadline_is_set(&client_of(&person)->deadline));
+	settings.limits.keepalive_time = 50000;
+	tell_settings();
+	ck_assert(deadline_is_set(&client_of(&person)->deadline));
+	deadlines_are_due(&worker.silence);
+	expect_heard(&person, " ");
+	/* And again nobody does. */
+	settings.limits.keepalive_time = 0;
+	tell_settings();
+	ck_assert(!deadline_is_set(&client_of(&person)->deadline));
+	expect_no_frame();
+	leave(&person);
+}
+END_TEST
+
+/* A host is taken away: from who has not logged in yet, unless he is about to. */
+START_TEST(host_is_gone)
+{
+	struct person session, asked, waiting;
+	char expected[1024];
+	char *host = settings.hosts[0];
+	static char other[] = "other.example";
+
+	log_in(&session, 0, true);
+	open_stream(&asked, 1, true);
+	say(&asked, LOGIN);
+	expect_frame(W2M_PACKET);
+	open_stream(&waiting, 2, true);
+	settings.hosts[0] = other;
+	tell_settings();
+	settings.hosts[0] = host;
+	expect_heard(&waiting, error_of(expected, "host-gone", NULL));
+	leave(&waiting);
+	expect_ended(&waiting, END_STREAM_ERROR);
+	ck_assert_int_eq(client_of(&session)->state, CLIENT_SESSION);
+	ck_assert_int_eq(client_of(&asked)->state, CLIENT_LOGIN);
+	expect_no_frame();
+	leave(&session);
+	leave(&asked);
+}
+END_TEST
+
 /* ---- the worker's own end ---- */
 
 START_TEST(ends_with_its_master)
@@ -1447,6 +1523,9 @@ bound_tests(void)
 	tcase_add_test(tests, no_header_takes_too_long);
 	tcase_add_test(tests, silence_is_broken_by_white_space);
 	tcase_add_loop_test(tests, too_long_a_silence_ends, 0, 3);
+	tcase_add_test(tests, shorter_times_for_who_waits);
+	tcase_add_test(tests, silence_that_nobody_minded);
+	tcase_add_test(tests, host_is_gone);
 	return tests;
 }
 
