@@ -86,9 +86,6 @@ class SessionManager(ReloadCase):
             with open(path) as file:
                 return file.read()
         wait_until(lambda: 'sessiond: settings changed hosts=1' in content(), 'a line of the session manager')
-        os.kill(manager[0], signal.SIGTERM)
-        wait_until(lambda: daemon.children('c2sd-sessiond') not in ([], manager), 'another session manager')
-        wait_until(lambda: 'sessiond: link open' in content(), 'a line of the next one')
 
     def test_its_level_follows(self):
         daemon, configuration, manager = self.begin_with('localhost')
