@@ -39,12 +39,17 @@ class Install(unittest.TestCase):
         cls.installed = {path[len(cls.folder.name):] for path in
                          glob.glob(os.path.join(cls.folder.name, '**', '*'), recursive=True) if not os.path.isdir(path)}
         cls.places = places()
-        # Which folder that is depends on prefix and systemd: etc/meson.build.
-        cls.places['unitdir'] = ''.join(os.path.dirname(path) for path in cls.installed if path.endswith('/c2sd.service'))
+        # Which folders these are depends on prefix and systemd: etc/meson.build.
+        cls.places['unitdir'] = cls.folder_of('c2sd.service')
+        cls.places['zshdir'] = cls.folder_of('_c2sctl')
 
     @classmethod
     def tearDownClass(cls):
         cls.folder.cleanup()
+
+    @classmethod
+    def folder_of(cls, name):
+        return ''.join(os.path.dirname(path) for path in cls.installed if os.path.basename(path) == name)
 
     def texts(self):
         for path in self.installed:
@@ -53,9 +58,9 @@ class Install(unittest.TestCase):
             if not text.startswith(b'\x7fELF'):
                 yield path, text.decode()
 
-    def test_every_file(self):
-        self.assertEqual([], sorted({os.path.join(self.places[folder], name) for folder, name in listed()} -
-                                    self.installed))
+    def test_every_file_and_no_other(self):
+        self.assertEqual(sorted(os.path.join(self.places[folder], name) for folder, name in listed()),
+                         sorted(self.installed), 'see tests/packaging/files.txt')
 
     def test_units_are_where_systemd_looks(self):
         self.assertTrue(self.places['unitdir'].endswith('/systemd/system'))
