@@ -89,18 +89,27 @@ class SessionManager(ReloadCase):
 
     def test_its_level_follows(self):
         daemon, configuration, manager = self.begin_with('localhost')
-        daemon.ctl('loglevel', 'error')
         since = daemon.log.mark()
-        daemon.ctl('loglevel', 'info')
-        daemon.log.wait('sessiond: settings changed', since)
-        configuration.log = {'level': 'warning'}
+        for level, host in (('warning', 'a.example'), ('info', 'b.example')):
+            configuration.log = {'level': level}
+            configuration.hosts.append(host)
+            configuration.write()
+            daemon.ctl('reload')
+        daemon.log.wait('sessiond: settings changed hosts=3', since)
+        daemon.ctl('loglevel', 'error')
+        configuration.log = {'level': 'debug'}
+        configuration.hosts.append('c.example')
         configuration.write()
         daemon.ctl('reload')
+        daemon.log.wait('sessiond: settings changed hosts=4', since)
+        self.assertFalse([line for line in daemon.log.lines[since:] if 'settings changed hosts=2' in line])
+
+    def test_its_level_is_that_of_c2sctl(self):
+        daemon, configuration, manager = self.begin_with('localhost')
         since = daemon.log.mark()
-        os.kill(manager[0], signal.SIGTERM)
-        wait_until(lambda: daemon.children('c2sd-sessiond') not in ([], manager), 'another session manager')
-        daemon.ctl('wait', '10')
-        self.assertFalse([line for line in daemon.log.lines[since:] if 'sessiond: link' in line])
+        daemon.ctl('loglevel', 'error')
+        daemon.ctl('loglevel', 'info')
+        daemon.log.wait('sessiond: settings changed hosts=1', since)
 
     def test_hosts_come_and_go(self):
         daemon, configuration, manager = self.begin_with('localhost', 'example.org')
