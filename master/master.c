@@ -270,7 +270,6 @@ master_set_log_level(struct master *master, enum log_level level)
 	embedded_settings_changed(&master->embedded);
 	master->pool.settings.log_level = (uint8_t)level;
 	pool_settings_changed(&master->pool);
-	embedded_settings_changed(&master->embedded);
 }
 
 bool
