@@ -186,8 +186,9 @@ START_TEST(limits_are_set)
 	char answer[256];
 
 	ask(&limits, "limits", answer, sizeof answer);
-	ck_assert_str_eq(answer, UNDER_SANITIZER ? "core=0/0 file=0/0 processes=-1/-1 memory=4294967296/4294967296" :
-	    "core=0/0 file=0/0 processes=0/0 memory=4294967296/4294967296");
+	ck_assert_ptr_eq(strstr(answer, "core=0/0 file=0/0 processes="), answer);
+	ck_assert((strstr(answer, "processes=0/0") != NULL) == !UNDER_SANITIZER);
+	ck_assert_ptr_nonnull(strstr(answer, "memory=4294967296/4294967296"));
 	ask(NULL, "limits", answer, sizeof answer);
 	ck_assert_ptr_eq(strstr(answer, "core=0/0 "), answer);
 	ck_assert_ptr_null(strstr(answer, "file=0"));

@@ -250,7 +250,7 @@ START_TEST(log_is_bounded)
 	unsigned one = 1, written = 0;
 	const char *line, *dropped;
 
-	setenv("ROGUE", "chatty", 1);
+	behave("chatty");
 	start(1);
 	wait_ready();
 	pool_ping(&pool);
