@@ -95,8 +95,10 @@ int pool_drain(struct pool *pool, uint32_t number);
 /* `retire` has been changed: also for those that are retiring. */
 void pool_retire_changed(struct pool *pool);
 
-/* `settings` have been changed: every worker is told. pool_has_taken(pool, pool->generation) is true afterwards, when all
- * that were there have answered, and those that were being started are ready (or dead). */
+/*
+ * `settings` have been changed: every worker is told. pool_has_taken(pool, pool->generation) is true afterwards, when all
+ * that were there have answered, and those that were being started are ready (or dead).
+ */
 void pool_settings_changed(struct pool *pool);
 bool pool_has_taken(const struct pool *pool, uint64_t generation);
 

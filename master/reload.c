@@ -143,10 +143,7 @@ listener_bind(struct reload *reload, const struct listen_options *listen)
 	return 0;
 }
 
-/*
- * An old listener has the port on another address (127.0.0.1, where :: comes): close it, for those who come in the next
- * microsecond find the new one.
- */
+/* Old listeners that have the port on another address (127.0.0.1, where :: comes) are closed. False: there is none. */
 static bool
 listeners_yield(struct reload *reload, uint32_t port)
 {

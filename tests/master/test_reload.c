@@ -85,6 +85,7 @@ START_TEST(it_waits_for_every_worker)
 	}
 	ck_assert_uint_eq(waiter.told, 1);
 	ck_assert(waiter.changed);
+	reload_request_deinit(&stage, &waiter.request);
 	/* What nobody has asked for counts for nothing. */
 	start(&waiter);
 	for (unsigned i = 0; i < 3; i++)
