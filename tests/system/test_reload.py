@@ -145,7 +145,7 @@ class Hundred(ReloadCase):
                                                            dice.randrange(4))
         configuration.workers = {
             'count': dice.randrange(1, 6), 'program': pick(self.programs), 'retire': pick((100, 3600, 'never')),
-            'memory': pick((4096, 8192, 'unlimited'))}
+            'memory': pick(self.memory)}
         configuration.link = {
             'name': 'c2s.localhost', 'type': 'embedded', 'hold': pick((100, 300)), 'timeout': pick((5, 10)),
             'packet_bytes': pick((4194304, 8388608)), 'queue_bytes': pick((65536, 4194304))}
@@ -166,6 +166,9 @@ class Hundred(ReloadCase):
         self.programs = [daemon.worker_program, os.path.join(daemon.folder, 'c2sd-worker')]
         shutil.copy(daemon.worker_program, self.programs[1])
         self.ports = [harness.free_port() for _ in range(3)]
+        # A sanitizer takes all the address space there is.
+        with open(daemon.worker_program, 'rb') as file:
+            self.memory = ('unlimited',) if b'__asan_' in file.read() else (4096, 8192, 'unlimited')
         # One listener is always there; the clients came by another one, which comes and goes.
         configuration.listeners.append(('127.0.0.1', self.ports[0], 100))
         self.assert_done(self.reload(daemon, configuration))
