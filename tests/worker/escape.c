@@ -370,14 +370,16 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("escape");
-	TCase *tests = tcase_create("escape");
 	const char *preload = getenv("LD_PRELOAD");
+	TCase *tests;
+	Suite *suite;
 
 	if (!sandbox_is_built() || (preload != NULL && strstr(preload, "vgpreload") != NULL)) {
 		printf("1..0 # SKIP %s\n", sandbox_is_built() ? "valgrind has system calls of its own" : "there is no sandbox");
 		return EXIT_SUCCESS;
 	}
+	suite = suite_create("escape");
+	tests = tcase_create("escape");
 	tcase_add_loop_test(tests, attempt_is_killed, 0, COUNT(attempts));
 #ifdef __x86_64__
 	tcase_add_test(tests, call_of_32_bits_is_killed);
