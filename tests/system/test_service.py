@@ -410,6 +410,25 @@ class UnitStart(ServiceCase):
         self.assertEqual([], wait_gone([pid]))
 
 
+@unittest.skipUnless(os.getuid() == 0 and shutil.which('setpriv'), 'only root gives capabilities away, with setpriv')
+class UnitStartAsRoot(ServiceCase):
+    """As the drop-in does it that the unit's comment proposes."""
+
+    def test_becomes_its_user(self):
+        with open(program('etc/c2sd.service')) as file:
+            text = file.read()
+        bounding = re.search(r'^#\tCapabilityBoundingSet=(.*)$', text, re.M).group(1).split()
+        bounding += re.search(r'^CapabilityBoundingSet=(.*)$', text, re.M).group(1).split()
+        kept = ','.join('+' + name[len('CAP_'):].lower() for name in bounding)
+        daemon = self.service(prefix=['setpriv', '--no-new-privs', '--bounding-set=-all,' + kept], start=False)
+        daemon.start()
+        daemon.add_user('alice', 'secret')
+        daemon.login('alice')
+        for pid in [daemon.process.pid] + daemon.children():
+            self.assertEqual({str(pwd.getpwnam('nobody').pw_uid)}, set(process_status(pid)['Uid'].split()))
+        self.assertEqual(1 << CAP_NET_BIND_SERVICE, int(process_status(daemon.process.pid)['CapEff'], 16))
+
+
 class Background(ServiceCase):
     """Started without -f: the process that was started returns."""
 
@@ -482,6 +501,40 @@ class Background(ServiceCase):
         self.assertRegex(result.stderr, r'link address=no\.such\.host\.invalid:1')
         self.assertFalse(os.path.exists(self.pid_path))
         self.assertFalse(os.path.exists(daemon.socket_path))
+
+    def test_errors_stand_in_the_log_as_well(self):
+        daemon = self.service(extra='<log target="file" file="PATH"/>')
+        path = os.path.join(daemon.folder, 'log.file')
+        configuration = daemon.configuration().replace('PATH', path).replace('<log level="debug"/>', '')
+        daemon.configuration = lambda: configuration
+        with socket.socket() as taken:
+            taken.bind(daemon.listeners[0])
+            taken.listen()
+            result = self.begin(daemon)
+        self.assertEqual(1, result.returncode)
+        self.assertIn('Address already in use', result.stderr)
+        with open(path) as file:
+            self.assertIn('Address already in use', file.read())
+        # What is no error is for the log alone, and after the start everything.
+        result = self.begin(daemon)
+        self.assertEqual((0, ''), (result.returncode, result.stderr))
+        with open(path) as file:
+            self.assertRegex(file.read(), r'listener \S+ open')
+
+    def test_log_to_standard_error_goes_there_for_ever(self):
+        daemon = self.service(extra='<log target="stderr"/>')
+        configuration = daemon.configuration().replace('<log level="debug"/>', '')
+        daemon.configuration = lambda: configuration
+        path = daemon.write_configuration()
+        starter = subprocess.Popen([program('master/c2sd'), '-c', path], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        output = Output(starter.stderr)
+        self.assertEqual(0, starter.wait(harness.TIMEOUT))
+        pid = self.pid()
+        self.pids.append(pid)
+        Guard.watch(daemon.folder, pid)
+        os.kill(pid, signal.SIGTERM)
+        output.wait('shutdown signal=15')
 
     def test_errors_of_the_configuration(self):
         daemon = self.service(extra='<nonsense/>')
