@@ -86,10 +86,10 @@ class ServiceDaemon(Daemon):
             self.wait_ready()
         return self
 
-    def write_configuration(self, extra=''):
+    def write_configuration(self):
         path = os.path.join(self.folder, 'c2sd.xml')
         with open(path, 'w') as file:
-            file.write(self.configuration().replace('</c2sd>', extra + '</c2sd>'))
+            file.write(self.configuration())
         os.chmod(path, 0o644)
         return path
 
@@ -399,7 +399,8 @@ class UnitStart(ServiceCase):
 
     def test_starts_in_the_background_too(self):
         daemon = self.service(prefix=UNIT_START, start=False)
-        path = daemon.write_configuration(extra='<pid file="%s/pid"/>' % daemon.folder)
+        daemon.extra = '<pid file="%s/pid"/>' % daemon.folder
+        path = daemon.write_configuration()
         result = subprocess.run(UNIT_START + [program('master/c2sd'), '-c', path], capture_output=True, text=True,
                                 timeout=harness.TIMEOUT)
         self.assertEqual((0, ''), (result.returncode, result.stderr))
