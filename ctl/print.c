@@ -47,9 +47,11 @@ is_control(const unsigned char *text)
 	if (text[0] == 0xc2 && text[1] >= 0x80 && text[1] < 0xa0)
 		return 2;
 	/* U+200B to 200F, 2028 to 202E, 2066 to 2069 */
-	if (text[0] == 0xe2 && text[1] == 0x80 && ((text[2] >= 0x8b && text[2] <= 0x8f) || (text[2] >= 0xa8 && text[2] <= 0xae)))
+	if (text[0] != 0xe2)
+		return 0;
+	if (text[1] == 0x80 && ((text[2] >= 0x8b && text[2] <= 0x8f) || (text[2] >= 0xa8 && text[2] <= 0xae)))
 		return 3;
-	return text[0] == 0xe2 && text[1] == 0x81 && text[2] >= 0xa6 && text[2] <= 0xa9 ? 3 : 0;
+	return text[1] == 0x81 && text[2] >= 0xa6 && text[2] <= 0xa9 ? 3 : 0;
 }
 
 void
