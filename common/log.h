@@ -1,7 +1,7 @@
 /*
  * log: one line for the operator.
  *
- * One grammar for all lines (doc/log.md, which lists them; the test `docs` will hold the code to it):
+ * One grammar for all lines (doc/log.md, which lists them; the test `docs` holds the code to it):
  *
  *	ROLE: [LEVEL: ] [CLIENT-ID ] OBJECT [NAME ] VERB [KEY=VALUE ...]
  *
@@ -10,7 +10,7 @@
  *	master: worker 2 started pid=4711
  *
  * Object and verb are one word each, with hyphens; all that varies is in the NAME of the object or behind a key. A value
- * has no spaces or stands in double quotes; what comes from the network or from strerror() always does, by log_quote().
+ * has no spaces or stands in double quotes; what comes from the network always does, by log_quote(), and so does strerror().
  * Keys are words too: error= for strerror(), reason= for a name of ours, address= and port= of a client, account=, pid=,
  * program=, file=, and for numbers what is counted (clients=, lines=, bytes=, seconds=).
  *

@@ -153,7 +153,7 @@ arrivals_refused(struct master *master, struct worker_process *worker, struct en
 	if (entry->fd < 0)
 		return BREACH_CLIENT;
 	if (!worker->full_said)
-		log_warning("worker %" PRIu32 " is full clients=%" PRIu32, worker->number,
+		log_warning("worker %" PRIu32 " full clients=%" PRIu32, worker->number,
 		    taken(&master->directory.tables[worker->number]));
 	worker->full = worker->full_said = true;
 	other = pick_worker(master);

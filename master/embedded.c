@@ -150,7 +150,7 @@ settings_send(struct embedded *embedded)
 		buffer_consume(out, (size_t)length);
 	}
 	if (out->failed) {
-		log_error("sessiond settings not sent error=\"no memory\"");
+		log_error("sessiond settings-lost error=\"no memory\"");
 		buffer_clear(out);
 	}
 	watch_change(embedded->loop, &embedded->control, buffer_length(out) > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
@@ -209,7 +209,7 @@ process_start(struct embedded *embedded, const struct pair *link, const struct p
 	pid_t pid = spawn_program(embedded->options->sessiond.program, arguments, fds, 2, &limits);
 
 	if (pid < 0) {
-		log_error("sessiond cannot be started program=%s: %s", embedded->options->sessiond.program, strerror(-pid));
+		log_error("sessiond start-failed program=%s error=\"%s\"", embedded->options->sessiond.program, strerror(-pid));
 		return pid;
 	}
 	embedded->pid = pid;

@@ -35,6 +35,9 @@
 /* For the session manager's end, after ours. */
 #define CLOSE_TIME 2000
 
+/* What is shown in the log of a stream error. */
+#define TEXT_LOGGED 300
+
 /* What comes with an event. */
 struct link_message {
 	const char *why;		/* LINK_EVENT_FAILED */
@@ -147,7 +150,7 @@ link_resolve(struct link_addresses *addresses, const char *address, const char *
 static void
 change_state(struct link *link, enum link_state state)
 {
-	log_debug("link %s -> %s", link_state_name(link->state), link_state_name(state));
+	log_debug("link changed from=%s to=%s", link_state_name(link->state), link_state_name(state));
 	link->state = state;
 }
 
@@ -194,7 +197,7 @@ head_broke(struct link *link)
 
 	if (link->head_written == 0 || head == NULL || ++head->breaks < BREAKS_MAX)
 		return;
-	log_error("link packet given up bytes=%zu: the link broke in it %u times", head->length, head->breaks);
+	log_error("link packet-given-up bytes=%zu breaks=%u", head->length, head->breaks);
 	STAILQ_REMOVE_HEAD(&link->queue, entry);
 	link->queued -= head->length;
 	free(head);
@@ -222,7 +225,10 @@ link_failed(struct link *link, const char *why)
 {
 	bool was_up = link->state == LINK_UP;
 
-	log_warning("link %s reason=\"%s\"", was_up ? "lost" : "refused", why);
+	if (was_up)
+		log_warning("link lost reason=\"%s\"", why);
+	else
+		log_warning("link not-open reason=\"%s\"", why);
 	link->last_failure = why;
 	if (was_up && loop_now(link->loop) - link->up_since > UP_LONG)
 		link->failures = 0;
@@ -632,6 +638,7 @@ static bool
 is_stream_error(const struct link_message *message)
 {
 	static const char begin[] = "<stream:error";
+	char text[TEXT_LOGGED], quoted[TEXT_LOGGED];
 	struct element element;
 
 	/* Every packet comes by here. */
@@ -640,8 +647,9 @@ is_stream_error(const struct link_message *message)
 	if (!element_read_complete(&element, message->bytes, message->length) ||
 	    !range_equals(element.name, "stream:error"))
 		return false;
-	log_warning("link error from the session manager: %.*s", (int)(message->length < 300 ? message->length : 300),
+	snprintf(text, sizeof text, "%.*s", (int)(message->length < sizeof text ? message->length : sizeof text),
 	    (const char *)message->bytes);
+	log_warning("link error-received text=%s", log_quote(quoted, sizeof quoted, text));
 	return true;
 }
 

@@ -35,7 +35,7 @@ static void
 descriptors_exhausted(struct listener *listener, int error)
 {
 	if (!listener->exhausted)
-		log_error("listener %s accepts more slowly: %s", listener->name, strerror(error));
+		log_error("listener %s slowed error=\"%s\"", listener->name, strerror(error));
 	listener->exhausted = true;
 	timer_set(listener->loop, &listener->pause, EXHAUSTED_PAUSE, on_pause_over);
 	listener_wants(listener);
@@ -118,7 +118,7 @@ void
 listener_set_backlog(struct listener *listener, int backlog)
 {
 	if (listener->backlog != backlog && listen(listener->watch.fd, backlog) < 0)
-		log_warning("listener %s keeps its backlog: %s", listener->name, strerror(errno));
+		log_warning("listener %s backlog-kept error=\"%s\"", listener->name, strerror(errno));
 	listener->backlog = backlog;
 }
 

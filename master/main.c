@@ -184,7 +184,7 @@ files_open_as(const struct options *options, const struct account_ids *ids)
 		return files_open(options);
 	opened = setegid(ids->gid) == 0 && seteuid(ids->uid) == 0 && files_open(options);
 	if (seteuid(uid) < 0 || setegid(gid) < 0) {
-		log_error("master cannot become root again error=\"%s\"", strerror(errno));
+		log_error("master still-unprivileged error=\"%s\"", strerror(errno));
 		return false;
 	}
 	return opened;
@@ -216,17 +216,17 @@ start_as_root(struct options *options, const struct account_ids *ids)
 		return false;
 	result = control_open(&master.control, options->control.socket, ids->uid, ids->gid);
 	if (result < 0) {
-		log_error("control %s: %s", options->control.socket, strerror(-result));
+		log_error("control %s unusable error=\"%s\"", options->control.socket, strerror(-result));
 		return false;
 	}
 	if (privilege_drop(ids) < 0) {
-		log_error("master cannot become %s: %s", options->user.name, strerror(errno));
+		log_error("master still-privileged user=%s error=\"%s\"", options->user.name, strerror(errno));
 		return false;
 	}
 	if (!privilege_has_ports())
-		log_info("master not started as root: runs as uid %d, cannot bind ports below 1024", (int)geteuid());
+		log_info("master unprivileged uid=%d ports=\"1024 and above\"", (int)geteuid());
 	if (geteuid() == 0)
-		log_warning("master runs as root: <user name=\"%s\"/> is root", options->user.name);
+		log_warning("master runs-as-root user=%s", options->user.name);
 	return true;
 }
 
@@ -281,7 +281,7 @@ serve(struct options *options, uint32_t workers)
 		int result = master_run(&master, workers);
 
 		if (result < 0)
-			log_error("master ended: %s", strerror(-result));
+			log_error("master ended error=\"%s\"", strerror(-result));
 		ended_well = result == 0 && !master.service.background.failed;
 	}
 	master_deinit(&master);

@@ -31,7 +31,7 @@ on_hold_expired(struct timer *timer)
 	struct master *master = container_of(timer, struct master, hold);
 	struct buffer body = { 0 };
 
-	log_error("link down for %" PRIu32 " s: clients are told to go", master->options->link.hold);
+	log_error("link hold-expired seconds=%" PRIu32, master->options->link.hold);
 	master->hold_expired = true;
 	message_put_reason(&body, END_HOLD);
 	pool_broadcast(&master->pool, M2W_CLOSE_ALL, &body);
@@ -231,7 +231,7 @@ on_worker_dead(struct worker_process *worker)
 		router_ended(master, entry);
 	}
 	if (lost > 0)
-		log_warning("worker %" PRIu32 " has taken clients=%" PRIu32 " with it", worker->number, lost);
+		log_warning("worker %" PRIu32 " lost-clients clients=%" PRIu32, worker->number, lost);
 	arrivals_retry(master);
 	control_notice(&master->control);
 	reload_check(master);
@@ -285,7 +285,7 @@ on_out_of_patience(struct timer *timer)
 {
 	struct master *master = container_of(timer, struct master, patience);
 
-	log_warning("shutdown clients=%" PRIu32 " did not take their leave", master->directory.count);
+	log_warning("shutdown left-behind clients=%" PRIu32, master->directory.count);
 	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
 		struct slot_table *table = &master->directory.tables[worker];
 
@@ -310,7 +310,7 @@ on_terminate(int number, void *argument)
 		loop_stop(&master->loop);
 		return;
 	}
-	log_info("shutdown signal=%d clients=%" PRIu32, number, master->directory.count);
+	log_info("shutdown begun signal=%d clients=%" PRIu32, number, master->directory.count);
 	master->ending = master->pool.ending = true;
 	service_stopping(&master->service);
 	for (unsigned i = 0; i < master->listener_count; i++)
@@ -395,7 +395,7 @@ static void
 listener_count_in(struct master *master, struct listener *listener)
 {
 	master->listener_count++;
-	log_info("listener %s open%s", listener->name, listener->inherited ? " inherited=yes" : "");
+	log_info("listener %s open inherited=%s", listener->name, listener->inherited ? "yes" : "no");
 }
 
 /* Sockets that were handed over and that no <listen/> names. */
@@ -422,7 +422,7 @@ master_bind(struct master *master, struct options *options)
 		if (!listener_claim(listener, &master->activation, listen->address, port, backlog))
 			result = listener_open(listener, listen->address, port, backlog);
 		if (result < 0) {
-			log_error("listener %s: %s", listener->name, strerror(-result));
+			log_error("listener %s unusable error=\"%s\"", listener->name, strerror(-result));
 			return false;
 		}
 		listener_count_in(master, listener);
@@ -486,7 +486,7 @@ link_prepare(struct master *master)
 		embedded_init(&master->embedded, &master->loop, options);
 		master->link.spawn = spawn_sessiond;
 	} else if (!link_resolve(&master->link.addresses, options->link.address, &why)) {
-		log_error("link address=%s: %s", options->link.address, why);
+		log_error("link unusable address=%s error=\"%s\"", options->link.address, why);
 		return false;
 	}
 	link_init(&master->link, &master->loop, options->link.packet_bytes);
@@ -557,7 +557,7 @@ children_wait(struct master *master)
 	while ((pid = waitpid(-1, &status, WNOHANG)) >= 0) {
 		if (pid > 0 || sigtimedwait(&child, NULL, &rest) == SIGCHLD)
 			continue;
-		log_warning("shutdown processes did not end: killed");
+		log_warning("shutdown processes-killed");
 		pool_kill(&master->pool);
 		if (master->embedded.pid > 0)
 			kill(master->embedded.pid, SIGKILL);

@@ -96,7 +96,7 @@ restart_later(struct worker_process *worker)
 		pause = PAUSE_LAST;
 	timer_set(loop, &worker->restart, pause, on_restart);
 	if (pause > 0)
-		log_warning("worker %" PRIu32 " keeps dying: started again in %" PRIu64 " ms", worker->number, pause);
+		log_warning("worker %" PRIu32 " keeps-dying pause=%" PRIu64, worker->number, pause);
 }
 
 /* One that was broken into must not fill the disk. Said with each ping, so that this is bounded as well. */
@@ -113,7 +113,7 @@ static void
 end_log(const struct worker_process *worker, enum channel_end end)
 {
 	if (end == CHANNEL_BREACH)
-		log_error("worker %" PRIu32 " broke the contract breach=%s pid=%d: killed", worker->number,
+		log_error("worker %" PRIu32 " broke-contract breach=%s pid=%d", worker->number,
 		    contract_breach_name(worker->channel.breach), (int)worker->pid);
 	else if (worker->state == WORKER_ENDING && end == CHANNEL_CLOSED)
 		log_info("worker %" PRIu32 " ended starts=%u", worker->number, worker->starts);
@@ -398,7 +398,7 @@ worker_start(struct worker_process *worker)
 			close(fds[0]);
 	}
 	if (result < 0) {
-		log_error("worker %" PRIu32 " cannot be started program=%s: %s", worker->number, worker->pool->program,
+		log_error("worker %" PRIu32 " start-failed program=%s error=\"%s\"", worker->number, worker->pool->program,
 		    strerror(-result));
 		worker_kill(worker);
 		restart_later(worker);
@@ -433,7 +433,7 @@ ping(struct worker_process *worker)
 		worker->pinged = now;
 		channel_send(&worker->channel, M2W_PING, 0, 0, NULL);
 	} else if (now - worker->pinged > PING_LIMIT) {
-		log_error("worker %" PRIu32 " does not answer pid=%d: killed", worker->number, (int)worker->pid);
+		log_error("worker %" PRIu32 " unresponsive pid=%d", worker->number, (int)worker->pid);
 		worker_kill(worker);
 	}
 }
@@ -532,8 +532,8 @@ static void
 report_death(const struct worker_process *worker, pid_t pid, int status)
 {
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
-		log_error("worker %" PRIu32 " died pid=%d signal=%d: it tried a system call that its sandbox forbids; the kernel's "
-		    "log says which", worker->number, (int)pid, SIGSYS);
+		log_error("worker %" PRIu32 " died pid=%d signal=%d reason=\"a system call that its sandbox forbids; the kernel's log "
+		    "says which\"", worker->number, (int)pid, SIGSYS);
 	else if (WIFSIGNALED(status))
 		log_warning("worker %" PRIu32 " died pid=%d signal=%d", worker->number, (int)pid, WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0)

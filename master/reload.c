@@ -230,7 +230,7 @@ listeners_commit(struct reload *reload)
 		struct listener *listener = &master->listeners[i];
 
 		if (reload->fates[i] == LISTENER_NEW) {
-			log_info("listener %s open", listener->name);
+			log_info("listener %s open inherited=%s", listener->name, listener->inherited ? "yes" : "no");
 			listener_pause(listener, !TAILQ_EMPTY(&master->arrivals));
 		} else if (reload->fates[i] == LISTENER_OLD) {
 			listener_empty(listener);

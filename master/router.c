@@ -24,7 +24,7 @@ static bool
 send_up(struct master *master, const struct entry *entry, const void *bytes, size_t length)
 {
 	if (!link_send(&master->link, bytes, length)) {
-		log_error("link packet lost: %s", master->link.state == LINK_CLOSED ? "came after our goodbye" : "out of memory");
+		log_error("link packet-lost reason=%s", master->link.state == LINK_CLOSED ? "came-after-goodbye" : "no-memory");
 		return false;
 	}
 	keeper_count(&master->keeper, entry, FATE_UP);
@@ -45,7 +45,7 @@ dropped(struct master *master, const char *why)
 	if (master->drop_logged != 0 && now - master->drop_logged < DROP_LOG_INTERVAL)
 		return;
 	master->drop_logged = now;
-	log_warning("link packet dropped reason=\"%s\" dropped=%" PRIu64, why, master->keeper.total.of[FATE_DROPPED] + 1);
+	log_warning("link packet-dropped reason=\"%s\" dropped=%" PRIu64, why, master->keeper.total.of[FATE_DROPPED] + 1);
 }
 
 /* A packet that reached nobody goes back; what became of it. */

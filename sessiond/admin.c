@@ -100,6 +100,6 @@ admin_handle(struct sessiond *sd, struct packet *packet)
 		return 0;
 	}
 	jid_write_bare(&jid, account);
-	log_info("admin %s account=%s", action, account);
+	log_info("account changed action=%s account=\"%s\"", action, account);
 	return admin_change(sd, packet, action, account, node_get(user, "password"));
 }

@@ -121,11 +121,11 @@ block_read(struct control *control, size_t length, struct settings *settings_r)
 	explicit_bzero(text, length);
 	buffer_consume(&control->in, length);
 	if (error == -ENOMEM)
-		log_error("settings cannot be read error=\"no memory\"");
+		log_error("settings unreadable error=\"no memory\"");
 	else if (error < 0 && line > 0)
 		log_error("settings wrong line=%u", line);
 	else if (error < 0)
-		log_error("settings incomplete: host, name, secret and database are needed");
+		log_error("settings incomplete reason=\"host, name, secret and database are needed\"");
 	return error;
 }
 
@@ -142,7 +142,7 @@ control_wait(struct control *control, struct settings *settings_r)
 	}
 	if (block_length(&control->in) > 0)
 		return block_read(control, block_length(&control->in), settings_r);
-	log_error("settings incomplete: no empty line");
+	log_error("settings incomplete reason=no-empty-line");
 	return -EINVAL;
 }
 
@@ -172,7 +172,7 @@ on_control(struct watch *watch, uint32_t events)
 	while ((length = block_length(&control->in)) > 0)
 		block_take(control, length);
 	if (buffer_length(&control->in) > CONTROL_BLOCK_MAX) {
-		log_error("settings too long: no more are taken");
+		log_error("settings too-long");
 		over = true;
 	}
 	/* The link ends by itself when the master is gone. */

@@ -108,14 +108,18 @@ link_handshake(struct sessiond *sd, const struct node *node)
 	log_info("link open");
 }
 
+/* What is shown of an address in the log. */
+#define ADDRESS_LOGGED 400
+
 /* Where it ends is known, so it costs nobody else anything: the link is all clients' link. */
 static void
 link_malformed(struct sessiond *sd, const char *bytes, size_t length)
 {
 	struct node *node = packet_salvage(sd, bytes, length);
+	char sfrom[ADDRESS_LOGGED];
 
-	log_warning("packet cannot be read bytes=%zu sfrom=%s", length,
-	    node == NULL || node_get(node, "sfrom") == NULL ? "?" : node_get(node, "sfrom"));
+	log_warning("packet unreadable bytes=%zu sfrom=%s", length,
+	    log_quote(sfrom, sizeof sfrom, node == NULL ? NULL : node_get(node, "sfrom")));
 	if (node != NULL)
 		packet_handle(sd, node, NODE_MALFORMED);
 }

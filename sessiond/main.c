@@ -47,7 +47,7 @@ static struct process process;
 static void
 process_fail(const char *what, int error)
 {
-	log_error("%s error=%s", what, strerror(-error));
+	log_error("sessiond failed what=\"%s\" error=\"%s\"", what, strerror(-error));
 	process.status = EXIT_FAILURE;
 	loop_stop(&process.loop);
 }
@@ -87,7 +87,7 @@ static void
 on_patience(struct timer *timer)
 {
 	(void)timer;
-	log_warning("link does not take what is left bytes=%zu", buffer_length(sessiond_output(&process.sd)));
+	log_warning("link stalled bytes=%zu", buffer_length(sessiond_output(&process.sd)));
 	loop_stop(&process.loop);
 }
 
@@ -228,7 +228,7 @@ main(int argc, char **argv, char **environment)
 	privilege_close_from(CONTROL_FD + 1);
 	umask(S_IRWXG | S_IRWXO);
 	if (privilege_renounce() < 0 || privilege_seal() < 0) {
-		log_error("privileges cannot be given up error=%s", strerror(errno));
+		log_error("sessiond still-privileged error=\"%s\"", strerror(errno));
 		return EXIT_FAILURE;
 	}
 	control_init(&process.control, CONTROL_FD);

@@ -9,6 +9,9 @@
 #include "sessiond/presence.h"
 #include "sessiond/sessiond.h"
 
+/* What is shown of an address and of a reason in the log. */
+#define ADDRESS_LOGGED 400
+
 struct session *
 session_find(const struct sessiond *sd, const char *address)
 {
@@ -115,6 +118,7 @@ struct session *
 session_open(struct sessiond *sd, const char *jid, const char *resource, const char *id)
 {
 	struct session *session = calloc(1, sizeof *session);
+	char address[ADDRESS_LOGGED];
 
 	if (session == NULL) {
 		sd->link.broken = true;
@@ -134,14 +138,17 @@ session_open(struct sessiond *sd, const char *jid, const char *resource, const c
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&session->user->sessions, session, entry);
-	log_debug("%s session open address=%s", session->id, session->address);
+	log_debug("%s session open address=%s", session->id, log_quote(address, sizeof address, session->address));
 	return session;
 }
 
 void
 session_end(struct sessiond *sd, struct session *session, const char *status)
 {
-	log_debug("%s session ended address=%s reason=\"%s\"", session->id, session->address, status);
+	char address[ADDRESS_LOGGED], reason[ADDRESS_LOGGED];
+
+	log_debug("%s session ended address=%s reason=%s", session->id, log_quote(address, sizeof address, session->address),
+	    log_quote(reason, sizeof reason, status));
 	presence_session_ended(sd, session, status);
 	session_free(sd, session);
 }

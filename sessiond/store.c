@@ -32,12 +32,17 @@ static const char schema[] =
     "PRAGMA user_version = 1;"
     "COMMIT;";
 
+/* What is shown in the log of what SQLite complains about. */
+#define ERROR_LOGGED 200
+
 static void
 store_fail(struct store *store, const char *what)
 {
+	char error[ERROR_LOGGED];
+
 	/* Once a turn: on a full disk every packet would say the same. */
 	if (!store->failed)
-		log_error("store failed on=%s error=%s", what, sqlite3_errmsg(store->db));
+		log_error("store failed on=%s error=%s", what, log_quote(error, sizeof error, sqlite3_errmsg(store->db)));
 	store->failed = store->touched = true;
 }
 
@@ -61,6 +66,7 @@ store_schema(struct store *store)
 int
 store_open(struct store *store, const char *path)
 {
+	char text[ERROR_LOGGED];
 	int error = -EIO;
 
 	*store = (struct store){ 0 };
@@ -70,9 +76,9 @@ store_open(struct store *store, const char *path)
 		NULL, NULL, NULL) == SQLITE_OK)
 		error = store_schema(store);
 	if (error == -EPROTO)
-		log_error("store %s has a schema of another version", path);
+		log_error("store %s refused reason=other-schema-version", path);
 	else if (error < 0)
-		log_error("store %s cannot be opened error=%s", path, sqlite3_errmsg(store->db));
+		log_error("store %s unusable error=%s", path, log_quote(text, sizeof text, sqlite3_errmsg(store->db)));
 	if (error < 0)
 		store_close(store);
 	return error;

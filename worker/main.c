@@ -22,12 +22,12 @@ enclose(struct worker *worker)
 	int result;
 
 	if (!sandbox_is_built()) {
-		log_info("sandbox missing: this program was built without a system-call filter");
+		log_info("sandbox missing reason=\"built without a system-call filter\"");
 		return 0;
 	}
 	result = sandbox_enter(WORKER_CHANNEL_FD);
 	if (result < 0) {
-		log_error("sandbox refused by the kernel: %s", strerror(-result));
+		log_error("sandbox refused error=\"%s\"", strerror(-result));
 		channel_flush(&worker->channel);
 	}
 	return result;
@@ -53,7 +53,7 @@ main(int argc, char **argv, char **environment)
 	/* Where descriptor 2 is a file it may not grow (RLIMIT_FSIZE): the last words are lost, not what we died of. */
 	signal(SIGXFSZ, SIG_IGN);
 	if (privilege_renounce() < 0 || privilege_seal() < 0) {
-		log_error("worker cannot give up its privileges: %s", strerror(errno));
+		log_error("worker still-privileged error=\"%s\"", strerror(errno));
 		return 1;
 	}
 	xmlInitParser();
@@ -65,6 +65,6 @@ main(int argc, char **argv, char **environment)
 	worker_deinit(&worker);
 	xmlCleanupParser();
 	if (result < 0)
-		log_error("worker %s ended: %s", argv[1], strerror(-result));
+		log_error("worker %s ended error=\"%s\"", argv[1], strerror(-result));
 	return result < 0 ? 1 : 0;
 }

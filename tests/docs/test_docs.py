@@ -234,6 +234,57 @@ class Frames(unittest.TestCase):
         self.assertIn('version of the contract is %s.' % version, read('doc', 'ipc.md'))
 
 
+class Log(unittest.TestCase):
+    """The lines of the log: their grammar, and that doc/log.md lists them (common/log.h)."""
+
+    SPEC = r'%[-.*0-9]*(?:z|l|ll)?[a-z]'
+    VALUE = r'(?:(?:%s)+|"[^"]*"|[a-z0-9-]+)' % SPEC
+    LINE = re.compile(r'(?P<id>%%s )?(?P<object>[a-z-]+) (?P<name>%%[sud] )?(?P<verb>[a-z-]+)(?P<pairs>(?: [a-z_]+=%s)*)'
+                      % VALUE)
+    ROW = re.compile(r'\| `(?P<id>ID )?(?P<object>[a-z-]+) (?P<name>NAME )?(?P<verb>[a-z-]+)(?P<pairs>(?: [a-z_]+=)*)` '
+                     r'\| (?P<levels>[a-z, ]+) \|')
+
+    @staticmethod
+    def calls():
+        """(place, level, format, the whole call) of each call that logs."""
+        for folder in ['common', 'ipc', 'master', 'worker', 'sessiond']:
+            for name in sorted(os.listdir(PATH(SOURCE, folder))):
+                if not name.endswith('.c') or (folder, name) == ('common', 'log.c'):
+                    continue
+                text = re.sub(r'"\s*PRI([a-z])\d*\s*"', r'\1', read(folder, name))
+                text = re.sub(r'"\s*PRI([a-z])\d*\b', r'\1"', text)
+                for call in re.finditer(r'\blog_(error|warning|info|debug)\((\s*(?:"(?:[^"\\]|\\.)*"\s*)*)[^;]*;', text):
+                    pieces = re.findall(r'"((?:[^"\\]|\\.)*)"', call.group(2))
+                    yield folder + '/' + name, call.group(1), ''.join(pieces).replace('\\"', '"'), call.group(0)
+
+    @staticmethod
+    def key(match):
+        return bool(match['id']), match['object'], bool(match['name']), match['verb']
+
+    def test_grammar(self):
+        for place, _, text, call in self.calls():
+            with self.subTest(place, line=text):
+                self.assertTrue(self.LINE.fullmatch(text), 'not OBJECT [NAME] VERB [KEY=VALUE ...], see doc/log.md')
+                if re.search(r'strerror\([^"]*$', call) and 'log_quote' not in call:
+                    self.assertRegex(text, '="%s"')
+
+    def test_every_line_is_in_the_document(self):
+        code, document = {}, {}
+        for _, level, text, _ in self.calls():
+            match = self.LINE.fullmatch(text)
+            if match:
+                keys, levels = code.setdefault(self.key(match), (set(), set()))
+                keys.update(re.findall(r' ([a-z_]+)=', match['pairs']))
+                levels.add(level)
+        for match in self.ROW.finditer(read('doc', 'log.md')):
+            self.assertNotIn(self.key(match), document)
+            document[self.key(match)] = (set(re.findall(r' ([a-z_]+)=', match['pairs'])), set(match['levels'].split(', ')))
+        self.assertGreater(len(code), 50)
+        for key in sorted(set(code) | set(document)):
+            with self.subTest(line=' '.join(part for part in key if isinstance(part, str))):
+                self.assertEqual(code.get(key), document.get(key), '(keys, levels) in the code and in doc/log.md')
+
+
 class Documents(unittest.TestCase):
     documents = ['README.md', 'HACKING.md', 'doc/design.md', 'doc/ipc.md', 'doc/link.md', 'doc/control.md']
 

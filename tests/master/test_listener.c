@@ -284,7 +284,7 @@ times_logged(void)
 
 	buffer_append(&lines, "", 1);
 	lines.end--;
-	for (const char *at = (const char *)buffer_bytes(&lines); (at = strstr(at, "accepts more slowly")) != NULL; at++)
+	for (const char *at = (const char *)buffer_bytes(&lines); (at = strstr(at, " slowed error=")) != NULL; at++)
 		times++;
 	return times;
 }

@@ -348,7 +348,7 @@ START_TEST(program_that_is_not_there)
 		timer_is_due(&loop, &worker->restart);
 		loop_turn(&loop);
 	}
-	ck_assert_ptr_nonnull(strstr(log_text(), "cannot be started program=/nonexistent/c2sd-worker: No such file"));
+	ck_assert_ptr_nonnull(strstr(log_text(), "start-failed program=/nonexistent/c2sd-worker error=\"No such file"));
 	/* What was never started is no process: c2sctl would show it. */
 	ck_assert_int_eq(worker->pid, 0);
 	ck_assert_uint_eq(dead, 0);

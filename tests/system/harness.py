@@ -365,7 +365,7 @@ class Daemon:
         if self.log is None:
             return
         self.log.join(TIMEOUT)
-        bad = r'Sanitizer|runtime error:|broke the contract|does not answer'
+        bad = r'Sanitizer|runtime error:|broke-contract|unresponsive'
         if not self.may_lose_workers:
             bad += r'|worker \d+ (gone|died)'
         found = [number for number, line in enumerate(self.log.lines) if re.search(bad, line)]

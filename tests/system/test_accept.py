@@ -40,7 +40,7 @@ class Balance(DaemonCase):
         for client in clients:
             if client.socket.getsockname()[1] in leaving:
                 client.leave()
-        daemon.log.wait(r'worker 1: .* client closing -> gone', count=3)
+        daemon.log.wait(r'worker 1: .* client changed from=closing to=gone', count=3)
         late = [daemon.client().open() for _ in range(3)]
         self.assertEqual(3, len(late))
         self.assertEqual([3, 3, 3], self.counts(daemon))
@@ -53,12 +53,12 @@ class Full(DaemonCase):
         late = [RawClient(daemon.listeners[0]) for _ in range(3)]
         for client in late:
             client.open(wait=False)
-        daemon.log.wait(r'worker \d is full clients=2')
+        daemon.log.wait(r'worker \d full clients=2')
         for client in clients[:3]:
             client.leave()
         for client in late:
             client.expect_header()
-        daemon.log.wait(r'client closing -> gone', count=3)
+        daemon.log.wait(r'client changed from=closing to=gone', count=3)
         self.assertEqual(4, daemon.status()['clients'])
 
     def test_worker_without_descriptors_refuses_and_another_takes_the_client(self):
@@ -70,7 +70,7 @@ class Full(DaemonCase):
         self.assertEqual(6, len(clients))
         found = {worker['pid']: worker['clients'] for worker in daemon.status()['workers']}
         self.assertEqual({poor: 0, rich: 6}, found)
-        self.assertEqual(1, sum('is full' in line for line in daemon.log.lines))
+        self.assertEqual(1, sum(' full clients=' in line for line in daemon.log.lines))
 
 
 class Exhausted(DaemonCase):
@@ -82,14 +82,14 @@ class Exhausted(DaemonCase):
         waiting = [RawClient(daemon.listeners[0]) for _ in range(3)]
         for client in waiting:
             client.open(wait=False)
-        daemon.log.wait(r'accepts more slowly')
+        daemon.log.wait(r' slowed error=')
         first.message('alice@localhost', 'others are served')
         first.available()
         first.expect_message('others are served')
         limit_descriptors(daemon, master, 1000)
         for client in waiting:
             client.expect_header()
-        self.assertEqual(1, sum('accepts more slowly' in line for line in daemon.log.lines))
+        self.assertEqual(1, sum(' slowed error=' in line for line in daemon.log.lines))
 
 
 if __name__ == '__main__':

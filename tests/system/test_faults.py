@@ -153,7 +153,7 @@ class Background(DaemonCase):
             file.write(second.configuration())
         result = self.run_it(second)
         self.assertEqual(1, result.returncode)
-        self.assertRegex(result.stderr, r'127\.0\.0\.1:%d: Address already in use' % first.port)
+        self.assertRegex(result.stderr, r'127\.0\.0\.1:%d unusable error="Address already in use"' % first.port)
         self.assertFalse(os.path.exists(second.socket_path))
 
     def test_another_one_runs_already(self):
@@ -323,7 +323,7 @@ class Death(Faults):
                 client.expect_close()
             else:
                 self.assert_works(client)
-        self.daemon.log.wait('does not answer pid=%d' % hung)
+        self.daemon.log.wait('unresponsive pid=%d' % hung)
         # It is meant to be there, for once.
         self.daemon.log.lines[:] = [line for line in self.daemon.log.lines if 'does not answer' not in line]
         wait_until(lambda: len(set(self.daemon.worker_pids()) - {hung}) == 2, 'a new worker')

@@ -203,7 +203,7 @@ class Loss(LinkCase):
         alice, bob = self.client('alice'), self.client('bob')
         self.sm.close()
         # From here on nobody is read.
-        self.daemon.log.wait('link up -> down')
+        self.daemon.log.wait('link changed from=up to=down')
         self.daemon.status()
         alice.reset()
         self.daemon.log.wait('client ended')

@@ -421,7 +421,7 @@ class Workers(ReloadCase):
         daemon.may_lose_workers = True
         alice = self.client(daemon, 'alice')
         self.resize(daemon, configuration, 2, program=os.path.join(daemon.folder, 'nothing'))
-        daemon.log.wait('worker 1 cannot be started')
+        daemon.log.wait('worker 1 start-failed')
         alice.settle()
         self.resize(daemon, configuration, 2, program=daemon.worker_program)
         wait_until(lambda: [worker['state'] for worker in self.workers(daemon).values()] == ['ready'] * 2, 'two workers')
@@ -621,7 +621,7 @@ class Everything(ReloadCase):
         before = daemon.log.mark()
         RawClient(('127.0.0.1', daemon.port)).open().close()
         daemon.log.wait('client ended', before)
-        self.assertFalse([line for line in daemon.log.lines[before:] if 'opening -> login' in line])
+        self.assertFalse([line for line in daemon.log.lines[before:] if 'from=opening to=login' in line])
         self.assertNotIn('client ended', open(path).read()[size:].partition('reload begun')[2])
 
 

@@ -492,7 +492,7 @@ class Background(ServiceCase):
             daemon.listeners = [taken.getsockname()]
             result = self.begin(daemon)
         self.assertEqual(1, result.returncode)
-        self.assertRegex(result.stderr, r'listener 127\.0\.0\.1:\d+: Address already in use')
+        self.assertRegex(result.stderr, r'listener 127\.0\.0\.1:\d+ unusable error="Address already in use"')
         self.assertFalse(os.path.exists(self.pid_path))
 
     def test_errors_after_the_drop_are_said_there_too(self):
