@@ -325,7 +325,7 @@ class Death(Faults):
                 self.assert_works(client)
         self.daemon.log.wait('unresponsive pid=%d' % hung)
         # It is meant to be there, for once.
-        self.daemon.log.lines[:] = [line for line in self.daemon.log.lines if 'does not answer' not in line]
+        self.daemon.log.lines[:] = [line for line in self.daemon.log.lines if 'unresponsive' not in line]
         wait_until(lambda: len(set(self.daemon.worker_pids()) - {hung}) == 2, 'a new worker')
         self.daemon.wait_ready()
         fresh = self.daemon.client()

@@ -614,7 +614,7 @@ class Everything(ReloadCase):
         daemon.process.send_signal(signal.SIGHUP)
         wait_until(lambda: os.path.exists(path) and 'reload done' in open(path).read(), 'the log file')
         RawClient(('127.0.0.1', daemon.port)).open().close()
-        wait_until(lambda: 'opening -> login' in open(path).read(), 'a line of a worker')
+        wait_until(lambda: 'from=opening to=login' in open(path).read(), 'a line of a worker')
         size = os.path.getsize(path)
         configuration.log = {'target': 'stderr', 'level': 'info'}
         self.assert_done(self.reload(daemon, configuration))
