@@ -308,6 +308,16 @@ channel_deinit(struct channel *channel)
 	channel->loop = NULL;
 }
 
+bool
+channel_make_room(struct channel *channel, size_t length)
+{
+	bool failed = channel->out.failed;
+	bool made = channel->ended || (!failed && room_make(channel, &channel->out, FRAME_HEADER_SIZE + length) != NULL);
+
+	channel->out.failed = failed;
+	return made;
+}
+
 void
 channel_send_parts(struct channel *channel, uint16_t type, uint16_t flags, uint32_t slot, uint64_t serial,
     const struct buffer *body, const void *more, size_t more_length)
@@ -318,9 +328,7 @@ channel_send_parts(struct channel *channel, uint16_t type, uint16_t flags, uint3
 
 	if (channel->ended || channel->loop == NULL)
 		return;
-	/* An earlier failure stays: what is in there ends in the middle of a frame. */
-	if (!channel->out.failed && room_make(channel, &channel->out, FRAME_HEADER_SIZE + frame.length) == NULL)
-		channel->out.failed = true;
+	channel->out.failed |= !channel_make_room(channel, frame.length);
 	frame_encode_header(&channel->out, &frame);
 	if (length > 0)
 		buffer_append(&channel->out, buffer_bytes(body), length);

@@ -79,6 +79,12 @@ int channel_init(struct channel *channel, struct loop *loop, int fd, enum contra
 void channel_deinit(struct channel *channel);
 
 /*
+ * Have room for a frame with so long a body. False: no memory; then nothing has happened, and who wanted to send it can
+ * think of something else.
+ */
+bool channel_make_room(struct channel *channel, size_t length);
+
+/*
  * Queue a frame. `slot` and `serial` name the client (0, 0: none). Without memory the channel is ended by on_end at the
  * end of the turn.
  */

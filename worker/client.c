@@ -528,9 +528,15 @@ client_greet(struct client *client, const struct stream_header *header)
 static void
 client_take_outcome(struct client *client, int outcome, const struct buffer *up)
 {
+	struct channel *channel = &client->worker->channel;
+
 	switch (outcome) {
 	case DIALECT_SEND:
-		channel_send(&client->worker->channel, W2M_PACKET, client->slot, client->serial, up);
+		/* An element may be big, and is its client's matter; what a channel must send for all is small. */
+		if (channel_make_room(channel, buffer_length(up)))
+			channel_send(channel, W2M_PACKET, client->slot, client->serial, up);
+		else
+			client_broken(client);
 		return;
 	case DIALECT_ANSWER:
 		output_queued(client);

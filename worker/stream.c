@@ -369,9 +369,15 @@ parser_open(struct stream *stream)
 static void
 parser_push(struct stream *stream, const void *bytes, size_t length)
 {
+	int result;
+
 	if (length > stream->piece_max)
 		stream->piece_max = length;
-	if (xmlParseChunk(stream->parser, bytes, (int)length, 0) != 0)
+	result = xmlParseChunk(stream->parser, bytes, (int)length, 0);
+	/* XML_PARSER_EOF, which is negative: libxml2 has no memory for the chunk; it calls no handler for that. */
+	if (result < 0)
+		stream_fail_memory(stream);
+	else if (result != 0)
 		stream_fail(stream, CONDITION_NOT_WELL_FORMED, "not well-formed");
 }
 

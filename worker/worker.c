@@ -32,7 +32,7 @@
 bool
 worker_may_read(const struct worker *worker)
 {
-	return !worker->stopped && !worker->channel.was_full;
+	return !worker->stopped && !worker->channel.was_full && !worker->pinched;
 }
 
 static void
@@ -110,15 +110,15 @@ static void
 on_refill(struct job *job)
 {
 	struct worker *worker = container_of(job, struct worker, refill);
-	struct client *client;
+	struct client *client = reserve_get(worker) ? NULL : fattest_client(worker);
 
-	if (reserve_get(worker))
+	if (client != NULL) {
+		client_end(client, END_BROKEN, CONDITION_RESOURCE_CONSTRAINT, NULL);
+		job_queue(&worker->loop, &worker->refill, on_refill);
 		return;
-	client = fattest_client(worker);
-	if (client == NULL)
-		return;
-	client_end(client, END_BROKEN, CONDITION_RESOURCE_CONSTRAINT, NULL);
-	job_queue(&worker->loop, &worker->refill, on_refill);
+	}
+	worker->pinched = false;
+	resume_paused(worker);
 }
 
 bool
@@ -129,6 +129,7 @@ worker_pinch(struct worker *worker)
 	if (had)
 		munmap(worker->reserve, RESERVE_SIZE);
 	worker->reserve = NULL;
+	worker->pinched |= had;
 	job_queue(&worker->loop, &worker->refill, on_refill);
 	return had;
 }
@@ -456,7 +457,7 @@ on_end(struct channel *channel, enum channel_end end)
 {
 	struct worker *worker = container_of(channel, struct worker, channel);
 
-	(void)end;
+	worker->out_of_memory = end == CHANNEL_BROKEN;
 	loop_stop(&worker->loop);
 }
 
@@ -537,6 +538,8 @@ worker_run(struct worker *worker)
 {
 	int result = loop_run(&worker->loop);
 
+	if (result == 0 && worker->out_of_memory)
+		result = -ENOMEM;
 	return result < 0 ? result : worker->channel.breach != BREACH_NONE ? -EPROTO : 0;
 }
 

@@ -49,7 +49,9 @@ struct worker {
 	 * the goodbyes of clients, and had again by ending the clients that hold most.
 	 */
 	void *reserve;
+	bool pinched;			/* it was given up in this turn: clients are not read, lest they take it */
 	struct job refill;
+	bool out_of_memory;		/* not even the reserve was enough for the channel */
 
 	struct worker_counters counters;
 	uint64_t log_dropped;			/* lines that the channel had no room for, since this was said last */
