@@ -259,6 +259,7 @@ class Fail2ban(LogCase):
             ('2026-11-21T17:40:02.117+01:00 c2sd[712]: ' + line + ' x', '192.0.2.7', 'not-authorized', False),
             ('Nov 21 17:40:02 some-host other[712]: ' + line, '192.0.2.8', 'not-authorized', False),
             ('Nov 21 17:40:02 some-host c2sd[712]: master: ' + line, '192.0.2.9', 'not-authorized', False),
+            ('Nov 21 17:40:02 some-host other[712]: somebody said: c2sd[1]: ' + line, '192.0.2.11', 'not-authorized', False),
             ('Nov 21 17:40:02 some-host c2sd[712]: worker 1: x client ended account="' + line + '"', '192.0.2.10',
              'not-authorized', False),
         ]
