@@ -242,7 +242,7 @@ START_TEST(settings_say_which_line_is_wrong)
 }
 END_TEST
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 settings_of(struct settings *settings_r, const char *format, ...)
 {
 	char text[4096];
