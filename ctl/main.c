@@ -4,6 +4,7 @@
  */
 #include <bsd/readpassphrase.h>
 #include <bsd/stdlib.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -282,6 +283,20 @@ take(const char *line, const json_t *object, void *argument)
 		print_object(request->command, object);
 }
 
+/* An answer that did not get where it was to go is none: a full disk must not look like success. */
+static int
+output_check(int status)
+{
+	bool failed = ferror(stdout) != 0;
+
+	errno = 0;
+	if (fflush(stdout) == EOF)
+		failed = true;
+	if (failed && status == EXIT_OK)
+		ask_fail(EXIT_REFUSED, "cannot write the answer%s%s", errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+	return status;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -297,5 +312,5 @@ main(int argc, char **argv)
 	if (status == EXIT_OK && !request.json)
 		print_finish(request.command);
 	json_decref(request.object);
-	return status;
+	return output_check(status);
 }

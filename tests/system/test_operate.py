@@ -356,6 +356,14 @@ class Exit(OperateCase):
             self.assertEqual(2, result.returncode, arguments)
             self.assertTrue(result.stderr, arguments)
 
+    def test_answer_that_cannot_be_written(self):
+        for arguments in (('status',), ('--json', 'status'), ('config',), ('user', 'list'), ('top', '1')):
+            with open('/dev/full', 'w') as full:
+                result = subprocess.run([program('ctl/c2sctl'), '-s', self.daemon.socket_path] + list(arguments),
+                                        stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(1, result.returncode, arguments)
+            self.assertIn('cannot write the answer', result.stderr)
+
     def test_nobody_there(self):
         self.daemon.stop()
         for arguments in (('status',), ('sessions',), ('workers',), ('top', '1'), ('trace', 'x'), ('drain', '0'),
