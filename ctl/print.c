@@ -122,9 +122,12 @@ static void
 print_status(const json_t *status)
 {
 	const json_t *link = json_object_get(status, "link");
+	const char *state = string_of(link, "state");
 
-	printf("link       %s, %s (%s), dialect %s, up since %lld s, %lld bytes queued\n", string_of(link, "name"),
-	    string_of(link, "state"), string_of(link, "type"), string_of(link, "dialect"), number_of(link, "up_seconds"),
+	printf("link       %s, %s", string_of(link, "name"), state);
+	if (strcmp(state, "up") == 0)
+		printf(" for %lld s", number_of(link, "up_seconds"));
+	printf(" (%s), dialect %s, %lld bytes queued\n", string_of(link, "type"), string_of(link, "dialect"),
 	    number_of(link, "queued_bytes"));
 	printf("clients    %lld, sessions %lld, bytes in %lld, out %lld\n", number_of(status, "clients"),
 	    number_of(status, "sessions"), number_of(status, "bytes_in"), number_of(status, "bytes_out"));

@@ -42,6 +42,7 @@ class Ctl(DaemonCase):
         text = self.daemon.ctl('status').stdout
         for word in ('worker', 'link', 'sfrom', 'up'):
             self.assertIn(word, text)
+        self.assertRegex(text, r'(?m)^link +c2s\.localhost, up for \d+ s \(embedded\), ')
         alice.leave()
 
     def test_counters_balance(self):
