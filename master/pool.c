@@ -114,11 +114,11 @@ end_log(const struct worker_process *worker, enum channel_end end)
 {
 	if (end == CHANNEL_BREACH)
 		log_error("worker %" PRIu32 " broke-contract breach=%s pid=%d", worker->number,
-		    contract_breach_name(worker->channel.breach), (int)worker->pid);
+		    contract_breach_name(worker->channel.breach), (int)worker->channel_pid);
 	else if (worker->state == WORKER_ENDING && end == CHANNEL_CLOSED)
 		log_info("worker %" PRIu32 " ended starts=%u", worker->number, worker->starts);
 	else if (!worker->pool->ending)
-		log_warning("worker %" PRIu32 " gone pid=%d%s", worker->number, (int)worker->pid,
+		log_warning("worker %" PRIu32 " gone pid=%d%s", worker->number, (int)worker->channel_pid,
 		    end == CHANNEL_BROKEN ? " reason=no-memory" : "");
 }
 
@@ -378,7 +378,7 @@ worker_spawn(struct worker_process *worker, int fds[2])
 		close(fds[0]);
 		return pid;
 	}
-	worker->pid = pid;
+	worker->pid = worker->channel_pid = pid;
 	return 0;
 }
 

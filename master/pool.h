@@ -36,6 +36,7 @@ struct worker_process {
 	enum worker_state state;
 	pid_t pid;		/* 0: none */
 	pid_t previous;		/* the one before, until its end was told; 0: none */
+	pid_t channel_pid;	/* whose channel it is, also after its end was told */
 	struct channel channel;
 	struct timer restart;
 	struct timer retire;	/* RETIRING: its clients are told to go. ENDING: it is killed. */

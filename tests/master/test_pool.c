@@ -384,6 +384,25 @@ START_TEST(stop_is_remembered_for_those_that_come)
 }
 END_TEST
 
+/* Its end may be told before the end of its channel is. */
+START_TEST(who_is_gone_is_said_after_the_reaping_too)
+{
+	char line[64];
+	int status;
+	pid_t pid;
+
+	start(1);
+	wait_ready();
+	pid = pool.workers[0].pid;
+	snprintf(line, sizeof line, "worker 0 gone pid=%d\n", (int)pid);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(pool_reaped(&pool, pid, status));
+	wait_dead(1);
+	ck_assert_ptr_nonnull(strstr(log_text(), line));
+}
+END_TEST
+
 START_TEST(nobody_is_replaced_at_the_end)
 {
 	start(2);
@@ -431,6 +450,7 @@ main(int argc, char **argv)
 	tcase_add_test(tests, who_keeps_dying_is_started_later_and_later);
 	tcase_add_test(tests, program_that_is_not_there);
 	tcase_add_test(tests, stop_is_remembered_for_those_that_come);
+	tcase_add_test(tests, who_is_gone_is_said_after_the_reaping_too);
 	tcase_add_test(tests, nobody_is_replaced_at_the_end);
 	tcase_add_test(tests, how_it_died_is_logged);
 	suite_add_tcase(suite, tests);
