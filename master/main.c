@@ -5,8 +5,10 @@
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <libxml/parser.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,14 +178,18 @@ files_open(const struct options *options)
 static bool
 files_open_as(const struct options *options, const struct account_ids *ids)
 {
+	gid_t gid = getegid(), groups[NGROUPS_MAX];
 	uid_t uid = geteuid();
-	gid_t gid = getegid();
 	bool opened;
+	int count;
 
 	if (uid == ids->uid)
 		return files_open(options);
-	opened = setegid(ids->gid) == 0 && seteuid(ids->uid) == 0 && files_open(options);
-	if (seteuid(uid) < 0 || setegid(gid) < 0) {
+	/* Whoever still is in root's groups may write what those may. */
+	count = getgroups(NGROUPS_MAX, groups);
+	opened = count >= 0 && setgroups(1, &ids->gid) == 0 && setegid(ids->gid) == 0 && seteuid(ids->uid) == 0 &&
+	    files_open(options);
+	if (seteuid(uid) < 0 || setegid(gid) < 0 || count < 0 || setgroups((size_t)count, groups) < 0) {
 		log_error("master still-unprivileged error=\"%s\"", strerror(errno));
 		return false;
 	}

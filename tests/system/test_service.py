@@ -587,6 +587,21 @@ class Background(ServiceCase):
         victim.seek(0)
         self.assertEqual(b'precious', victim.read())
 
+    @unittest.skipUnless(os.getuid() == 0 and shutil.which('setpriv'), 'only root has groups to lend')
+    def test_root_lends_its_groups_to_nobody(self):
+        daemon = self.service()
+        victim = tempfile.NamedTemporaryFile(prefix='c2sd-test.')
+        os.fchmod(victim.fileno(), 0o660)
+        os.symlink(victim.name, os.path.join(daemon.folder, 'log.txt'))
+        daemon.log_attributes = {'target': 'file', 'file': os.path.join(daemon.folder, 'log.txt')}
+        result = subprocess.run(['setpriv', '--groups=0', program('master/c2sd'), '-c', daemon.write_configuration()],
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=harness.TIMEOUT)
+        if result.returncode == 0:
+            self.pids.append(self.pid())
+        self.assertEqual(1, result.returncode)
+        self.assertIn('log unusable file="%s" error="Permission denied"' % daemon.log_attributes['file'], result.stderr)
+        self.assertEqual(0, os.stat(victim.name).st_size)
+
     def test_in_the_foreground_there_is_no_pid_file(self):
         daemon = self.service()
         daemon.start()
