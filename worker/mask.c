@@ -39,6 +39,7 @@ is_secret_element(struct name name)
 	static const char *const names[] = {
 		"password", "passwd", "pass", "secret", "old-password", "new-password",
 		"digest", "hash", "sequence", "token", "key",
+		"header",	/* of an HTTP request: Authorization, Cookie */
 		"auth", "challenge", "response", "success", "initial-response", "additional-data", "task-data", NULL,
 	};
 

@@ -36,6 +36,9 @@ static const struct row {
 	    "<authenticate mechanism='X'><initial-response>***</initial-response><user-agent id='u'/></authenticate>", false },
 	{ "<token xmlns='urn:xmpp:fast:0' expiry='1' token='abc'/>", "<token xmlns='urn:xmpp:fast:0' expiry='***' token='***'/>",
 	    false },
+	/* XEP-0363 */
+	{ "<put url='u'><header name='Authorization'>Basic QQ==</header></put>",
+	    "<put url='u'><header name='***'>***</header></put>", false },
 	/* XEP-0004 */
 	{ "<field var='password' type='text-private'><value>pw</value></field><field var='nick'><value>n</value></field>",
 	    "<field var='***' type='text-private'>***</field><field var='nick'><value>n</value></field>", false },
