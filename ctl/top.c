@@ -203,9 +203,20 @@ show_page(const struct top *top, bool json)
 
 static struct termios terminal_before;
 
+/* A line that is too long for the terminal is cut: continued on the next one, it would push others off the page. */
+static void
+terminal_wrap(bool on)
+{
+	const char *sequence = on ? "\033[?7h" : "\033[?7l";
+
+	if (write(STDOUT_FILENO, sequence, strlen(sequence)) < 0)
+		return;
+}
+
 static void
 terminal_restore(void)
 {
+	terminal_wrap(true);
 	tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
 }
 
@@ -230,6 +241,7 @@ terminal_prepare(void)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+	terminal_wrap(false);
 }
 
 static unsigned

@@ -329,8 +329,14 @@ class Top(OperateCase):
             if select.select([fd], [], [], deadline.left())[0]:
                 text += os.read(fd, 65536)
         os.write(fd, key)
+        # Long lines are cut, and no longer so when it has ended.
+        while b'\x1b[?7h' not in text and deadline.left() > 0:
+            if select.select([fd], [], [], deadline.left())[0]:
+                text += os.read(fd, 65536)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(fd)
+        self.assertLess(-1, text.find(b'\x1b[?7l'), text)
+        self.assertLess(text.find(b'\x1b[?7l'), text.find(b'clients 1'), text)
         self.assertGreaterEqual(text.count(b'clients 1'), 2, text)
         self.assertIn(b'bob@localhost/home', text)
         return status
