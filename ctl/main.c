@@ -18,6 +18,7 @@
 #define WAIT_DEFAULT 10
 #define WAIT_MAX 86400
 #define TRACE_MAX 3600
+#define PASSWORD_MAX 1023
 
 struct request {
 	const char *socket;
@@ -164,10 +165,13 @@ read_wait(struct request *request, int argc, char **argv)
 static const char *
 password_read(void)
 {
-	static char password[1024];
+	/* What does not fit is cut without a word: one byte more is read than is taken. */
+	static char password[PASSWORD_MAX + 2];
 
 	if (readpassphrase("Password: ", password, sizeof password, RPP_STDIN | RPP_ECHO_OFF) == NULL || password[0] == '\0')
 		ask_fail(EXIT_USAGE, "no password");
+	if (strlen(password) > PASSWORD_MAX)
+		ask_fail(EXIT_USAGE, "more than %d bytes of password", PASSWORD_MAX);
 	return password;
 }
 

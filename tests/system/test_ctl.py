@@ -119,6 +119,13 @@ class Ctl(DaemonCase):
             result = self.daemon.ctl('user', 'add', name, input='x\n', check=False)
             self.assertNotEqual(0, result.returncode, name)
 
+    def test_longest_password(self):
+        self.daemon.add_user('carol', 'x' * 1023)
+        self.daemon.client().open().login('carol', 'x' * 1023)
+        result = self.daemon.ctl('user', 'passwd', 'carol', input='y' * 1024 + '\n', check=False)
+        self.assertEqual((2, 'c2sctl: more than 1023 bytes of password\n'), (result.returncode, result.stderr))
+        self.daemon.client().open().login('carol', 'x' * 1023)
+
     def test_password_is_nowhere(self):
         self.daemon.add_user('carol', 'very-secret-word')
         self.daemon.client().open().login('carol', 'very-secret-word')
