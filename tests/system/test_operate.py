@@ -220,6 +220,8 @@ class Trace(OperateCase):
     def trace(self, *arguments):
         process, output = self.begin('--json', 'trace', *arguments)
         output.wait('"seconds"')
+        # Its worker may not have read yet that it is to show something: it has when it has answered what came behind that.
+        self.sessions()
         return process, output
 
     def found(self, output, direction):
