@@ -186,18 +186,25 @@ job_cancel(struct loop *loop, struct job *job)
 }
 
 static void
+signal_tell(struct loop *loop, int number)
+{
+	for (unsigned i = 0; i < loop->signal_count; i++) {
+		if (loop->signals[i].number == number)
+			loop->signals[i].fn(number, loop->signals[i].argument);
+	}
+}
+
+static void
 on_signal(struct watch *watch, uint32_t events)
 {
 	struct loop *loop = container_of(watch, struct loop, signal_watch);
-	struct signalfd_siginfo info;
+	/* Each that we catch may be pending once. One that comes again meanwhile waits: nobody is to keep us here with it. */
+	struct signalfd_siginfo infos[LOOP_SIGNALS];
+	ssize_t length = read(watch->fd, infos, sizeof infos);
 
 	(void)events;
-	while (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info) {
-		for (unsigned i = 0; i < loop->signal_count; i++) {
-			if (loop->signals[i].number == (int)info.ssi_signo)
-				loop->signals[i].fn(loop->signals[i].number, loop->signals[i].argument);
-		}
-	}
+	for (size_t i = 0; length > 0 && i < (size_t)length / sizeof infos[0]; i++)
+		signal_tell(loop, (int)infos[i].ssi_signo);
 }
 
 int

@@ -340,6 +340,34 @@ START_TEST(signals_come_through_the_loop)
 }
 END_TEST
 
+static void
+on_signal_again(int number, void *argument)
+{
+	(void)argument;
+	if (strlen(said) < 3) {
+		say('s');
+		raise(number);
+	}
+}
+
+/* However fast they come: the others have their turn, too. */
+START_TEST(a_signal_that_comes_again_waits)
+{
+	sigset_t none;
+
+	ck_assert_int_eq(loop_catch(&loop, SIGUSR1, on_signal_again, NULL), 0);
+	raise(SIGUSR1);
+	loop_turn(&loop);
+	ck_assert_str_eq(said, "s");
+	loop_turn(&loop);
+	loop_turn(&loop);
+	loop_turn(&loop);
+	ck_assert_str_eq(said, "sss");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -357,6 +385,7 @@ main(void)
 	tcase_add_test(tests, only_what_is_wanted_comes);
 	tcase_add_test(tests, watch_of_nothing_fails);
 	tcase_add_test(tests, signals_come_through_the_loop);
+	tcase_add_test(tests, a_signal_that_comes_again_waits);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
