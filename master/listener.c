@@ -14,6 +14,9 @@
 /* A flood of connections must not keep the loop from everything else. */
 #define ACCEPTS_PER_TURN 64
 
+/* What a kernel may have accepted for a listener: the greatest backlog that can be configured, and one more. */
+#define QUEUE_MAX 65536
+
 /* bgpd's answer to EMFILE: somebody has to go before somebody can come. */
 #define EXHAUSTED_PAUSE 1000
 
@@ -125,7 +128,7 @@ listener_set_backlog(struct listener *listener, int backlog)
 void
 listener_empty(struct listener *listener)
 {
-	for (int i = 0; i < listener->backlog && !listener->paused && listener->watch.fd >= 0; i++) {
+	for (unsigned i = 0; i < QUEUE_MAX && listener->watch.fd >= 0; i++) {
 		if (!accept_one(listener))
 			return;
 	}

@@ -62,7 +62,10 @@ bool listener_is_at(const struct listener *listener, const char *address, uint16
 /* Let the kernel keep as many connections from now on. */
 void listener_set_backlog(struct listener *listener, int backlog);
 
-/* Take those that the kernel has already accepted for us, so that nobody is refused when it is closed. */
+/*
+ * Take those that the kernel has already accepted for us, paused or not, so that nobody is cut off when it is closed: they
+ * would be the only ones who cannot wait until somebody has room.
+ */
 void listener_empty(struct listener *listener);
 
 /* Closes it; may be called twice. */

@@ -326,6 +326,22 @@ class Listeners(ReloadCase):
             else:
                 self.refuses(('127.0.0.5', daemon.port))
 
+    def test_one_goes_while_nobody_is_accepted(self):
+        """The only worker is full: who has connected waits for it, whatever becomes of the listener."""
+        daemon, configuration = self.begin(['alice'], workers=1, limits={'clients': 1})
+        self.client(daemon, 'alice')
+        late = [RawClient(('127.0.0.1', daemon.port))]
+        daemon.log.wait('worker 0 full')
+        late += [RawClient(('127.0.0.1', daemon.port)) for _ in range(4)]
+        for client in late:
+            self.addCleanup(client.close)
+        configuration.listeners = [('127.0.0.1', harness.free_port(), 10)]
+        configuration.limits = {'clients': 10}
+        self.assert_done(self.reload(daemon, configuration))
+        self.refuses(('127.0.0.1', daemon.port))
+        for client in late:
+            client.open().login('alice', resource='late%d' % late.index(client))
+
     def test_the_same_address_written_otherwise(self):
         if not socket.has_ipv6:
             self.skipTest('no IPv6')
