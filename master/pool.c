@@ -139,6 +139,8 @@ on_end(struct channel *channel, enum channel_end end)
 	worker->unanswered = 0;
 	worker->full = worker->full_said = worker->retiring = worker->drained = false;
 	timer_clear(pool->loop, &worker->retire);
+	if (worker->leaving == 0)
+		timer_clear(pool->loop, &worker->late);
 	pool->on_dead(worker);
 	if (pool->ending)
 		return;
@@ -153,21 +155,29 @@ on_end(struct channel *channel, enum channel_end end)
 static void
 on_too_late(struct timer *timer)
 {
-	struct worker_process *worker = container_of(timer, struct worker_process, retire);
+	struct worker_process *worker = container_of(timer, struct worker_process, late);
 
-	log_error("worker %" PRIu32 " stuck pid=%d", worker->number, (int)worker->pid);
-	worker_kill(worker);
+	log_error("worker %" PRIu32 " stuck pid=%d", worker->number, (int)worker->leaving);
+	if (worker->leaving > 0)
+		kill(worker->leaving, SIGKILL);
 }
 
 /* Our half of the channel is closed, so that what it still has to say (its log) is read before its own half ends. */
 static void
 worker_end(struct worker_process *worker)
 {
+	struct loop *loop = worker->pool->loop;
+
 	channel_flush(&worker->channel);
 	shutdown(worker->channel.watch.fd, SHUT_WR);
 	worker->state = WORKER_ENDING;
 	worker->pinged = 0;
-	timer_set(worker->pool->loop, &worker->retire, PING_LIMIT, on_too_late);
+	timer_clear(loop, &worker->retire);
+	/* One that hangs on its way out would be there for ever, and whoever waits for it. There is time for one of them. */
+	if (worker->leaving > 0)
+		kill(worker->leaving, SIGKILL);
+	worker->leaving = worker->pid;
+	timer_set(loop, &worker->late, PING_LIMIT, on_too_late);
 }
 
 static bool
@@ -540,6 +550,19 @@ report_death(const struct worker_process *worker, pid_t pid, int status)
 		log_warning("worker %" PRIu32 " ended pid=%d status=%d", worker->number, (int)pid, WEXITSTATUS(status));
 }
 
+static void
+reaped(struct worker_process *worker, pid_t pid)
+{
+	if (worker->pid == pid)
+		worker->pid = 0;
+	else
+		worker->previous = 0;
+	if (worker->leaving != pid)
+		return;
+	worker->leaving = 0;
+	timer_clear(worker->pool->loop, &worker->late);
+}
+
 bool
 pool_reaped(struct pool *pool, pid_t pid, int status)
 {
@@ -548,10 +571,7 @@ pool_reaped(struct pool *pool, pid_t pid, int status)
 
 		if (worker->pid != pid && worker->previous != pid)
 			continue;
-		if (worker->pid == pid)
-			worker->pid = 0;
-		else
-			worker->previous = 0;
+		reaped(worker, pid);
 		if (!pool->ending)
 			report_death(worker, pid, status);
 		pool_trim(pool);
@@ -622,6 +642,7 @@ pool_close(struct pool *pool)
 	for (uint32_t i = 0; i < pool->count; i++) {
 		timer_clear(pool->loop, &pool->workers[i].restart);
 		timer_clear(pool->loop, &pool->workers[i].retire);
+		timer_clear(pool->loop, &pool->workers[i].late);
 		/* What it still had to be told, before the end of file tells it to end. */
 		if (pool->workers[i].channel.loop != NULL)
 			channel_flush(&pool->workers[i].channel);
@@ -632,8 +653,11 @@ pool_close(struct pool *pool)
 void
 pool_kill(struct pool *pool)
 {
-	for (uint32_t i = 0; i < pool->count; i++)
+	for (uint32_t i = 0; i < pool->count; i++) {
 		worker_kill(&pool->workers[i]);
+		if (pool->workers[i].previous > 0)
+			kill(pool->workers[i].previous, SIGKILL);
+	}
 }
 
 void

@@ -37,9 +37,11 @@ struct worker_process {
 	pid_t pid;		/* 0: none */
 	pid_t previous;		/* the one before, until its end was told; 0: none */
 	pid_t channel_pid;	/* whose channel it is, also after its end was told */
+	pid_t leaving;		/* one of them that was told to end; 0: none */
 	struct channel channel;
 	struct timer restart;
-	struct timer retire;	/* RETIRING: its clients are told to go. ENDING: it is killed. */
+	struct timer retire;	/* RETIRING: its clients are told to go */
+	struct timer late;	/* `leaving` is killed, although it may have closed its channel */
 	unsigned deaths;	/* in a row, each soon after its start */
 	unsigned starts;
 	uint64_t started;	/* loop_now() */

@@ -198,5 +198,9 @@ main(int argc, char **argv)
 	misbehave_at_once(how);
 	say_hello(CONTRACT_VERSION);
 	serve(how);
+	if (strcmp(how, "lingers") == 0) {
+		close(CHANNEL);
+		pause();
+	}
 	return 0;
 }

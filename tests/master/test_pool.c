@@ -151,6 +151,14 @@ is_dead(void *argument)
 }
 
 static bool
+nobody_leaves(void *argument)
+{
+	(void)argument;
+	reap();
+	return pool.workers[0].leaving == 0;
+}
+
+static bool
 has_pongs(void *argument)
 {
 	return pongs >= *(unsigned *)argument;
@@ -432,6 +440,34 @@ START_TEST(how_it_died_is_logged)
 }
 END_TEST
 
+/* It was told to end, has closed its channel, and is still there: while we run, and when we end, which waits for all. */
+START_TEST(who_lingers_is_killed)
+{
+	static char stuck[] = "worker 0 stuck pid=";
+	pid_t pid;
+
+	behave("lingers");
+	start(2);
+	wait_ready();
+	behave("good");
+	pid = pool.workers[0].pid;
+	ck_assert_int_eq(pool_drain(&pool, 0), 0);
+	wait_dead(1);
+	wait_ready();
+	ck_assert_int_eq(kill(pid, 0), 0);
+	ck_assert_int_ne(pool.workers[0].pid, pid);
+	if (_i == 1) {
+		pool_kill(&pool);
+		return;		/* teardown waits for it */
+	}
+	timer_is_due(&loop, &pool.workers[0].late);
+	ck_assert(loop_turn_until(&loop, is_logged, stuck));
+	ck_assert(loop_turn_until(&loop, nobody_leaves, NULL));
+	ck_assert_int_lt(kill(pid, 0), 0);
+	ck_assert_uint_eq(dead, 1);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
@@ -453,6 +489,7 @@ main(int argc, char **argv)
 	tcase_add_test(tests, who_is_gone_is_said_after_the_reaping_too);
 	tcase_add_test(tests, nobody_is_replaced_at_the_end);
 	tcase_add_test(tests, how_it_died_is_logged);
+	tcase_add_loop_test(tests, who_lingers_is_killed, 0, 2);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }

@@ -368,7 +368,7 @@ START_TEST(who_does_not_end_is_killed)
 	pool_resize(&stage.pool, 2);
 	stage_turns();
 	expect_end(2);
-	timer_is_due(&stage.loop, &stage.pool.workers[2].retire);
+	timer_is_due(&stage.loop, &stage.pool.workers[2].late);
 	stage_turns();
 	ck_assert_ptr_nonnull(strstr(stage_log(), "worker 2 stuck"));
 	puppet_die(2);
