@@ -113,7 +113,13 @@ on_refill(struct job *job)
 	struct client *client = reserve_get(worker) ? NULL : fattest_client(worker);
 
 	if (client != NULL) {
-		client_end(client, END_BROKEN, CONDITION_RESOURCE_CONSTRAINT, NULL);
+		/* What it does not read would stay for the time of a goodbye, which it would not read either. */
+		if (output_length(client->output) > FAT_MIN)
+			client_lose(client, END_BROKEN);
+		else
+			client_end(client, END_BROKEN, CONDITION_RESOURCE_CONSTRAINT, NULL);
+		/* Behind the job of the client, which frees what that holds. */
+		job_cancel(&worker->loop, &worker->refill);
 		job_queue(&worker->loop, &worker->refill, on_refill);
 		return;
 	}

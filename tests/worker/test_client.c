@@ -3,13 +3,18 @@
  * other. Time never passes: what would take time is made due.
  */
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/sanitizer.h"
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/ipc/sample.h"
@@ -1275,6 +1280,78 @@ START_TEST(too_much_unsent_is_ended)
 }
 END_TEST
 
+/* ---- memory ---- */
+
+#define MEBIBYTE ((size_t)1024 * 1024)
+
+/* It holds so much, in the parser (it is in the middle of an element) or because it reads nothing. */
+static void
+hold(struct person *person, size_t length, bool unread)
+{
+	char text[4097];
+
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	if (unread)
+		fill(person);
+	else
+		say_all(person, "<message to='x'><body>");
+	for (size_t i = 0; i < length; i += sizeof text - 1) {
+		if (unread)
+			buffer_append(&client_of(person)->output->bytes, text, sizeof text - 1);
+		else
+			say_all(person, text);
+	}
+	ck_assert_uint_ge(client_memory(client_of(person)), length);
+}
+
+/* So much, and no more, may this process have. */
+static void
+limit_memory(size_t more)
+{
+	unsigned long pages = 0;
+	struct rlimit limit;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	ck_assert(file != NULL && fscanf(file, "%lu", &pages) == 1);
+	fclose(file);
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+	limit.rlim_cur = more == 0 ? limit.rlim_max : pages * (rlim_t)sysconf(_SC_PAGESIZE) + more;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+/* The reserve was needed: who holds most ends, and nobody else, whose memory would be there a moment later. */
+START_TEST(reserve_is_had_again)
+{
+	struct person fat, other;
+	void *needed;
+
+	/* A limit is for a process of its own, and nothing for tools that need memory themselves. */
+	if (UNDER_SANITIZER || getenv("CK_FORK") != NULL)
+		return;
+	ck_assert_int_eq(mallopt(M_MMAP_THRESHOLD, 128 * 1024), 1);
+	settings.limits.element_bytes = 8 * 1024 * 1024;
+	tell_settings();
+	log_in(&fat, 0, true);
+	log_in(&other, 1, true);
+	hold(&fat, 3 * MEBIBYTE, _i == 1);
+	hold(&other, 2 * MEBIBYTE - 65536, false);
+	ck_assert(worker_pinch(&worker));
+	needed = mmap(NULL, MEBIBYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(needed, MAP_FAILED);
+	limit_memory(MEBIBYTE / 2);
+	turns();
+	limit_memory(0);
+	munmap(needed, MEBIBYTE);
+	ck_assert_ptr_nonnull(worker.reserve);
+	ck_assert(!worker.pinched);
+	ck_assert_int_eq(client_of(&other)->state, CLIENT_SESSION);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "client ended reason=broken"));
+	leave(&fat);
+	leave(&other);
+}
+END_TEST
+
 /* ---- times ---- */
 
 START_TEST(login_takes_too_long)
@@ -1519,6 +1596,7 @@ bound_tests(void)
 	tcase_add_test(tests, traces_begin_where_they_begin);
 	tcase_add_test(tests, slow_reading_is_not_ended);
 	tcase_add_test(tests, too_much_unsent_is_ended);
+	tcase_add_loop_test(tests, reserve_is_had_again, 0, 2);
 	tcase_add_test(tests, login_takes_too_long);
 	tcase_add_test(tests, no_header_takes_too_long);
 	tcase_add_test(tests, silence_is_broken_by_white_space);
