@@ -4,7 +4,7 @@
  *
  * Pure: any bytes in, text out. It masks too much rather than too little: whatever namespace an element with such a name
  * has, and from where it cannot tell any more what it reads, nothing is shown. XML 1.0; XEP-0077, 0078 and 0004 (fields of
- * forms), RFC 6120 6, XEP-0388.
+ * forms), RFC 6120 6, XEP-0388, XEP-0363.
  */
 #ifndef C2SD_WORKER_MASK_H
 #define C2SD_WORKER_MASK_H
