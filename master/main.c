@@ -185,11 +185,14 @@ files_open_as(const struct options *options, const struct account_ids *ids)
 
 	if (uid == ids->uid)
 		return files_open(options);
-	/* Whoever still is in root's groups may write what those may. */
 	count = getgroups(NGROUPS_MAX, groups);
-	opened = count >= 0 && setgroups(1, &ids->gid) == 0 && setegid(ids->gid) == 0 && seteuid(ids->uid) == 0 &&
-	    files_open(options);
-	if (seteuid(uid) < 0 || setegid(gid) < 0 || count < 0 || setgroups((size_t)count, groups) < 0) {
+	/* Whoever still is in root's groups may write what those may. */
+	if (count < 0 || setgroups(1, &ids->gid) < 0 || setegid(ids->gid) < 0 || seteuid(ids->uid) < 0) {
+		log_error("master still-privileged user=%s error=\"%s\"", options->user.name, strerror(errno));
+		return false;
+	}
+	opened = files_open(options);
+	if (seteuid(uid) < 0 || setegid(gid) < 0 || setgroups((size_t)count, groups) < 0) {
 		log_error("master still-unprivileged error=\"%s\"", strerror(errno));
 		return false;
 	}

@@ -429,6 +429,13 @@ class UnitStartAsRoot(ServiceCase):
             self.assertEqual({str(pwd.getpwnam('nobody').pw_uid)}, set(process_status(pid)['Uid'].split()))
         self.assertEqual(1 << CAP_NET_BIND_SERVICE, int(process_status(daemon.process.pid)['CapEff'], 16))
 
+    def test_says_that_it_cannot_become_its_user(self):
+        for missing in ('setuid', 'setgid'):
+            daemon = self.service(prefix=['setpriv', '--bounding-set=-' + missing, '--inh-caps=-' + missing], start=False)
+            daemon.start(ready=False)
+            self.assertEqual(1, daemon.process.wait(harness.TIMEOUT))
+            daemon.log.wait('^c2sd: master: error: master still-privileged user=nobody error="Operation not permitted"$')
+
 
 class Background(ServiceCase):
     """Started without -f: the process that was started returns."""
