@@ -51,7 +51,7 @@ class FolderCase(unittest.TestCase):
 class Units(FolderCase):
     def unit(self, name='service'):
         """With the program where it has been built."""
-        text = re.sub(r'^ExecStart=\S+/c2sd ', 'ExecStart=%s ' % program('master/c2sd'), read(BUILT[name]), flags=re.M)
+        text = re.sub(r'^(Exec\w+)=\S+/c2sd ', r'\1=%s ' % program('master/c2sd'), read(BUILT[name]), flags=re.M)
         return self.write('units/c2sd.' + name, text)
 
     def root_lines(self):
