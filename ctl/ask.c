@@ -94,11 +94,14 @@ request_send(const json_t *request, int fd)
 {
 	char *text = json_dumps(request, JSON_COMPACT);
 	size_t length = text == NULL ? 0 : strlen(text);
+	ssize_t sent;
 
 	if (text == NULL)
 		ask_fail(EXIT_REFUSED, "out of memory");
 	text[length] = '\n';	/* in place of the terminating zero */
-	if (send(fd, text, length + 1, MSG_NOSIGNAL) != (ssize_t)length + 1)
+	sent = send(fd, text, length + 1, MSG_NOSIGNAL);
+	/* That it was closed already is seen by the answer, which does not come. */
+	if (sent != (ssize_t)length + 1 && !(sent < 0 && errno == EPIPE))
 		ask_fail(EXIT_ABSENT, "cannot ask: %s", strerror(errno));
 	explicit_bzero(text, length);
 	free(text);
@@ -155,10 +158,12 @@ answer_read(int fd, const struct taker *taker, bool patient)
 	size_t size = 0;
 	ssize_t length;
 	int status = -1;
+	bool begun = false;
 
 	if (stream == NULL)
 		ask_fail(EXIT_ABSENT, "%s", strerror(errno));
 	while (status < 0 && (length = getline(&line, &size, stream)) > 0) {
+		begun = true;
 		if (line[length - 1] == '\n')
 			line[length - 1] = '\0';
 		status = line_take(taker, line);
@@ -166,7 +171,8 @@ answer_read(int fd, const struct taker *taker, bool patient)
 	free(line);
 	fclose(stream);
 	if (status < 0)
-		ask_fail(EXIT_ABSENT, patient ? "the service is not ready" : "the answer breaks off");
+		ask_fail(EXIT_ABSENT, patient ? "the service is not ready" : begun ? "the answer breaks off" :
+		    "closed without an answer: the service ends, or too many ask at once");
 	return status;
 }
 

@@ -119,6 +119,20 @@ class Ctl(DaemonCase):
             result = self.daemon.ctl('user', 'add', name, input='x\n', check=False)
             self.assertNotEqual(0, result.returncode, name)
 
+    def test_too_many_ask(self):
+        kept = []
+        for _ in range(32):
+            kept.append(socket.socket(socket.AF_UNIX))
+            self.addCleanup(kept[-1].close)
+            kept[-1].connect(self.daemon.socket_path)
+        result = self.daemon.ctl('status', check=False)
+        self.assertEqual(3, result.returncode)
+        self.assertIn('too many ask at once', result.stderr)
+        kept[0].close()
+        deadline = harness.Deadline()
+        while self.daemon.ctl('status', check=False).returncode != 0:
+            self.assertGreater(deadline.left(), 0)
+
     def test_longest_password(self):
         self.daemon.add_user('carol', 'x' * 1023)
         self.daemon.client().open().login('carol', 'x' * 1023)
