@@ -37,13 +37,14 @@ load_error(struct load *load, int line, const char *format, ...)
 struct place {
 	const void *place;	/* in the target */
 	int line;
+	bool is_option;		/* and not a section */
 	bool wrong;
 };
 
 static void
-place_keep(struct load *load, const void *place, int line, bool wrong)
+place_keep(struct load *load, const void *place, int line, bool is_option, bool wrong)
 {
-	struct place one = { .place = place, .line = line, .wrong = wrong };
+	struct place one = { .place = place, .line = line, .is_option = is_option, .wrong = wrong };
 
 	if (load->lines != NULL)
 		buffer_append(&load->lines->places, &one, sizeof one);
@@ -70,6 +71,14 @@ config_line(const struct config_lines *lines, const void *option, const void *se
 	if (place == NULL)
 		place = place_find(lines, section);
 	return place != NULL ? place->line : lines->root;
+}
+
+bool
+config_is_set(const struct config_lines *lines, const void *option)
+{
+	const struct place *place = place_find(lines, option);
+
+	return place != NULL && place->is_option;
 }
 
 bool
@@ -241,7 +250,7 @@ option_load(struct load *load, const struct config_section *section, const struc
 {
 	bool stored = value_store(load, option, base, text);
 
-	place_keep(load, base + option->offset, line, !stored);
+	place_keep(load, base + option->offset, line, true, !stored);
 	if (!stored)
 		value_error(load, line, section, option, text);
 }
@@ -338,7 +347,7 @@ section_load(struct load *load, xmlNode *node, unsigned *seen)
 		base = section_place(load, section, node, &seen[i]);
 		if (base == NULL)
 			return;
-		place_keep(load, base, document_node_line(node), false);
+		place_keep(load, base, document_node_line(node), false, false);
 		for (const xmlAttr *attribute = node->properties; attribute != NULL; attribute = attribute->next)
 			attribute_load(load, section, base, attribute);
 		content_load(load, section, base, node);

@@ -89,6 +89,9 @@ int config_load(const struct config_table *table, const char *file, void *target
  */
 int config_line(const struct config_lines *lines, const void *option, const void *section);
 
+/* Does the file itself say it? Else it has its default. */
+bool config_is_set(const struct config_lines *lines, const void *option);
+
 /* This option was reported already: whoever compares it with others would only confuse. */
 bool config_is_wrong(const struct config_lines *lines, const void *option);
 

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <bsd/stdlib.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -321,6 +322,14 @@ check_link(struct check *check)
 		    "the embedded session manager takes", EMBEDDED_STANZA_MAX);
 }
 
+/* One that the file does not name is where it was installed, and is missed when it is started. */
+static void
+check_program(struct check *check, char *const *program, const void *section, const char *name)
+{
+	if (config_is_set(check->lines, program) && !config_is_wrong(check->lines, program) && access(*program, X_OK) < 0)
+		check_fail(check, program, section, "%s program: cannot be executed: %s", name, strerror(errno));
+}
+
 /* Each complaint stands at the line of its option, and none comes from one that was found wrong before. */
 static int
 options_check(const struct options *options, const char *file, const struct config_report *report,
@@ -337,6 +346,9 @@ options_check(const struct options *options, const char *file, const struct conf
 	for (unsigned i = 0; i < options->host_count; i++)
 		check_host(&check, i);
 	check_link(&check);
+	check_program(&check, &options->workers.program, &options->workers, "workers");
+	if (options->link.type == LINK_TYPE_EMBEDDED && !config_is_wrong(lines, &options->link.type))
+		check_program(&check, &options->sessiond.program, &options->sessiond, "sessiond");
 	if (options->limits.held_bytes / 4 < options->limits.unsent_bytes &&
 	    !config_is_wrong(lines, &options->limits.held_bytes) && !config_is_wrong(lines, &options->limits.unsent_bytes))
 		check_fail(&check, &options->limits.held_bytes, &options->limits.unsent_bytes,

@@ -132,6 +132,13 @@ static const struct {
 	{ SMALLEST "\n<listen port='0'/></c2sd>", "2: listen port: not a number from 1 to 65535\n" },
 	{ SMALLEST "\n<listen port='65536'/></c2sd>", "2: listen port: not a number from 1 to 65535\n" },
 	{ SMALLEST "\n<workers count='0'/></c2sd>", "2: workers count: not a number from 1 to 256 or auto\n" },
+	{ SMALLEST "\n<workers\n program='/nonexistent/w'/></c2sd>",
+	    "3: workers program: cannot be executed: No such file or directory\n" },
+	{ SMALLEST "\n<sessiond program='/nonexistent/s'/></c2sd>",
+	    "2: sessiond program: cannot be executed: No such file or directory\n" },
+	{ SMALLEST "\n<sessiond program='/dev/null'/></c2sd>",
+	    "2: sessiond program: cannot be executed: Permission denied\n" },
+	{ SMALLEST "\n<sessiond program='sessiond'/></c2sd>", "2: sessiond program: not an absolute path\n" },
 	{ SMALLEST "\n<link type='both'/></c2sd>", "2: link type: none of embedded|connect\n" },
 	{ SMALLEST "\n<log level='loud'/></c2sd>", "2: log level: none of error|warning|info|debug\n" },
 	{ SMALLEST "\n<limit/></c2sd>", "2: unknown element limit\n" },
@@ -263,7 +270,7 @@ START_TEST(printed_configuration_is_read_again)
 	struct buffer first = { 0 }, second = { 0 };
 
 	ck_assert_int_eq(load(SMALLEST "<host>b</host><user group='g'/><link type='connect' address='h:1' secret='&amp;'/>"
-	    "<limits idle-seconds='1'/></c2sd>"), 0);
+	    "<workers program='/bin/sh'/><limits idle-seconds='1'/></c2sd>"), 0);
 	ck_assert_int_eq(config_print(&options_table, &options, &first), 0);
 	ck_assert_ptr_nonnull(strstr(report_text(&first), "secret=\"***\""));
 	buffer_clear(&first);

@@ -432,13 +432,19 @@ class Workers(ReloadCase):
         self.assertEqual(len(self.workers(daemon)), 2)
 
     def test_a_program_that_is_not_there(self):
-        """It is used at the next start of a worker; those that run do."""
+        """One that is not there is refused; one that goes later is missed at the next start of a worker."""
         daemon, configuration = self.begin(['alice'], workers=1)
         daemon.may_lose_workers = True
         alice = self.client(daemon, 'alice')
-        self.resize(daemon, configuration, 2, program=os.path.join(daemon.folder, 'nothing'))
-        daemon.log.wait('worker 1 start-failed')
+        program = os.path.join(daemon.folder, 'nothing')
+        configuration.workers['program'] = program
+        self.assert_refused(self.reload(daemon, configuration), 'workers program: cannot be executed: No such file')
+        shutil.copy(daemon.worker_program, program)
+        self.resize(daemon, configuration, 1, program=program)
+        os.unlink(program)
         alice.settle()
+        os.kill(self.workers(daemon)[0]['pid'], signal.SIGKILL)
+        daemon.log.wait('worker 0 start-failed')
         self.resize(daemon, configuration, 2, program=daemon.worker_program)
         wait_until(lambda: [worker['state'] for worker in self.workers(daemon).values()] == ['ready'] * 2, 'two workers')
 
