@@ -44,7 +44,9 @@ refuse(struct reload *reload, const char *format, ...)
 	vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
 	reload->errors++;
-	log_error("reload impossible error=%s", log_quote(quoted, sizeof quoted, line));
+	/* The number is there so that what was wrong before, and still is, is not only counted. */
+	log_error("reload impossible number=%" PRIu64 " error=%s", reload->request->number,
+	    log_quote(quoted, sizeof quoted, line));
 	buffer_append_format(&reload->request->lines, "%s\n", line);
 }
 
@@ -74,7 +76,8 @@ on_kept(const struct config_report *report, const char *file, int line, const ch
 	char text[LINE_MAX_LENGTH], quoted[LINE_MAX_LENGTH];
 
 	line_make(text, sizeof text, file, line, what);
-	log_warning("reload incomplete option=%s", log_quote(quoted, sizeof quoted, text));
+	log_warning("reload incomplete number=%" PRIu64 " option=%s", reload->request->number,
+	    log_quote(quoted, sizeof quoted, text));
 	buffer_append_format(&reload->request->lines, "%s\n", text);
 }
 

@@ -248,6 +248,11 @@ class Wrong(ReloadCase):
                             'c2sd.xml:%d: limits depth' % numbers['<limits'], 'c2sd.xml:%d: ' % numbers['<unknown'])
         self.assert_unchanged()
 
+    def test_the_same_error_again_is_said_again(self):
+        """Lines that are repeated are only counted; these are not."""
+        for _ in range(2):
+            self.assert_refused(self.reload(self.daemon, text='<c2sd>\n<oops/>\n</c2sd>\n'), 'c2sd.xml:2: ')
+
     def test_no_file(self):
         os.unlink(os.path.join(self.daemon.folder, 'c2sd.xml'))
         self.assert_refused(self.reload(self.daemon), 'c2sd.xml: ')
