@@ -122,6 +122,9 @@ child(const char *program, char *const arguments[], const int fds[], size_t coun
 
 	sigemptyset(&none);
 	umask(S_IRWXG | S_IRWXO);
+	/* Until it is another program it goes by our name: what is meant for us must not end it. */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
 	environment_make(environment);
 	if (descriptors_place(fds, count, &report) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
 	    limits_set(limits) == 0) {

@@ -298,6 +298,21 @@ serve(struct options *options, uint32_t workers)
 	return ended_well;
 }
 
+/*
+ * Whoever has rotated the logs, or changed the file, may say so while we are starting: it waits until the loop takes it
+ * (loop_catch), instead of ending us.
+ */
+static void
+signals_hold(void)
+{
+	sigset_t later;
+
+	sigemptyset(&later);
+	sigaddset(&later, SIGHUP);
+	sigaddset(&later, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &later, NULL);
+}
+
 int
 main(int argc, char **argv, char **environment)
 {
@@ -320,6 +335,7 @@ main(int argc, char **argv, char **environment)
 		return 0;
 	}
 	log_set_level((enum log_level)options.log.level);
+	signals_hold();
 	signal(SIGPIPE, SIG_IGN);
 	/* A limit on the size of files is a full disk to the log, and no reason to end. */
 	signal(SIGXFSZ, SIG_IGN);

@@ -358,27 +358,29 @@ options_check(const struct options *options, const char *file, const struct conf
 
 int
 options_reload(struct options *options, const struct options *running, const char *file,
-    const struct config_report *report, const struct config_report *kept)
+    const struct config_report *report, const struct config_report *kept, struct config_lines *lines)
 {
-	struct config_lines lines = { 0 };
 	int result, errors;
 
 	*options = (struct options){ 0 };
-	errors = config_load(&options_table, file, options, report, &lines);
+	errors = config_load(&options_table, file, options, report, lines);
 	result = errors < 0 ? errors : 0;
 	/* With it the rest must make sense: what stays belongs to what is checked. */
-	if (result == 0 && running != NULL && lines.root > 0)
-		result = config_inherit(&options_table, options, running, file, &lines, kept);
+	if (result == 0 && running != NULL && lines->root > 0)
+		result = config_inherit(&options_table, options, running, file, lines, kept);
 	if (result >= 0)
-		result = errors + (lines.root > 0 ? options_check(options, file, report, &lines) : 0);
-	config_lines_free(&lines);
+		result = errors + (lines->root > 0 ? options_check(options, file, report, lines) : 0);
 	return result;
 }
 
 int
 options_load(struct options *options, const char *file, const struct config_report *report)
 {
-	return options_reload(options, NULL, file, report, NULL);
+	struct config_lines lines = { 0 };
+	int result = options_reload(options, NULL, file, report, NULL, &lines);
+
+	config_lines_free(&lines);
+	return result;
 }
 
 void

@@ -84,11 +84,12 @@ extern const struct config_table options_table;
  * Read and check a file. The number of errors, each reported, or -ENOMEM. options_free in any case.
  *
  * options_reload: to take the place of `running`. What only a restart changes stays as it runs, and each such option of
- * the file is told to `kept`; that is no error.
+ * the file is told to `kept`; that is no error. Where everything stands is in `lines`, as long as `options` stays in its
+ * place; config_lines_free in any case.
  */
 int options_load(struct options *options, const char *file, const struct config_report *report);
 int options_reload(struct options *options, const struct options *running, const char *file,
-    const struct config_report *report, const struct config_report *kept);
+    const struct config_report *report, const struct config_report *kept, struct config_lines *lines);
 void options_free(struct options *options);
 
 /* Where the log goes: never LOG_TARGET_AUTO. */

@@ -27,6 +27,7 @@ struct reload {
 	struct master *master;
 	struct reload_request *request;
 	struct options *options;
+	struct config_lines lines;	/* where everything stands in the file */
 	struct link_addresses addresses;
 	enum listener_fate fates[LISTENER_PLACES];
 	unsigned errors;
@@ -66,6 +67,20 @@ on_error(const struct config_report *report, const char *file, int line, const c
 
 	line_make(text, sizeof text, file, line, what);
 	refuse(report->argument, "%s", text);
+}
+
+/* An option that is right by itself, and cannot be followed here and now. */
+static void __attribute__((format(printf, 4, 5)))
+refuse_option(struct reload *reload, const void *option, const void *section, const char *format, ...)
+{
+	struct config_report report = { .fn = on_error, .argument = reload };
+	char what[LINE_MAX_LENGTH];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(what, sizeof what, format, arguments);
+	va_end(arguments);
+	on_error(&report, reload->master->source.file, config_line(&reload->lines, option, section), what);
 }
 
 /* What only a restart changes: no error, but somebody has written it for nothing. */
@@ -193,8 +208,8 @@ listeners_bind(struct reload *reload, bool yield)
 		else if (result == -EADDRINUSE && !yield && is_ours(reload, listen->port))
 			continue;
 		if (result < 0)
-			refuse(reload, "listener %s: %s", listener_name(name, listen->address, (uint16_t)listen->port),
-			    strerror(-result));
+			refuse_option(reload, listen, listen, "listener %s: %s",
+			    listener_name(name, listen->address, (uint16_t)listen->port), strerror(-result));
 	}
 }
 
@@ -271,7 +286,8 @@ file_check(struct reload *reload)
 	}
 	reload->options = calloc(1, sizeof *reload->options);
 	result = reload->options == NULL ? -ENOMEM :
-	    options_reload(reload->options, master->options, master->source.file, &errors, &kept);
+	    options_reload(reload->options, master->options, master->source.file, &errors, &kept,
+	    &reload->lines);
 	if (result < 0)
 		refuse(reload, "%s", strerror(-result));
 	if (result != 0)
@@ -288,7 +304,7 @@ link_check(struct reload *reload)
 	const char *why;
 
 	if (options->link.type == LINK_TYPE_CONNECT && !link_resolve(&reload->addresses, options->link.address, &why))
-		refuse(reload, "link address=%s: %s", options->link.address, why);
+		refuse_option(reload, &options->link.address, &options->link, "link address %s: %s", options->link.address, why);
 }
 
 static bool
@@ -298,7 +314,8 @@ log_check(struct reload *reload)
 	int result = log_prepare(options_log_target(options), options->log.file);
 
 	if (result < 0)
-		refuse(reload, "log file=%s: %s", options->log.file, strerror(-result));
+		refuse_option(reload, &options->log.file, &options->log, "log file %s: %s", options->log.file,
+		    strerror(-result));
 	return result == 0;
 }
 
@@ -452,6 +469,7 @@ reload_start(struct master *master, struct reload_request *request)
 			service_ready(&master->service);
 		request->done(request, false);
 	}
+	config_lines_free(&reload.lines);
 }
 
 /* ---- who waits ---- */

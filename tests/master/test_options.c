@@ -223,13 +223,15 @@ reload(const char *text, const struct options *running, struct options *next, st
 {
 	struct config_report report = { .fn = report_take, .argument = &complaints };
 	struct config_report kept = { .fn = report_take, .argument = kept_text };
+	struct config_lines lines = { 0 };
 	char path[32];
 	int result;
 
 	buffer_clear(&complaints);
 	buffer_clear(kept_text);
 	file_write(path, text);
-	result = options_reload(next, running, path, &report, &kept);
+	result = options_reload(next, running, path, &report, &kept, &lines);
+	config_lines_free(&lines);
 	unlink(path);
 	return result;
 }

@@ -152,7 +152,7 @@ START_TEST(a_refused_one_changes_nothing)
 	ck_assert_uint_eq(waiter.told, 1);
 	ck_assert(!waiter.changed);
 	buffer_append(&waiter.request.lines, "", 1);
-	ck_assert_ptr_nonnull(strstr((const char *)buffer_bytes(&waiter.request.lines), _i < 3 ? path : "log file="));
+	ck_assert_ptr_nonnull(strstr((const char *)buffer_bytes(&waiter.request.lines), _i < 3 ? path : "log file "));
 	reload_request_deinit(&stage, &waiter.request);
 	ck_assert_ptr_eq(stage.options, before);
 	ck_assert_uint_eq(stage.pool.wanted, WORKERS);

@@ -85,6 +85,9 @@ class ReloadCase(DaemonCase):
         for text in wanted:
             self.assertTrue(any(text in line for line in lines), (text, lines))
 
+    def line_of(self, configuration, text):
+        return next(n for n, line in enumerate(configuration.text().split('\n'), 1) if text in line)
+
     def client(self, daemon, user, resource='home', port=None, host='localhost'):
         client = RawClient(('127.0.0.1', port or daemon.port)).open(to=host)
         self.addCleanup(client.close)
@@ -273,7 +276,9 @@ class Wrong(ReloadCase):
         for one in taken:
             other.listeners.append(('127.0.0.1',) + one.getsockname()[1:] + (10,))
         self.assert_refused(self.reload(self.daemon, other),
-                            *('listener 127.0.0.1:%d: Address already in use' % one.getsockname()[1] for one in taken))
+                            *('c2sd.xml:%d: listener 127.0.0.1:%d: Address already in use' % (
+                                self.line_of(other, 'port="%d"' % one.getsockname()[1]), one.getsockname()[1])
+                              for one in taken))
         for one in taken:
             one.close()
         with socket.socket() as free:
@@ -284,7 +289,7 @@ class Wrong(ReloadCase):
     def test_a_log_that_cannot_be_written(self):
         other = self.changed()
         other.log = {'target': 'file', 'file': os.path.join(self.daemon.folder, 'nowhere', 'log')}
-        self.assert_refused(self.reload(self.daemon, other), 'log file=')
+        self.assert_refused(self.reload(self.daemon, other), 'c2sd.xml:%d: log file ' % self.line_of(other, '<log'))
         self.assert_unchanged()
 
     def test_an_old_listener_comes_back(self):
@@ -617,7 +622,8 @@ class Everything(ReloadCase):
         configuration = Configuration(daemon)
         configuration.link['address'] = 'nowhere.invalid:5347'
         configuration.workers['count'] = 5
-        self.assert_refused(self.reload(daemon, configuration), 'link address=nowhere.invalid:5347: ')
+        self.assert_refused(self.reload(daemon, configuration), 'c2sd.xml:%d: link address nowhere.invalid:5347: ' %
+                            self.line_of(configuration, '<link'))
         self.assertEqual(len(self.workers(daemon)), 2)
         self.assertEqual(daemon.status()['link']['state'], 'up')
 

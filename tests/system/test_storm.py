@@ -285,6 +285,18 @@ class FullDisk(DaemonCase):
         self.assertTrue([line for line in lines if 'alice@localhost/late' in line], lines[-20:])
 
 
+class Early(DaemonCase):
+    def test_signals_that_come_while_it_starts(self):
+        """They wait until it can do what they ask for: who rotates logs goes by a name, and asks whoever has it."""
+        daemon = Daemon(log='info')
+        self.addCleanup(daemon.cleanup)
+        daemon.environment = dict(os.environ, LD_PRELOAD=harness.program('tests/system/libsignal_shim.so'),
+                                  ASAN_OPTIONS='verify_asan_link_order=0')
+        daemon.start()
+        daemon.log.wait('reload done number=1')
+        daemon.stop()
+
+
 class Clock(DaemonCase):
     """The system's clock jumps an hour, in every process at once: only what is written down may show it."""
 
