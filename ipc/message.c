@@ -99,14 +99,14 @@ message_get_hello(const struct frame *frame, uint32_t *version_r)
 }
 
 /* The fields of client_limits in their order on the wire. */
-#define LIMITS_COUNT 13
+#define LIMITS_COUNT 14
 
 static void
 limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
 {
 	uint32_t *all[LIMITS_COUNT] = {
-		&limits->header_bytes, &limits->login_bytes, &limits->login_elements, &limits->element_bytes,
-		&limits->elements, &limits->depth, &limits->attributes, &limits->login_time, &limits->idle_time,
+		&limits->header_bytes, &limits->login_bytes, &limits->login_elements,
+		&limits->login_attempts, &limits->element_bytes, &limits->elements, &limits->depth, &limits->attributes, &limits->login_time, &limits->idle_time,
 		&limits->keepalive_time, &limits->stall_time, &limits->unsent_bytes, &limits->clients,
 	};
 

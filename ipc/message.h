@@ -24,6 +24,7 @@ struct client_limits {
 	uint32_t header_bytes;
 	uint32_t login_bytes;		/* longest element before login */
 	uint32_t login_elements;	/* most elements in one of those */
+	uint32_t login_attempts;	/* refused logins after which a client ends; 0: it may go on */
 	uint32_t element_bytes;		/* longest element after login */
 	uint32_t elements;
 	uint32_t depth;

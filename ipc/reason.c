@@ -20,6 +20,7 @@ end_reason_name(enum end_reason reason)
 		[END_WORKER_DIED] = "worker-died",
 		[END_BROKEN] = "broken",
 		[END_RETIRED] = "retired",
+		[END_LOGIN_FAILED] = "login-failed",
 	};
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";

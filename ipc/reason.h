@@ -23,6 +23,7 @@ enum end_reason {
 	END_WORKER_DIED,	/* its worker is gone */
 	END_BROKEN,		/* we had no memory for it */
 	END_RETIRED,		/* its worker retires, and it did not leave by itself in that time */
+	END_LOGIN_FAILED,	/* its logins were refused too often */
 	END_REASON_COUNT,
 };
 

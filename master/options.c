@@ -104,6 +104,8 @@ static const struct config_option limits_table[] = {
 	    "an element before login" },
 	{ "login-elements", CONFIG_NUMBER, 4, 1000000, NULL, "32", CONFIG_RELOAD, IN(limits, login_elements),
 	    "elements inside one element before login" },
+	{ "login-attempts", CONFIG_NUMBER, 1, 255, NULL, "5", CONFIG_RELOAD, IN(limits, login_attempts),
+	    "refused logins of one connection" },
 	{ "stanza-bytes", CONFIG_NUMBER, 10000, 8388608, NULL, "262144", CONFIG_RELOAD, IN(limits, stanza_bytes),
 	    "an element after login" },
 	{ "elements", CONFIG_NUMBER, 16, 1000000, NULL, "10000", CONFIG_RELOAD, IN(limits, elements),

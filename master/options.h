@@ -66,7 +66,7 @@ struct options {
 		char *file;
 	} pid;
 	struct {
-		uint32_t header_bytes, login_bytes, login_elements, stanza_bytes, elements, depth, attributes;
+		uint32_t header_bytes, login_bytes, login_elements, login_attempts, stanza_bytes, elements, depth, attributes;
 		uint32_t login_seconds, idle_seconds, keepalive_seconds, stall_seconds;
 		uint32_t unsent_bytes, held_bytes, clients;
 	} limits;

@@ -350,6 +350,7 @@ limits_of(const struct options *options)
 		.header_bytes = options->limits.header_bytes,
 		.login_bytes = options->limits.login_bytes,
 		.login_elements = options->limits.login_elements,
+		.login_attempts = options->limits.login_attempts,
 		.element_bytes = options->limits.stanza_bytes,
 		.elements = options->limits.elements,
 		.depth = options->limits.depth,

@@ -617,6 +617,8 @@ client_disconnected(struct client *client, bool replaced)
 static void
 client_packet_outcome(struct client *client, int outcome, const struct client_message *message)
 {
+	uint32_t attempts = client->worker->settings.limits.login_attempts;
+
 	switch (outcome) {
 	case DIALECT_DELIVER:
 		output_queued(client);
@@ -634,6 +636,9 @@ client_packet_outcome(struct client *client, int outcome, const struct client_me
 		output_queued(client);
 		client_log_refusal(client, message);
 		client_consumed(client, message->number);
+		/* RFC 6120 6.4.5: two to five attempts are enough for who does not guess. */
+		if (attempts > 0 && client->refusals >= attempts)
+			client_end(client, END_LOGIN_FAILED, CONDITION_POLICY_VIOLATION, "too many failed logins");
 		break;
 	case DIALECT_END:
 		client_consumed(client, message->number);

@@ -241,6 +241,7 @@ client_close(struct client *client, enum end_reason reason)
 	case END_STREAM_ERROR:
 	case END_NOT_AUTHORIZED:
 	case END_LOGIN_TIMEOUT:
+	case END_LOGIN_FAILED:
 	case END_IDLE_TIMEOUT:
 	case END_DISCONNECTED:
 	case END_REPLACED:

@@ -26,7 +26,7 @@ sample_settings(struct settings *settings)
 		.digest = true,
 		.registration = false,
 		.log_level = 2,
-		.limits = { 4096, 10000, 32, 262144, 10001, 101, 102, 60000, 70000, 80000, 90000, 4194304, 55 },
+		.limits = { 4096, 10000, 32, 7, 262144, 10001, 101, 102, 60000, 70000, 80000, 90000, 4194304, 55 },
 		.host_count = 2,
 		.hosts = { unconst("foo.com"), unconst("") },
 	};

@@ -44,6 +44,12 @@ class Login(DaemonCase):
         client.login('alice')
         client.settle()
 
+    def test_who_guesses_is_ended(self):
+        client = self.daemon.client().open()
+        for number in range(5):
+            self.assertEqual('error', client.try_login('alice', 'guess %d' % number, 'home').get('type'))
+        client.expect_stream_error('policy-violation')
+
     def test_unknown_user_looks_like_a_wrong_password(self):
         client = self.daemon.client().open()
         self.assertEqual('401', error_code(client.try_login('nobody', 'secret', 'home')))

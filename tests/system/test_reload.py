@@ -155,6 +155,7 @@ class Hundred(ReloadCase):
         configuration.sessiond.update(registration=pick(('yes', 'no')), offline=pick((0, 10, 1000)))
         configuration.limits = {
             'header_bytes': pick((1024, 4096)), 'login_bytes': pick((5000, 10000)), 'login_elements': pick((16, 32)),
+            'login_attempts': pick((3, 5)),
             'stanza_bytes': pick((10000, 262144)), 'elements': pick((1000, 10000)), 'depth': pick((20, 100)),
             'attributes': pick((20, 100)), 'login_seconds': pick((30, 60)), 'idle_seconds': pick((500, 'never')),
             'keepalive_seconds': pick((60, 300, 'never')), 'stall_seconds': pick((30, 60)),

@@ -687,6 +687,32 @@ START_TEST(login_refused_and_tried_again)
 }
 END_TEST
 
+START_TEST(login_refused_too_often)
+{
+	static const char refusal[] = "<iq type='error' id='a1'><error code='401'/></iq>";
+	struct person person;
+	char expected[2048], error[1024];
+
+	settings.limits.login_attempts = 3;
+	tell_settings();
+	open_stream(&person, 0, true);
+	for (unsigned i = 1; i <= 3; i++) {
+		ck_assert_int_eq(client_of(&person)->state, CLIENT_LOGIN);
+		say(&person, LOGIN);
+		expect_about(&person, W2M_PACKET);
+		answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='401'/></iq>", 0);
+		expect_number(&person, W2M_CONSUMED, i);
+		if (i < 3)
+			expect_heard(&person, refusal);
+	}
+	/* The refusal comes first. */
+	snprintf(expected, sizeof expected, "%s%s", refusal, error_of(error, "policy-violation", "too many failed logins"));
+	expect_heard(&person, expected);
+	leave(&person);
+	expect_ended(&person, END_LOGIN_FAILED);
+}
+END_TEST
+
 START_TEST(unreadable_packets_are_consumed)
 {
 	struct person person;
@@ -1550,6 +1576,7 @@ talk_tests(void)
 	tcase_add_test(tests, byte_by_byte);
 	tcase_add_test(tests, packets_are_delivered_and_settled);
 	tcase_add_test(tests, login_refused_and_tried_again);
+	tcase_add_test(tests, login_refused_too_often);
 	tcase_add_test(tests, unreadable_packets_are_consumed);
 	tcase_add_test(tests, address_that_is_too_long);
 	return tests;
