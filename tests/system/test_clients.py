@@ -27,6 +27,8 @@ class Driver:
         self.process = subprocess.Popen(DRIVERS[name] + ['127.0.0.1', str(daemon.port), user + '@localhost', password,
                                                          resource],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                        # What it leaves behind when it is killed goes with the daemon's folder.
+                                        env=dict(os.environ, TMPDIR=daemon.folder),
                                         preexec_fn=harness._die_with_parent)
         self.output = Output(self.process.stdout)
 

@@ -210,7 +210,7 @@ class Fail2ban(LogCase):
         return [line for line in result.stdout.splitlines() if line]
 
     def test_each_failure_once_and_nobody_else(self):
-        daemon = self.begin(log='debug')
+        daemon = self.begin(log='debug', limits={'login-attempts': 100})
         daemon.login('alice').leave()
         client = self.fail(daemon, 'alice')
         for _ in range(9):
