@@ -427,6 +427,15 @@ config_load(const struct config_table *table, const char *file, void *target, co
 	return load.no_memory ? -ENOMEM : load.errors;
 }
 
+void
+config_report_format(char *text_r, size_t size, const char *file, int line, const char *what)
+{
+	if (line > 0)
+		snprintf(text_r, size, "%s:%d: %s", file, line, what);
+	else
+		snprintf(text_r, size, "%s: %s", file, what);
+}
+
 static void
 section_free(const struct config_section *section, char *base)
 {

@@ -70,6 +70,9 @@ struct config_report {
 	void *argument;
 };
 
+/* "FILE:LINE: what", or "FILE: what" where there is no line to name; cut to `size`. */
+void config_report_format(char *text_r, size_t size, const char *file, int line, const char *what);
+
 /* Where in a file that was read things stood. Zeroed memory is empty; config_lines_free. */
 struct config_lines {
 	struct buffer places;

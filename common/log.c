@@ -74,6 +74,20 @@ log_level_name(enum log_level level)
 	return (unsigned)level < sizeof names / sizeof names[0] ? names[level] : "?";
 }
 
+bool
+log_level_find(const char *name, size_t length, enum log_level *level_r)
+{
+	for (unsigned level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
+		const char *known = log_level_name((enum log_level)level);
+
+		if (strlen(known) != length || memcmp(known, name, length) != 0)
+			continue;
+		*level_r = (enum log_level)level;
+		return true;
+	}
+	return false;
+}
+
 static int
 level_priority(enum log_level level)
 {

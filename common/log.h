@@ -106,4 +106,7 @@ const char *log_quote(char *quoted_r, size_t size, const char *value);
 
 const char *log_level_name(enum log_level level);
 
+/* The level of that name, which is `length` bytes of `name`. False: there is none. */
+bool log_level_find(const char *name, size_t length, enum log_level *level_r);
+
 #endif

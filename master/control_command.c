@@ -31,3 +31,21 @@ control_command_string(const json_t *request, const char *name)
 {
 	return json_string_value(json_object_get(request, name));
 }
+
+json_t *
+control_command_text(const char *text, size_t length)
+{
+	json_t *string = json_stringn(text, length);
+	struct buffer plain = { 0 };
+
+	if (string != NULL || length == 0)
+		return string;
+	buffer_append(&plain, text, length);
+	for (size_t i = 0; !plain.failed && i < length; i++) {
+		if (buffer_bytes(&plain)[i] >= 0x80)
+			buffer_bytes(&plain)[i] = '?';
+	}
+	string = plain.failed ? NULL : json_stringn((const char *)buffer_bytes(&plain), length);
+	buffer_deinit(&plain);
+	return string;
+}

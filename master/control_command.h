@@ -11,6 +11,9 @@ struct control_command {
 	void (*start)(struct control_connection *connection, const json_t *request);
 };
 
+/* As JSON, which is UTF-8, and what came from the network need not be. */
+json_t *control_command_text(const char *text, size_t length);
+
 /* NULL: there is none of that name. */
 const struct control_command *control_command_find(const char *name);
 
@@ -28,9 +31,6 @@ void control_sessions_list(struct control_connection *connection, const json_t *
 
 /* True for user@host, user@host/resource or host of a session's address. */
 bool control_sessions_match(const char *address, const char *wanted);
-
-/* What came from the network need not be UTF-8, and JSON is. */
-json_t *control_sessions_text(const char *text, size_t length);
 
 /* control_trace.c: what a client sends and gets */
 void control_trace_start(struct control_connection *connection, const json_t *request);

@@ -49,26 +49,14 @@ control_order_drain(struct control_connection *connection, const json_t *request
 
 /* ---- loglevel ---- */
 
-/* False: there is no level of that name. */
-static bool
-level_read(const char *name, enum log_level *level_r)
-{
-	for (unsigned level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
-		if (strcmp(log_level_name((enum log_level)level), name) != 0)
-			continue;
-		*level_r = (enum log_level)level;
-		return true;
-	}
-	return false;
-}
-
 void
 control_order_loglevel(struct control_connection *connection, const json_t *request)
 {
 	const json_t *name = json_object_get(request, "level");
+	const char *text = json_string_value(name);
 	enum log_level level;
 
-	if (name != NULL && (!json_is_string(name) || !level_read(json_string_value(name), &level))) {
+	if (name != NULL && (text == NULL || !log_level_find(text, strlen(text), &level))) {
 		control_connection_refuse(connection, "levels are error, warning, info and debug");
 		return;
 	}
@@ -94,7 +82,7 @@ say_lines(struct control_connection *connection, const struct buffer *lines)
 		const char *line_end = memchr(at, '\n', (size_t)(end - at));
 		size_t length = (size_t)((line_end == NULL ? end : line_end) - at);
 
-		control_connection_say(connection, json_pack("{s:o}", "line", control_sessions_text(at, length)));
+		control_connection_say(connection, json_pack("{s:o}", "line", control_command_text(at, length)));
 		at += length + 1;
 	}
 }

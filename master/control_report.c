@@ -152,7 +152,7 @@ control_report_config(struct control_connection *connection, const json_t *reque
 		control_connection_refuse(connection, "out of memory");
 	} else {
 		control_connection_say(connection, json_pack("{s:o}", "xml",
-		    control_sessions_text((const char *)buffer_bytes(&xml), buffer_length(&xml))));
+		    control_command_text((const char *)buffer_bytes(&xml), buffer_length(&xml))));
 		control_connection_done(connection);
 	}
 	buffer_deinit(&xml);

@@ -21,24 +21,6 @@ struct session_list {
 	unsigned starts;		/* of the worker that was asked: another one will not answer */
 };
 
-json_t *
-control_sessions_text(const char *text, size_t length)
-{
-	json_t *string = json_stringn(text, length);
-	struct buffer plain = { 0 };
-
-	if (string != NULL || length == 0)
-		return string;
-	buffer_append(&plain, text, length);
-	for (size_t i = 0; !plain.failed && i < length; i++) {
-		if (buffer_bytes(&plain)[i] >= 0x80)
-			buffer_bytes(&plain)[i] = '?';
-	}
-	string = plain.failed ? NULL : json_stringn((const char *)buffer_bytes(&plain), length);
-	buffer_deinit(&plain);
-	return string;
-}
-
 bool
 control_sessions_match(const char *address, const char *wanted)
 {
@@ -72,7 +54,7 @@ session_json(const struct master *master, const struct entry *entry, const struc
 	uint64_t seconds = (loop_now(&master->loop) - entry->since) / 1000;
 	json_t *object = json_pack("{s:s, s:o, s:s, s:i, s:i, s:I, s:I, s:I, s:I}",
 	    "id", directory_id(&master->directory, entry, id),
-	    "account", entry->confirmed ? control_sessions_text(entry->address, strlen(entry->address)) : json_null(),
+	    "account", entry->confirmed ? control_command_text(entry->address, strlen(entry->address)) : json_null(),
 	    "address", peer_format(&entry->peer, address), "port", (int)entry->peer.port, "worker", (int)entry->worker,
 	    "since", (json_int_t)time(NULL) - (json_int_t)seconds, "seconds", (json_int_t)seconds,
 	    "held", (json_int_t)entry->held, "packets", (json_int_t)entry->numbers);

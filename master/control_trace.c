@@ -154,7 +154,7 @@ on_trace(struct control_connection *connection, const struct entry *entry, const
 	control_connection_say(connection, json_pack("{s:s, s:s, s:s, s:I, s:b, s:I, s:o}",
 	    "time", time_text(when, sizeof when), "id", directory_id(&master->directory, entry, id),
 	    "direction", message->down ? "down" : "up", "length", (json_int_t)message->length, "cut", message->cut,
-	    "lost", (json_int_t)trace->lost, "text", control_sessions_text(message->text, message->text_length)));
+	    "lost", (json_int_t)trace->lost, "text", control_command_text(message->text, message->text_length)));
 	trace->lost = 0;
 	trace->bytes += message->text_length;
 	if (trace->bytes > BYTES_MAX)
@@ -207,7 +207,7 @@ trace_begin(struct control_connection *connection, unsigned seconds)
 		directory_id(&master->directory, entry, id);
 		log_info("%s client traced seconds=%u", id, seconds);
 		control_connection_say(connection, json_pack("{s:s, s:o, s:i}", "id", id,
-		    "account", entry->confirmed ? control_sessions_text(entry->address, strlen(entry->address)) : json_null(),
+		    "account", entry->confirmed ? control_command_text(entry->address, strlen(entry->address)) : json_null(),
 		    "seconds", (int)seconds));
 		tell(master, entry, true);
 	}

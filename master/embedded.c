@@ -34,20 +34,15 @@ embedded_init(struct embedded *embedded, struct loop *loop, const struct options
 
 /* "LEVEL TEXT", as it came; what is no level is worth a warning. */
 static void
-line_relay(char *line)
+line_relay(const char *line)
 {
-	char *space = strchr(line, ' ');
-	size_t length = space != NULL ? (size_t)(space - line) : 0;
+	size_t length = strcspn(line, " ");
+	enum log_level level;
 
-	for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
-		const char *name = log_level_name((enum log_level)level);
-
-		if (length == strlen(name) && memcmp(line, name, length) == 0) {
-			log_relay((enum log_level)level, "sessiond", space + 1);
-			return;
-		}
-	}
-	log_relay(LOG_LEVEL_WARNING, "sessiond", line);
+	if (line[length] == ' ' && log_level_find(line, length, &level))
+		log_relay(level, "sessiond", line + length + 1);
+	else
+		log_relay(LOG_LEVEL_WARNING, "sessiond", line);
 }
 
 static void

@@ -99,11 +99,11 @@ arguments_read(int argc, char **argv)
 static void
 report_error(const struct config_report *report, const char *file, int line, const char *what)
 {
+	char text[PATH_MAX + 1024];
+
 	(void)report;
-	if (line > 0)
-		fprintf(stderr, "%s:%d: %s\n", file, line, what);
-	else
-		fprintf(stderr, "%s: %s\n", file, what);
+	config_report_format(text, sizeof text, file, line, what);
+	fprintf(stderr, "%s\n", text);
 }
 
 static void

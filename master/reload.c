@@ -52,20 +52,11 @@ refuse(struct reload *reload, const char *format, ...)
 }
 
 static void
-line_make(char *text, size_t size, const char *file, int line, const char *what)
-{
-	if (line > 0)
-		snprintf(text, size, "%s:%d: %s", file, line, what);
-	else
-		snprintf(text, size, "%s: %s", file, what);
-}
-
-static void
 on_error(const struct config_report *report, const char *file, int line, const char *what)
 {
 	char text[LINE_MAX_LENGTH];
 
-	line_make(text, sizeof text, file, line, what);
+	config_report_format(text, sizeof text, file, line, what);
 	refuse(report->argument, "%s", text);
 }
 
@@ -73,14 +64,15 @@ on_error(const struct config_report *report, const char *file, int line, const c
 static void __attribute__((format(printf, 4, 5)))
 refuse_option(struct reload *reload, const void *option, const void *section, const char *format, ...)
 {
-	struct config_report report = { .fn = on_error, .argument = reload };
-	char what[LINE_MAX_LENGTH];
+	char what[LINE_MAX_LENGTH], text[LINE_MAX_LENGTH];
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(what, sizeof what, format, arguments);
 	va_end(arguments);
-	on_error(&report, reload->master->source.file, config_line(&reload->lines, option, section), what);
+	config_report_format(text, sizeof text, reload->master->source.file,
+	    config_line(&reload->lines, option, section), what);
+	refuse(reload, "%s", text);
 }
 
 /* What only a restart changes: no error, but somebody has written it for nothing. */
@@ -90,7 +82,7 @@ on_kept(const struct config_report *report, const char *file, int line, const ch
 	struct reload *reload = report->argument;
 	char text[LINE_MAX_LENGTH], quoted[LINE_MAX_LENGTH];
 
-	line_make(text, sizeof text, file, line, what);
+	config_report_format(text, sizeof text, file, line, what);
 	log_warning("reload incomplete number=%" PRIu64 " option=%s", reload->request->number,
 	    log_quote(quoted, sizeof quoted, text));
 	buffer_append_format(&reload->request->lines, "%s\n", text);

@@ -53,18 +53,6 @@ offline_max_set(struct settings *settings, const char *value)
 }
 
 static int
-log_level_set(struct settings *settings, const char *value)
-{
-	for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
-		if (strcmp(value, log_level_name((enum log_level)level)) == 0) {
-			settings->log_level = (enum log_level)level;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int
 setting_read(struct settings *settings, const char *key, const char *value)
 {
 	if (*value == '\0')
@@ -82,7 +70,7 @@ setting_read(struct settings *settings, const char *key, const char *value)
 	if (strcmp(key, "offline-max") == 0)
 		return offline_max_set(settings, value);
 	if (strcmp(key, "log-level") == 0)
-		return log_level_set(settings, value);
+		return log_level_find(value, strlen(value), &settings->log_level) ? 0 : -EINVAL;
 	return -EINVAL;
 }
 

@@ -124,7 +124,8 @@ change_state(struct client *client, enum client_state state)
 	struct deadline_list *after = state_deadlines(client, state);
 	char id[CLIENT_ID_SIZE];
 
-	log_debug("%s client changed from=%s to=%s", client_id(client, id), client_state_name(client->state), client_state_name(state));
+	log_debug("%s client changed from=%s to=%s", client_id(client, id), client_state_name(client->state),
+	    client_state_name(state));
 	client->state = (uint8_t)state;
 	if (before == after)	/* the time for the login began with the connection */
 		return;

@@ -9,6 +9,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
+import harness
+
 C2SCTL = os.environ['C2SCTL']
 COMPLETION = os.environ['COMPLETION']
 
@@ -90,25 +93,5 @@ class Zsh(unittest.TestCase):
             self.assertIn(words, self.complete('argument', command)[1], command)
 
 
-class LineResult(unittest.TextTestResult):
-    """One line a test, as tests/tally.py counts them."""
-
-    def addSuccess(self, test):
-        super().addSuccess(test)
-        print('ok', test.id())
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        print('not ok', test.id())
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        print('not ok', test.id())
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        print('ok', test.id(), '# skip', reason)
-
-
 if __name__ == '__main__':
-    unittest.main(testRunner=unittest.TextTestRunner(stream=sys.stdout, resultclass=LineResult, verbosity=0))
+    harness.main()

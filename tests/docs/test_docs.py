@@ -13,8 +13,10 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 from xml.sax.saxutils import quoteattr
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, '..', 'system')]
 sys.dont_write_bytecode = True
+import harness
 from schema import options, schema
 
 SOURCE = os.environ['SOURCE']
@@ -356,25 +358,5 @@ class Tree(unittest.TestCase):
                 self.assertIsNone(marks.search(read(path)), path)
 
 
-class LineResult(unittest.TextTestResult):
-    """One line a test, as tests/tally.py counts them."""
-
-    def addSuccess(self, test):
-        super().addSuccess(test)
-        print('ok', test.id())
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        print('not ok', test.id())
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        print('not ok', test.id())
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        print('ok', test.id(), '# skip', reason)
-
-
 if __name__ == '__main__':
-    unittest.main(testRunner=unittest.TextTestRunner(stream=sys.stdout, resultclass=LineResult, verbosity=0))
+    harness.main()
