@@ -14,8 +14,24 @@ buffer_compact(struct buffer *buffer)
 	if (buffer->start == 0)
 		return;
 	memmove(buffer->data, buffer->data + buffer->start, buffer_length(buffer));
+	if (buffer->secret)
+		explicit_bzero(buffer->data + buffer_length(buffer), buffer->start);
 	buffer->end -= buffer->start;
 	buffer->start = 0;
+}
+
+/* realloc would leave a copy behind where it moves. */
+static uint8_t *
+secret_realloc(const struct buffer *buffer, size_t size)
+{
+	uint8_t *data = malloc(size);
+
+	if (data == NULL || buffer->data == NULL)
+		return data;
+	memcpy(data, buffer->data, buffer->end);
+	explicit_bzero(buffer->data, buffer->size);
+	free(buffer->data);
+	return data;
 }
 
 static bool
@@ -29,7 +45,7 @@ buffer_grow(struct buffer *buffer, size_t needed)
 			return false;
 		size *= 2;
 	}
-	data = realloc(buffer->data, size);
+	data = buffer->secret ? secret_realloc(buffer, size) : realloc(buffer->data, size);
 	if (data == NULL)
 		return false;
 	buffer->data = data;
@@ -146,6 +162,8 @@ buffer_append_escaped(struct buffer *buffer, const char *text, size_t length)
 void
 buffer_consume(struct buffer *buffer, size_t length)
 {
+	if (buffer->secret && buffer->data != NULL)
+		explicit_bzero(buffer->data + buffer->start, length < buffer_length(buffer) ? length : buffer_length(buffer));
 	buffer->start += length;
 	if (buffer->start >= buffer->end)
 		buffer->start = buffer->end = 0;
@@ -154,6 +172,8 @@ buffer_consume(struct buffer *buffer, size_t length)
 void
 buffer_clear(struct buffer *buffer)
 {
+	if (buffer->secret && buffer->data != NULL)
+		explicit_bzero(buffer->data, buffer->size);
 	buffer->start = buffer->end = 0;
 	buffer->failed = false;
 }
@@ -166,8 +186,16 @@ buffer_release(struct buffer *buffer)
 }
 
 void
+buffer_set_secret(struct buffer *buffer)
+{
+	buffer->secret = true;
+}
+
+void
 buffer_deinit(struct buffer *buffer)
 {
+	if (buffer->secret && buffer->data != NULL)
+		explicit_bzero(buffer->data, buffer->size);
 	free(buffer->data);
 	*buffer = (struct buffer){ 0 };
 }

@@ -4,6 +4,9 @@
  * Zeroed memory is an empty buffer that owns nothing. Appending never fails in the middle of a sequence: an allocation
  * that failed sets `failed`, later appends do nothing, and the caller asks once, at the end (as imsg's ibuf users do
  * with `errs +=`). The owner of the struct owns the memory; buffer_deinit may be called twice.
+ *
+ * A buffer with keys in it is made `secret` before they are put in: then no byte of what was in it stays in memory once it
+ * is consumed, moved, grown or freed.
  */
 #ifndef C2SD_COMMON_BUFFER_H
 #define C2SD_COMMON_BUFFER_H
@@ -18,6 +21,7 @@ struct buffer {
 	size_t end;	/* behind the last byte */
 	size_t size;	/* bytes allocated */
 	bool failed;	/* an allocation failed: what is in it is not complete */
+	bool secret;	/* buffer_set_secret */
 };
 
 static inline size_t
@@ -54,6 +58,9 @@ void buffer_clear(struct buffer *buffer);
 
 /* Give the memory back when nothing is in it, so that who is idle owns nothing. */
 void buffer_release(struct buffer *buffer);
+
+/* Wipe whatever leaves it, from now until its memory is given back (which clears the mark). May be called twice. */
+void buffer_set_secret(struct buffer *buffer);
 
 void buffer_deinit(struct buffer *buffer);
 

@@ -85,6 +85,14 @@ frame_receive(struct channel *channel, const struct frame *frame)
 	    contract_carries_descriptor(frame->type) ? queue_in_take(channel) : -1);
 }
 
+/* Before the rest of it comes: the buffer grows for that. */
+static void
+secret_mark(struct channel *channel)
+{
+	if (contract_is_secret(frame_type(buffer_bytes(&channel->in), buffer_length(&channel->in))))
+		buffer_set_secret(&channel->in);
+}
+
 static void
 frames_parse(struct channel *channel)
 {
@@ -93,9 +101,10 @@ frames_parse(struct channel *channel)
 
 	while (!channel->ended) {
 		enum contract_breach breach;
-		enum frame_result result = frame_decode(buffer_bytes(&channel->in), buffer_length(&channel->in),
-		    &frame, &size);
+		enum frame_result result;
 
+		secret_mark(channel);
+		result = frame_decode(buffer_bytes(&channel->in), buffer_length(&channel->in), &frame, &size);
 		if (result == FRAME_MORE)
 			break;
 		breach = result == FRAME_TOO_LONG ? BREACH_TOO_LONG : frame_receive(channel, &frame);
@@ -328,6 +337,8 @@ channel_send_parts(struct channel *channel, uint16_t type, uint16_t flags, uint3
 
 	if (channel->ended || channel->loop == NULL)
 		return;
+	if (contract_is_secret(type))
+		buffer_set_secret(&channel->out);
 	channel->out.failed |= !channel_make_room(channel, frame.length);
 	frame_encode_header(&channel->out, &frame);
 	if (length > 0)

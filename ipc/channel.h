@@ -6,6 +6,8 @@
  * descriptors in a queue until their frames have been parsed. A descriptor that the receiving process had no room for
  * is lost in the kernel (MSG_CTRUNC) while its frame arrives: the frame is then delivered with descriptor -1.
  *
+ * Frames that the contract calls secret leave nothing behind: both buffers are wiped wherever such a frame was (buffer.h).
+ *
  * The reader checks every frame against the contract before anybody sees it.
  *
  * Overflow: the channel itself has no bound. Each side bounds what it puts in: the master by what it keeps (keeper.h), a

@@ -11,33 +11,38 @@ static const struct contract_row {
 	uint8_t phases;
 	bool descriptor;
 	uint32_t min, max;
+	bool secret;
 } rows[FRAME_TYPE_COUNT] = {
-	[M2W_HELLO] = { "M2W_HELLO", CONTRACT_MASTER, IN_NEW, false, 4, 4 },
-	[M2W_SETTINGS] = { "M2W_SETTINGS", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 16, 1024 * 1024 },
-	[M2W_CLIENT] = { "M2W_CLIENT", CONTRACT_MASTER, IN_RUNNING, true, 18, 18 },
-	[M2W_PACKET] = { "M2W_PACKET", CONTRACT_MASTER, IN_RUNNING, false, 9, FRAME_BODY_MAX },
-	[M2W_CLOSE] = { "M2W_CLOSE", CONTRACT_MASTER, IN_RUNNING, false, 1, 1 },
-	[M2W_CLOSE_ALL] = { "M2W_CLOSE_ALL", CONTRACT_MASTER, IN_RUNNING, false, 1, 1 },
-	[M2W_STOP] = { "M2W_STOP", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
-	[M2W_GO] = { "M2W_GO", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
-	[M2W_LOST] = { "M2W_LOST", CONTRACT_MASTER, IN_RUNNING, false, 0, 0 },
-	[M2W_PING] = { "M2W_PING", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 0, 0 },
-	[M2W_SURVEY] = { "M2W_SURVEY", CONTRACT_MASTER, IN_RUNNING, false, 4, 1540 },
-	[M2W_TRACE] = { "M2W_TRACE", CONTRACT_MASTER, IN_RUNNING, false, 1, 1 },
+	[M2W_HELLO] = { "M2W_HELLO", CONTRACT_MASTER, IN_NEW, false, 4, 4, false },
+	[M2W_SETTINGS] = { "M2W_SETTINGS", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 16, 1024 * 1024, false },
+	[M2W_CLIENT] = { "M2W_CLIENT", CONTRACT_MASTER, IN_RUNNING, true, 18, 18, false },
+	[M2W_PACKET] = { "M2W_PACKET", CONTRACT_MASTER, IN_RUNNING, false, 9, FRAME_BODY_MAX, false },
+	[M2W_CLOSE] = { "M2W_CLOSE", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
+	[M2W_CLOSE_ALL] = { "M2W_CLOSE_ALL", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
+	[M2W_STOP] = { "M2W_STOP", CONTRACT_MASTER, IN_RUNNING, false, 0, 0, false },
+	[M2W_GO] = { "M2W_GO", CONTRACT_MASTER, IN_RUNNING, false, 0, 0, false },
+	[M2W_LOST] = { "M2W_LOST", CONTRACT_MASTER, IN_RUNNING, false, 0, 0, false },
+	[M2W_PING] = { "M2W_PING", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 0, 0, false },
+	[M2W_SURVEY] = { "M2W_SURVEY", CONTRACT_MASTER, IN_RUNNING, false, 4, 1540, false },
+	[M2W_TRACE] = { "M2W_TRACE", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
+	[M2W_CERTIFICATE] = { "M2W_CERTIFICATE", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 10,
+	    8 + CERTIFICATE_CHAIN_MAX + CERTIFICATE_KEY_MAX, true },
+	[M2W_TICKETS] = { "M2W_TICKETS", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, TICKET_KEY_SIZE,
+	    TICKET_KEYS_MAX * TICKET_KEY_SIZE, true },
 
-	[W2M_HELLO] = { "W2M_HELLO", CONTRACT_WORKER, IN_NEW, false, 4, 4 },
-	[W2M_READY] = { "W2M_READY", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 0, 0 },
-	[W2M_TAKEN] = { "W2M_TAKEN", CONTRACT_WORKER, IN_RUNNING, false, 0, 0 },
-	[W2M_REFUSED] = { "W2M_REFUSED", CONTRACT_WORKER, IN_RUNNING, false, 0, 0 },
-	[W2M_PACKET] = { "W2M_PACKET", CONTRACT_WORKER, IN_RUNNING, false, 1, FRAME_BODY_MAX },
-	[W2M_SESSION] = { "W2M_SESSION", CONTRACT_WORKER, IN_RUNNING, false, 1, CONTRACT_ADDRESS_MAX },
-	[W2M_SETTLED] = { "W2M_SETTLED", CONTRACT_WORKER, IN_RUNNING, false, 8, 8 },
-	[W2M_CONSUMED] = { "W2M_CONSUMED", CONTRACT_WORKER, IN_RUNNING, false, 8, 8 },
-	[W2M_ENDED] = { "W2M_ENDED", CONTRACT_WORKER, IN_RUNNING, false, 1, 1 },
-	[W2M_PONG] = { "W2M_PONG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 40, 40 },
-	[W2M_LOG] = { "W2M_LOG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 2, 2048 },
-	[W2M_SURVEY] = { "W2M_SURVEY", CONTRACT_WORKER, IN_RUNNING, false, 4, 7428 },
-	[W2M_TRACE] = { "W2M_TRACE", CONTRACT_WORKER, IN_RUNNING, false, 10, 4106 },
+	[W2M_HELLO] = { "W2M_HELLO", CONTRACT_WORKER, IN_NEW, false, 4, 4, false },
+	[W2M_READY] = { "W2M_READY", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 0, 0, false },
+	[W2M_TAKEN] = { "W2M_TAKEN", CONTRACT_WORKER, IN_RUNNING, false, 0, 0, false },
+	[W2M_REFUSED] = { "W2M_REFUSED", CONTRACT_WORKER, IN_RUNNING, false, 0, 0, false },
+	[W2M_PACKET] = { "W2M_PACKET", CONTRACT_WORKER, IN_RUNNING, false, 1, FRAME_BODY_MAX, false },
+	[W2M_SESSION] = { "W2M_SESSION", CONTRACT_WORKER, IN_RUNNING, false, 1, CONTRACT_ADDRESS_MAX, false },
+	[W2M_SETTLED] = { "W2M_SETTLED", CONTRACT_WORKER, IN_RUNNING, false, 8, 8, false },
+	[W2M_CONSUMED] = { "W2M_CONSUMED", CONTRACT_WORKER, IN_RUNNING, false, 8, 8, false },
+	[W2M_ENDED] = { "W2M_ENDED", CONTRACT_WORKER, IN_RUNNING, false, 1, 1, false },
+	[W2M_PONG] = { "W2M_PONG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 40, 40, false },
+	[W2M_LOG] = { "W2M_LOG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 2, 2048, false },
+	[W2M_SURVEY] = { "W2M_SURVEY", CONTRACT_WORKER, IN_RUNNING, false, 4, 7428, false },
+	[W2M_TRACE] = { "W2M_TRACE", CONTRACT_WORKER, IN_RUNNING, false, 10, 4106, false },
 };
 
 static const struct contract_row *
@@ -78,6 +83,14 @@ contract_carries_descriptor(uint16_t type)
 	const struct contract_row *row = row_find(type);
 
 	return row != NULL && row->descriptor;
+}
+
+bool
+contract_is_secret(uint16_t type)
+{
+	const struct contract_row *row = row_find(type);
+
+	return row != NULL && row->secret;
 }
 
 const char *

@@ -15,10 +15,18 @@
 
 #include "ipc/frame.h"
 
-#define CONTRACT_VERSION 2
+#define CONTRACT_VERSION 3
 
 /* Longest address of a session: the three parts of RFC 6122 2.1, and what stands between them. */
 #define CONTRACT_ADDRESS_MAX 3072
+
+/* A chain in DER (OpenSSL's clients take no more than 100 KB of one), and a private key (RSA of 16384 bits has 9.3 KB). */
+#define CERTIFICATE_CHAIN_MAX (96u * 1024)
+#define CERTIFICATE_KEY_MAX (16u * 1024)
+
+/* RFC 5077 4: a name of 16 bytes, by which a ticket's key is found, 32 for AES-256, 32 for HMAC-SHA-256. */
+#define TICKET_KEY_SIZE 80
+#define TICKET_KEYS_MAX 3
 
 enum frame_type {
 	M2W_HELLO = 1,	/* version */
@@ -33,6 +41,8 @@ enum frame_type {
 	M2W_PING,	/* answer with W2M_PONG */
 	M2W_SURVEY,	/* say how these clients are */
 	M2W_TRACE,	/* show what this client sends and gets, or do so no more */
+	M2W_CERTIFICATE,	/* a certificate and its key, for the settings that follow */
+	M2W_TICKETS,	/* the keys of session tickets, instead of those before */
 
 	W2M_HELLO,	/* version */
 	W2M_READY,	/* the settings are in force: clients may come */
@@ -90,6 +100,9 @@ enum contract_phase contract_advance(enum contract_phase phase, uint16_t type);
 
 /* True when a descriptor travels with frames of this type. */
 bool contract_carries_descriptor(uint16_t type);
+
+/* True when no byte of such a frame may stay in memory: keys are in it. Buffers that it passes are wiped. */
+bool contract_is_secret(uint16_t type);
 
 /* "M2W_HELLO"; "?" for what is no type. */
 const char *contract_name(uint16_t type);

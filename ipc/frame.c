@@ -54,6 +54,12 @@ frame_decode(const uint8_t *bytes, size_t length, struct frame *frame_r, size_t 
 	return FRAME_COMPLETE;
 }
 
+uint16_t
+frame_type(const uint8_t *bytes, size_t length)
+{
+	return length < FRAME_HEADER_SIZE ? 0 : get16(bytes + 4);
+}
+
 void
 frame_encode_header(struct buffer *buffer, const struct frame *frame)
 {

@@ -77,7 +77,7 @@ put(struct buffer *body, uint64_t value, size_t size)
 static void
 put_string(struct buffer *body, const char *string)
 {
-	size_t length = strnlen(string, UINT16_MAX);
+	size_t length = string != NULL ? strnlen(string, UINT16_MAX) : 0;
 
 	put(body, length, 2);
 	buffer_append(body, string, length);
@@ -113,6 +113,34 @@ limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
 	memcpy(fields, all, sizeof all);
 }
 
+static void
+put_tls(struct buffer *body, const struct tls_settings *tls)
+{
+	put(body, tls->required, 1);
+	put(body, tls->ask_client_certificates, 1);
+	put(body, tls->min_version, 1);
+	put_string(body, tls->ciphers);
+	put_string(body, tls->ciphersuites);
+	put_string(body, tls->groups);
+	put(body, tls->ticket_lifetime, 4);
+	put(body, tls->certificate_count, 4);
+}
+
+static void
+get_tls(struct reader *reader, struct tls_settings *tls_r)
+{
+	tls_r->required = get(reader, 1) != 0;
+	tls_r->ask_client_certificates = get(reader, 1) != 0;
+	tls_r->min_version = (uint8_t)get(reader, 1);
+	tls_r->ciphers = get_string(reader);
+	tls_r->ciphersuites = get_string(reader);
+	tls_r->groups = get_string(reader);
+	tls_r->ticket_lifetime = (uint32_t)get(reader, 4);
+	tls_r->certificate_count = (uint32_t)get(reader, 4);
+	reader->bad |= tls_r->certificate_count > 0 && tls_r->min_version != 12 && tls_r->min_version != 13;
+	reader->bad |= tls_r->certificate_count > SETTINGS_CERTIFICATES_MAX;
+}
+
 void
 message_put_settings(struct buffer *body, const struct settings *settings)
 {
@@ -129,6 +157,7 @@ message_put_settings(struct buffer *body, const struct settings *settings)
 	put(body, settings->log_level, 1);
 	for (unsigned i = 0; i < LIMITS_COUNT; i++)
 		put(body, *fields[i], 4);
+	put_tls(body, &settings->tls);
 	put(body, settings->host_count, 4);
 	for (uint32_t i = 0; i < settings->host_count; i++)
 		put_string(body, settings->hosts[i]);
@@ -150,6 +179,7 @@ message_get_settings(const struct frame *frame, struct settings *settings_r)
 	limits_fields(&settings_r->limits, fields);
 	for (unsigned i = 0; i < LIMITS_COUNT; i++)
 		*fields[i] = (uint32_t)get(&reader, 4);
+	get_tls(&reader, &settings_r->tls);
 	settings_r->host_count = (uint32_t)get(&reader, 4);
 	if (settings_r->host_count > SETTINGS_HOSTS_MAX) {
 		settings_r->host_count = 0;
@@ -169,9 +199,62 @@ settings_deinit(struct settings *settings)
 	free(settings->nonce);
 	free(settings->name);
 	free(settings->dialect);
+	free(settings->tls.ciphers);
+	free(settings->tls.ciphersuites);
+	free(settings->tls.groups);
 	for (uint32_t i = 0; i < settings->host_count; i++)
 		free(settings->hosts[i]);
 	*settings = (struct settings){ 0 };
+}
+
+static void
+put_bytes(struct buffer *body, const uint8_t *bytes, size_t length)
+{
+	put(body, length, 4);
+	buffer_append(body, bytes, length);
+}
+
+static const uint8_t *
+get_bytes(struct reader *reader, size_t most, size_t *length_r)
+{
+	*length_r = (size_t)get(reader, 4);
+	reader->bad |= *length_r == 0 || *length_r > most;
+	return reader_take(reader, *length_r);
+}
+
+void
+message_put_certificate(struct buffer *body, const uint8_t *chain, size_t chain_length, const uint8_t *key,
+    size_t key_length)
+{
+	buffer_set_secret(body);
+	put_bytes(body, chain, chain_length);
+	put_bytes(body, key, key_length);
+}
+
+bool
+message_get_certificate(const struct frame *frame, const uint8_t **chain_r, size_t *chain_length_r,
+    const uint8_t **key_r, size_t *key_length_r)
+{
+	struct reader reader = reader_of(frame);
+
+	*chain_r = get_bytes(&reader, CERTIFICATE_CHAIN_MAX, chain_length_r);
+	*key_r = get_bytes(&reader, CERTIFICATE_KEY_MAX, key_length_r);
+	return reader_done(&reader);
+}
+
+void
+message_put_tickets(struct buffer *body, const uint8_t *keys, unsigned count)
+{
+	buffer_set_secret(body);
+	buffer_append(body, keys, (size_t)count * TICKET_KEY_SIZE);
+}
+
+bool
+message_get_tickets(const struct frame *frame, const uint8_t **keys_r, unsigned *count_r)
+{
+	*keys_r = frame->body;
+	*count_r = frame->length / TICKET_KEY_SIZE;
+	return frame->length % TICKET_KEY_SIZE == 0 && *count_r >= 1 && *count_r <= TICKET_KEYS_MAX;
 }
 
 void

@@ -37,7 +37,20 @@ struct client_limits {
 	uint32_t clients;		/* of one worker; 0: as many as it has descriptors */
 };
 
+/* How workers speak TLS; all of it may be 0 without a certificate. Lists are in OpenSSL's form; none, or an empty one: as worker/tls thinks best. */
+struct tls_settings {
+	bool required;			/* before login, where STARTTLS is offered */
+	bool ask_client_certificates;
+	uint8_t min_version;		/* 12: TLS 1.2; 13: TLS 1.3 */
+	char *ciphers;			/* of TLS 1.2 */
+	char *ciphersuites;		/* of TLS 1.3 */
+	char *groups;
+	uint32_t ticket_lifetime;	/* seconds */
+	uint32_t certificate_count;	/* those came before, and take effect now; 0: there is no TLS */
+};
+
 #define SETTINGS_HOSTS_MAX 64
+#define SETTINGS_CERTIFICATES_MAX 64
 
 /* M2W_SETTINGS. The strings of a decoded one are its own: settings_deinit. */
 struct settings {
@@ -49,6 +62,7 @@ struct settings {
 	bool registration;
 	uint8_t log_level;
 	struct client_limits limits;
+	struct tls_settings tls;
 	uint32_t host_count;
 	char *hosts[SETTINGS_HOSTS_MAX];
 };
@@ -57,6 +71,18 @@ void message_put_settings(struct buffer *body, const struct settings *settings);
 /* False also without memory: the caller ends either way. */
 bool message_get_settings(const struct frame *frame, struct settings *settings_r);
 void settings_deinit(struct settings *settings);
+
+/*
+ * M2W_CERTIFICATE, in DER: the chain, leaf first, one behind the other; its key (PKCS #8, RFC 5208). M2W_TICKETS: `count`
+ * keys of TICKET_KEY_SIZE; the first encrypts, all decrypt. Encoders make the body secret (buffer.h); what was decoded
+ * lies in the frame's body, and is wiped with that.
+ */
+void message_put_certificate(struct buffer *body, const uint8_t *chain, size_t chain_length, const uint8_t *key,
+    size_t key_length);
+bool message_get_certificate(const struct frame *frame, const uint8_t **chain_r, size_t *chain_length_r,
+    const uint8_t **key_r, size_t *key_length_r);
+void message_put_tickets(struct buffer *body, const uint8_t *keys, unsigned count);
+bool message_get_tickets(const struct frame *frame, const uint8_t **keys_r, unsigned *count_r);
 
 /* M2W_CLIENT: where it comes from; IPv4 is written as a mapped address (RFC 4291 2.5.5.2). */
 struct peer {

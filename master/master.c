@@ -193,6 +193,8 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	case M2W_PING:
 	case M2W_SURVEY:
 	case M2W_TRACE:
+	case M2W_CERTIFICATE:
+	case M2W_TICKETS:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

@@ -439,6 +439,8 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 		return handle_survey(worker, frame);
 	case M2W_TRACE:
 		return handle_trace(worker, frame);
+	case M2W_CERTIFICATE:
+	case M2W_TICKETS:
 	case M2W_HELLO:	/* the channel has checked it */
 	case W2M_HELLO:
 	case W2M_READY:

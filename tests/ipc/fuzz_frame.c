@@ -23,6 +23,19 @@ read_settings(const struct frame *frame)
 }
 
 static void
+read_secrets(const struct frame *frame)
+{
+	const uint8_t *chain, *key;
+	size_t chain_length, key_length;
+	unsigned count;
+
+	if (message_get_certificate(frame, &chain, &chain_length, &key, &key_length))
+		must(chain_length + key_length + 8 == frame->length && key + key_length == frame->body + frame->length);
+	if (message_get_tickets(frame, &key, &count))
+		must(count >= 1 && count <= TICKET_KEYS_MAX && count * TICKET_KEY_SIZE == frame->length);
+}
+
+static void
 read_log(const struct frame *frame)
 {
 	char line[64];
@@ -117,6 +130,7 @@ check_frame(const struct frame *frame, const uint8_t *bytes)
 		must(strcmp(contract_name(frame->type), "?") != 0);
 	/* The decoders must cope with bodies of any type: it is the caller who looks at the type. */
 	read_settings(frame);
+	read_secrets(frame);
 	read_log(frame);
 	read_fixed(frame);
 	read_packet(frame);

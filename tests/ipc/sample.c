@@ -27,6 +27,7 @@ sample_settings(struct settings *settings)
 		.registration = false,
 		.log_level = 2,
 		.limits = { 4096, 10000, 32, 7, 262144, 10001, 101, 102, 60000, 70000, 80000, 90000, 4194304, 55 },
+		.tls = { true, false, 13, unconst("ciphers"), unconst("suites"), unconst("groups"), 43200, 3 },
 		.host_count = 2,
 		.hosts = { unconst("foo.com"), unconst("") },
 	};
@@ -70,11 +71,18 @@ void
 sample_body(struct buffer *body, uint16_t type)
 {
 	const struct worker_counters counters = { 1, 2, 3, 4, 5, 6 };
+	uint8_t tickets[2 * TICKET_KEY_SIZE];
 
+	for (size_t i = 0; i < sizeof tickets; i++)
+		tickets[i] = (uint8_t)i;
 	if (type == M2W_HELLO || type == W2M_HELLO)
 		message_put_hello(body, CONTRACT_VERSION);
 	else if (type == M2W_SETTINGS)
 		settings_body(body);
+	else if (type == M2W_CERTIFICATE)
+		message_put_certificate(body, (const uint8_t *)"chain", 5, (const uint8_t *)"key", 3);
+	else if (type == M2W_TICKETS)
+		message_put_tickets(body, tickets, 2);
 	else if (type == M2W_CLIENT)
 		client_body(body);
 	else if (type == M2W_CLOSE || type == M2W_CLOSE_ALL || type == W2M_ENDED)
@@ -123,7 +131,8 @@ sample_phase(uint16_t type)
 {
 	if (type == M2W_HELLO || type == W2M_HELLO)
 		return PHASE_NEW;
-	if (type == M2W_SETTINGS || type == M2W_PING || type == W2M_READY || type == W2M_PONG || type == W2M_LOG)
+	if (type == M2W_SETTINGS || type == M2W_PING || type == W2M_READY || type == W2M_PONG || type == W2M_LOG ||
+	    type == M2W_CERTIFICATE || type == M2W_TICKETS)
 		return PHASE_SETUP;
 	return PHASE_RUNNING;
 }

@@ -13,32 +13,35 @@ static const struct row {
 	const char *phases;	/* of n(ew), s(etup), r(unning) */
 	bool descriptor;
 	uint32_t min, max;
+	bool secret;
 } rows[] = {
-	{ M2W_HELLO, "M2W_HELLO", CONTRACT_MASTER, "n", false, 4, 4 },
-	{ M2W_SETTINGS, "M2W_SETTINGS", CONTRACT_MASTER, "sr", false, 16, 1 << 20 },
-	{ M2W_CLIENT, "M2W_CLIENT", CONTRACT_MASTER, "r", true, 18, 18 },
-	{ M2W_PACKET, "M2W_PACKET", CONTRACT_MASTER, "r", false, 9, FRAME_BODY_MAX },
-	{ M2W_CLOSE, "M2W_CLOSE", CONTRACT_MASTER, "r", false, 1, 1 },
-	{ M2W_CLOSE_ALL, "M2W_CLOSE_ALL", CONTRACT_MASTER, "r", false, 1, 1 },
-	{ M2W_STOP, "M2W_STOP", CONTRACT_MASTER, "r", false, 0, 0 },
-	{ M2W_GO, "M2W_GO", CONTRACT_MASTER, "r", false, 0, 0 },
-	{ M2W_LOST, "M2W_LOST", CONTRACT_MASTER, "r", false, 0, 0 },
-	{ M2W_PING, "M2W_PING", CONTRACT_MASTER, "sr", false, 0, 0 },
-	{ M2W_SURVEY, "M2W_SURVEY", CONTRACT_MASTER, "r", false, 4, 4 + 128 * 12 },
-	{ M2W_TRACE, "M2W_TRACE", CONTRACT_MASTER, "r", false, 1, 1 },
-	{ W2M_HELLO, "W2M_HELLO", CONTRACT_WORKER, "n", false, 4, 4 },
-	{ W2M_READY, "W2M_READY", CONTRACT_WORKER, "sr", false, 0, 0 },
-	{ W2M_TAKEN, "W2M_TAKEN", CONTRACT_WORKER, "r", false, 0, 0 },
-	{ W2M_REFUSED, "W2M_REFUSED", CONTRACT_WORKER, "r", false, 0, 0 },
-	{ W2M_PACKET, "W2M_PACKET", CONTRACT_WORKER, "r", false, 1, FRAME_BODY_MAX },
-	{ W2M_SESSION, "W2M_SESSION", CONTRACT_WORKER, "r", false, 1, 3072 },
-	{ W2M_SETTLED, "W2M_SETTLED", CONTRACT_WORKER, "r", false, 8, 8 },
-	{ W2M_CONSUMED, "W2M_CONSUMED", CONTRACT_WORKER, "r", false, 8, 8 },
-	{ W2M_ENDED, "W2M_ENDED", CONTRACT_WORKER, "r", false, 1, 1 },
-	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 40, 40 },
-	{ W2M_LOG, "W2M_LOG", CONTRACT_WORKER, "sr", false, 2, 2048 },
-	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 58 },
-	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096 },
+	{ M2W_HELLO, "M2W_HELLO", CONTRACT_MASTER, "n", false, 4, 4, false },
+	{ M2W_SETTINGS, "M2W_SETTINGS", CONTRACT_MASTER, "sr", false, 16, 1 << 20, false },
+	{ M2W_CLIENT, "M2W_CLIENT", CONTRACT_MASTER, "r", true, 18, 18, false },
+	{ M2W_PACKET, "M2W_PACKET", CONTRACT_MASTER, "r", false, 9, FRAME_BODY_MAX, false },
+	{ M2W_CLOSE, "M2W_CLOSE", CONTRACT_MASTER, "r", false, 1, 1, false },
+	{ M2W_CLOSE_ALL, "M2W_CLOSE_ALL", CONTRACT_MASTER, "r", false, 1, 1, false },
+	{ M2W_STOP, "M2W_STOP", CONTRACT_MASTER, "r", false, 0, 0, false },
+	{ M2W_GO, "M2W_GO", CONTRACT_MASTER, "r", false, 0, 0, false },
+	{ M2W_LOST, "M2W_LOST", CONTRACT_MASTER, "r", false, 0, 0, false },
+	{ M2W_PING, "M2W_PING", CONTRACT_MASTER, "sr", false, 0, 0, false },
+	{ M2W_SURVEY, "M2W_SURVEY", CONTRACT_MASTER, "r", false, 4, 4 + 128 * 12, false },
+	{ M2W_TRACE, "M2W_TRACE", CONTRACT_MASTER, "r", false, 1, 1, false },
+	{ M2W_CERTIFICATE, "M2W_CERTIFICATE", CONTRACT_MASTER, "sr", false, 10, 8 + 98304 + 16384, true },
+	{ M2W_TICKETS, "M2W_TICKETS", CONTRACT_MASTER, "sr", false, 80, 240, true },
+	{ W2M_HELLO, "W2M_HELLO", CONTRACT_WORKER, "n", false, 4, 4, false },
+	{ W2M_READY, "W2M_READY", CONTRACT_WORKER, "sr", false, 0, 0, false },
+	{ W2M_TAKEN, "W2M_TAKEN", CONTRACT_WORKER, "r", false, 0, 0, false },
+	{ W2M_REFUSED, "W2M_REFUSED", CONTRACT_WORKER, "r", false, 0, 0, false },
+	{ W2M_PACKET, "W2M_PACKET", CONTRACT_WORKER, "r", false, 1, FRAME_BODY_MAX, false },
+	{ W2M_SESSION, "W2M_SESSION", CONTRACT_WORKER, "r", false, 1, 3072, false },
+	{ W2M_SETTLED, "W2M_SETTLED", CONTRACT_WORKER, "r", false, 8, 8, false },
+	{ W2M_CONSUMED, "W2M_CONSUMED", CONTRACT_WORKER, "r", false, 8, 8, false },
+	{ W2M_ENDED, "W2M_ENDED", CONTRACT_WORKER, "r", false, 1, 1, false },
+	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 40, 40, false },
+	{ W2M_LOG, "W2M_LOG", CONTRACT_WORKER, "sr", false, 2, 2048, false },
+	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 58, false },
+	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096, false },
 };
 
 START_TEST(no_type_is_missing_here)
@@ -65,6 +68,7 @@ START_TEST(row_by_row)
 
 	ck_assert_str_eq(contract_name(row->type), row->name);
 	ck_assert(contract_carries_descriptor(row->type) == row->descriptor);
+	ck_assert(contract_is_secret(row->type) == row->secret);
 	for (unsigned phase = PHASE_NEW; phase <= PHASE_RUNNING; phase++) {
 		enum contract_phase now = (enum contract_phase)phase;
 

@@ -125,6 +125,24 @@ try_trace(const struct frame *frame)
 	return message_get_trace(frame, &trace);
 }
 
+static bool
+try_certificate(const struct frame *frame)
+{
+	const uint8_t *chain, *key;
+	size_t chain_length, key_length;
+
+	return message_get_certificate(frame, &chain, &chain_length, &key, &key_length);
+}
+
+static bool
+try_tickets(const struct frame *frame)
+{
+	const uint8_t *keys;
+	unsigned count;
+
+	return message_get_tickets(frame, &keys, &count);
+}
+
 static const struct {
 	uint16_t type;
 	bool (*try)(const struct frame *frame);
@@ -143,6 +161,8 @@ static const struct {
 	{ W2M_SURVEY, try_survey_reports, 4, 58 },
 	{ M2W_TRACE, try_switch, 0, 0 },
 	{ W2M_TRACE, try_trace, 10, 0 },
+	{ M2W_CERTIFICATE, try_certificate, 0, 0 },
+	{ M2W_TICKETS, try_tickets, TICKET_KEY_SIZE, TICKET_KEY_SIZE },
 };
 
 /* The first `length` bytes of a body, in memory of exactly that size. */
@@ -209,6 +229,13 @@ START_TEST(settings_come_back)
 	ck_assert(after.digest && !after.registration);
 	ck_assert_uint_eq(after.log_level, 2);
 	ck_assert_mem_eq(&after.limits, &before.limits, sizeof before.limits);
+	ck_assert(after.tls.required && !after.tls.ask_client_certificates);
+	ck_assert_uint_eq(after.tls.min_version, 13);
+	ck_assert_str_eq(after.tls.ciphers, "ciphers");
+	ck_assert_str_eq(after.tls.ciphersuites, "suites");
+	ck_assert_str_eq(after.tls.groups, "groups");
+	ck_assert_uint_eq(after.tls.ticket_lifetime, 43200);
+	ck_assert_uint_eq(after.tls.certificate_count, 3);
 	ck_assert_uint_eq(after.host_count, 2);
 	ck_assert_str_eq(after.hosts[0], "foo.com");
 	ck_assert_str_eq(after.hosts[1], "");
@@ -269,6 +296,104 @@ START_TEST(settings_lie_about_hosts)
 	ck_assert(!settings_with_count(4, 3));
 	ck_assert(!settings_with_count(SETTINGS_HOSTS_MAX + 1, SETTINGS_HOSTS_MAX + 1));
 	ck_assert(!settings_with_count(UINT32_MAX, 3));
+}
+END_TEST
+
+static bool
+settings_with_tls(uint8_t version, uint32_t certificates)
+{
+	struct settings settings, after;
+	struct buffer body = { 0 };
+	struct frame frame;
+	bool read;
+
+	sample_settings(&settings);
+	settings.tls = (struct tls_settings){ .min_version = version, .certificate_count = certificates };
+	message_put_settings(&body, &settings);
+	frame = frame_of(&body);
+	read = message_get_settings(&frame, &after);
+	if (read)
+		ck_assert_str_eq(after.tls.groups, "");
+	settings_deinit(&after);
+	buffer_deinit(&body);
+	return read;
+}
+
+START_TEST(settings_make_sense_of_tls)
+{
+	ck_assert(settings_with_tls(0, 0));
+	ck_assert(settings_with_tls(12, 1));
+	ck_assert(settings_with_tls(13, SETTINGS_CERTIFICATES_MAX));
+	ck_assert(!settings_with_tls(13, SETTINGS_CERTIFICATES_MAX + 1));
+	ck_assert(!settings_with_tls(0, 1));
+	ck_assert(!settings_with_tls(11, 1));
+	ck_assert(!settings_with_tls(14, 1));
+}
+END_TEST
+
+START_TEST(certificates_come_back)
+{
+	struct buffer body = { 0 };
+	const uint8_t *chain, *key;
+	size_t chain_length, key_length;
+	struct frame frame;
+
+	sample_body(&body, M2W_CERTIFICATE);
+	ck_assert(body.secret);
+	frame = frame_of(&body);
+	ck_assert(message_get_certificate(&frame, &chain, &chain_length, &key, &key_length));
+	ck_assert(chain_length == 5 && key_length == 3);
+	ck_assert_mem_eq(chain, "chain", 5);
+	ck_assert_mem_eq(key, "key", 3);
+	buffer_deinit(&body);
+}
+END_TEST
+
+static bool
+certificate_of(size_t chain_length, size_t key_length)
+{
+	static const uint8_t bytes[CERTIFICATE_CHAIN_MAX + 1];
+	struct buffer body = { 0 };
+	struct frame frame;
+	bool read;
+
+	message_put_certificate(&body, bytes, chain_length, bytes, key_length);
+	frame = frame_of(&body);
+	read = try_certificate(&frame);
+	buffer_deinit(&body);
+	return read;
+}
+
+START_TEST(certificates_are_bounded)
+{
+	ck_assert(certificate_of(CERTIFICATE_CHAIN_MAX, CERTIFICATE_KEY_MAX));
+	ck_assert(!certificate_of(CERTIFICATE_CHAIN_MAX + 1, 1));
+	ck_assert(!certificate_of(1, CERTIFICATE_KEY_MAX + 1));
+	ck_assert(!certificate_of(0, 1));
+	ck_assert(!certificate_of(1, 0));
+}
+END_TEST
+
+START_TEST(tickets_come_back)
+{
+	uint8_t keys[(TICKET_KEYS_MAX + 1) * TICKET_KEY_SIZE] = { 1, 2, 3 };
+	struct buffer body = { 0 };
+	const uint8_t *got;
+	struct frame frame;
+	unsigned count;
+
+	for (unsigned i = 0; i <= TICKET_KEYS_MAX + 1; i++) {
+		buffer_clear(&body);
+		message_put_tickets(&body, keys, i);
+		ck_assert(body.secret);
+		frame = frame_of(&body);
+		ck_assert(message_get_tickets(&frame, &got, &count) == (i >= 1 && i <= TICKET_KEYS_MAX));
+		if (i == 0 || i > TICKET_KEYS_MAX)
+			continue;
+		ck_assert_uint_eq(count, i);
+		ck_assert_mem_eq(got, keys, i * TICKET_KEY_SIZE);
+	}
+	buffer_deinit(&body);
 }
 END_TEST
 
@@ -493,6 +618,10 @@ main(void)
 	tcase_add_test(tests, settings_come_back);
 	tcase_add_test(tests, settings_with_all_hosts);
 	tcase_add_test(tests, settings_lie_about_hosts);
+	tcase_add_test(tests, settings_make_sense_of_tls);
+	tcase_add_test(tests, certificates_come_back);
+	tcase_add_test(tests, certificates_are_bounded);
+	tcase_add_test(tests, tickets_come_back);
 	tcase_add_test(tests, strings_hold_no_zero);
 	tcase_add_loop_test(tests, peers_come_back, 0, 4);
 	tcase_add_test(tests, reasons_come_back);
