@@ -203,11 +203,12 @@ class Frames(unittest.TestCase):
         defined = dict(re.findall(r'#define (\w+) \(?([\w *+]+)\)?$', read('ipc', 'frame.h') + read('ipc', 'contract.h'),
                                   re.M))
         rows = {}
-        for name, side, phases, descriptor, least, most in re.findall(
-                r'\[(\w+)\] = \{ "\w+", CONTRACT_(\w+), ([A-Z_| ]+), (\w+), (\d+), ([\w *]+) \}', read('ipc', 'contract.c')):
+        for name, side, phases, descriptor, least, most, secret in re.findall(
+                r'\[(\w+)\] = \{ "\w+", CONTRACT_(\w+), ([A-Z_| ]+), (\w+), (\d+), ([\w *]+), (\w+) \}',
+                read('ipc', 'contract.c')):
             words = [word.lower() for word in re.findall(r'IN_(\w+)', phases)]
             length = least if least == most else '%s to %s' % (least, product(defined.get(most, most)))
-            rows[name] = (', '.join(words), 'yes' if descriptor == 'true' else 'no', length)
+            rows[name] = (', '.join(words), 'yes' if descriptor == 'true' else 'no', length, secret == 'true')
         return rows
 
     def test_every_frame_is_in_the_table(self):
@@ -220,7 +221,7 @@ class Frames(unittest.TestCase):
         for line in read('doc', 'ipc.md').splitlines():
             cells = [cell.strip().strip('`') for cell in line.strip('|').split('|')]
             if line.startswith('| `') and re.match(r'[MW]2[MW]_', cells[0]):
-                found[cells[0]] = tuple(cells[1:4])
+                found[cells[0]] = (*cells[1:4], cells[4].startswith('Secret.'))
         self.assertEqual(self.contract(), found)
 
     def test_document_has_every_breach_and_reason(self):
