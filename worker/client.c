@@ -4,46 +4,20 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
-#include "worker/reply.h"
-#include "worker/trace.h"
+#include "worker/client_log.h"
+#include "worker/greeting.h"
+#include "worker/relay.h"
+#include "worker/transport.h"
 #include "worker/worker.h"
 
 /* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
 #define READ_SIZE 16384
-
-/* What is shown of an account and of an explanation in the log. */
-#define ACCOUNT_LOGGED 400
-#define TEXT_LOGGED 200
-
-/*
- * Parsers that are kept although nothing is in them, for clients that are likely to go on at once. More would make a heap
- * of 16 kB a client in a storm of logins, with the small things that stay between the holes.
- */
-#define QUIET_PARSERS 64
-
-static void intake_free(struct client *client);
-static void client_flush(struct client *client);
-
-static void
-on_flush(struct job *job)
-{
-	struct client *client = container_of(job, struct client, flush);
-
-	if (client->state == CLIENT_GONE) {
-		client_free(client);
-		return;
-	}
-	if (client->state == CLIENT_CLOSING)
-		intake_free(client);
-	client_flush(client);
-}
 
 const char *
 client_state_name(enum client_state state)
@@ -67,10 +41,16 @@ client_is_idle(const struct client *client)
 	return client->intake == NULL && client->output == NULL;
 }
 
+bool
+client_is_modern(const struct client *client)
+{
+	return client->scope == NULL || client->scope->header.version_major >= 1;
+}
+
 size_t
 client_memory(const struct client *client)
 {
-	return (client->intake == NULL ? 0 : stream_memory(client->intake->stream)) + output_length(client->output);
+	return intake_memory(client) + output_length(client->output);
 }
 
 void
@@ -149,184 +129,49 @@ client_wants(struct client *client)
 
 	if (!client->is_paused && !(client->hung_up && client->output != NULL))
 		events |= EPOLLIN;
-	if (client->output != NULL && deadline_is_set(&client->output->stall))
+	if (output_is_stalled(client->output))
 		events |= EPOLLOUT;
 	watch_change(&client->worker->loop, &client->watch, events);
 }
 
-/* ---- parser ---- */
-
-static void
-intake_free(struct client *client)
-{
-	if (client->intake == NULL)
-		return;
-	deadline_clear(&client->worker->intake_idle, &client->intake->deadline);
-	stream_free(&client->intake->stream);
-	free(client->intake);
-	client->intake = NULL;
-	client->worker->intakes--;
-	worker_lent(client->worker);
-}
-
-static struct intake *
-intake_get(struct client *client)
-{
-	struct worker *worker = client->worker;
-	const struct stream_limits *limits = client->state == CLIENT_SESSION ? &worker->session_limits : &worker->login_limits;
-
-	if (client->intake != NULL)
-		return client->intake;
-	client->intake = calloc(1, sizeof *client->intake);
-	if (client->intake == NULL)
-		return NULL;
-	client->intake->client = client;
-	worker->intakes++;
-	worker_lent(worker);
-	client->intake->stream = stream_new(limits, client->scope == NULL ? NULL : &client->scope->header);
-	if (client->intake->stream == NULL)
-		intake_free(client);
-	return client->intake;
-}
+/* ---- writing ---- */
 
 void
-client_on_intake_idle(struct deadline *deadline)
-{
-	struct intake *intake = container_of(deadline, struct intake, deadline);
-
-	/* Half an element stays, and so does its parser, until the client goes on or its own deadline ends it. */
-	if (stream_is_quiet(intake->stream))
-		intake_free(intake->client);
-}
-
-/* ---- output ---- */
-
-static void
-output_drop(struct client *client)
-{
-	if (client->output == NULL)
-		return;
-	deadline_clear(&client->worker->stall, &client->output->stall);
-	output_free(&client->output);
-	client->worker->outputs--;
-	worker_lent(client->worker);
-}
-
-/* Where to append what the client is to get; NULL without memory. output_queued() must follow. */
-static struct buffer *
-output_get(struct client *client)
-{
-	if (client->output == NULL) {
-		client->output = output_new(client);
-		client->worker->outputs += client->output != NULL;
-		worker_lent(client->worker);
-	}
-	return client->output == NULL ? NULL : &client->output->bytes;
-}
-
-static void
-output_queued(struct client *client)
-{
-	trace_down(client);
-	job_queue(&client->worker->loop, &client->flush, on_flush);
-}
-
-static void
-client_send_settled(struct client *client)
-{
-	uint64_t number = output_settled(client->output);
-	struct buffer body = { 0 };
-
-	if (number == 0)
-		return;
-	message_put_number(&body, number);
-	channel_send(&client->worker->channel, W2M_SETTLED, client->slot, client->serial, &body);
-	buffer_deinit(&body);
-}
-
-static void
-client_flushed(struct client *client)
-{
-	output_drop(client);
-	if (client->state == CLIENT_CLOSING)
-		client_fsm(client, CLIENT_FLUSHED, NULL);
-}
-
-static void
 client_flush(struct client *client)
 {
-	struct worker *worker = client->worker;
-	ssize_t length;
+	int result = output_flush(client);
 
-	if (client->output == NULL) {
-		client_flushed(client);
+	if (result < 0) {
+		client_lose(client, result == -ENOMEM ? END_BROKEN : END_LOST);
 		return;
 	}
-	length = output_write(client->output, client->watch.fd);
-	if (length < 0) {
-		client_lose(client, length == -ENOMEM ? END_BROKEN : END_LOST);
-		return;
-	}
-	client->bytes_out += (uint64_t)length;
-	worker->counters.bytes_out += (uint64_t)length;
-	client_send_settled(client);
-	if (output_length(client->output) == 0)
-		client_flushed(client);
-	else if (length > 0 || !deadline_is_set(&client->output->stall))
-		deadline_set(&worker->loop, &worker->stall, &client->output->stall);
+	if (client->output == NULL)
+		client_fsm(client, CLIENT_FLUSHED, NULL);
 	if (client->state != CLIENT_GONE)
 		client_wants(client);
 }
 
-void
-client_on_stall(struct deadline *deadline)
+static void
+on_flush(struct job *job)
 {
-	client_lose(container_of(deadline, struct output, stall)->client, END_TOO_SLOW);
+	struct client *client = container_of(job, struct client, flush);
+
+	if (client->state == CLIENT_GONE) {
+		client_free(client);
+		return;
+	}
+	if (client->state == CLIENT_CLOSING)
+		intake_free(client);
+	client_flush(client);
+}
+
+void
+client_flush_later(struct client *client)
+{
+	job_queue(&client->worker->loop, &client->flush, on_flush);
 }
 
 /* ---- the one way out ---- */
-
-/* The three lines of a client; etc/fail2ban reads them, and doc/log.md describes them. */
-
-static void
-client_log_end(const struct client *client, enum stream_condition condition, const char *text)
-{
-	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[TEXT_LOGGED];
-
-	log_info("%s client ended reason=%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
-	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=%s",
-	    client_id(client, id), end_reason_name((enum end_reason)client->reason),
-	    condition == CONDITION_NONE ? "" : " condition=", condition == CONDITION_NONE ? "" : condition_name(condition),
-	    text == NULL ? "" : " text=", text == NULL ? "" : log_quote(quoted, sizeof quoted, text),
-	    peer_format(&client->peer, address), client->peer.port,
-	    client->bytes_in, client->bytes_out, client->packets_in, client->packets_out,
-	    (loop_now(&client->worker->loop) - client->since) / 1000,
-	    log_quote(account, sizeof account, client->address));
-}
-
-static void
-client_log_login(const struct client *client)
-{
-	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
-
-	log_info("%s client logged-in account=%s address=%s port=%u", client_id(client, id),
-	    log_quote(account, sizeof account, client->address), peer_format(&client->peer, address),
-	    client->peer.port);
-}
-
-/* The number of the attempt is there so that no two lines are the same, which would be folded into one. */
-static void
-client_log_refusal(struct client *client, const struct client_message *message)
-{
-	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[ACCOUNT_LOGGED];
-
-	if (client->refusals < UINT8_MAX)
-		client->refusals++;
-	snprintf(account, sizeof account, "%s@%s", client->login->asked_user, client->login->host);
-	log_info("%s client login-failed address=%s port=%u account=%s reason=%s attempt=%u", client_id(client, id),
-	    peer_format(&client->peer, address), client->peer.port, log_quote(quoted, sizeof quoted, account),
-	    dialect_error_name(message->bytes, message->length), client->refusals);
-}
 
 static void
 client_unpause(struct client *client)
@@ -348,7 +193,7 @@ client_gone(struct client *client)
 	watch_remove(&client->worker->loop, &client->watch);
 	close(fd);
 	worker_forget(client->worker, client);
-	job_queue(&client->worker->loop, &client->flush, on_flush);
+	client_flush_later(client);
 }
 
 void
@@ -365,31 +210,10 @@ client_lose(struct client *client, enum end_reason reason)
 	client_gone(client);
 }
 
-/* Of before RFC 3920 is only who has shown it by a header without a version. */
-static bool
-client_is_modern(const struct client *client)
+void
+client_broken(struct client *client)
 {
-	return client->scope == NULL || client->scope->header.version_major >= 1;
-}
-
-static void
-client_say_end(struct client *client, enum stream_condition condition, const char *text)
-{
-	struct buffer *down;
-
-	if (!client->header_sent && condition == CONDITION_NONE)
-		return;
-	down = output_get(client);
-	if (down == NULL)
-		return;
-	/* RFC 6120 4.9.1.2: an error before our header is preceded by one. */
-	if (!client->header_sent)
-		reply_header(down, client_is_modern(client), client->worker->settings.hosts[0], client->stream_id);
-	client->header_sent = true;
-	if (condition != CONDITION_NONE)
-		reply_error(down, client_is_modern(client), condition, text);
-	reply_end(down);
-	output_queued(client);
+	client_end(client, END_BROKEN, CONDITION_INTERNAL_SERVER_ERROR, NULL);
 }
 
 void
@@ -401,67 +225,20 @@ client_end(struct client *client, enum end_reason reason, enum stream_condition 
 	if (reason == END_BROKEN)
 		worker_pinch(client->worker);
 	client_log_end(client, condition, text);
-	client_say_end(client, condition, text);
+	greeting_end(client, condition, text);
 	client_unpause(client);
 	change_state(client, CLIENT_CLOSING);
 	client_wants(client);
-	job_queue(&client->worker->loop, &client->flush, on_flush);
+	client_flush_later(client);
 }
 
 /* ---- what happens to a client ---- */
-
-static struct dialect_context
-client_context(const struct client *client, char *id, char *stream_id)
-{
-	const struct settings *settings = &client->worker->settings;
-
-	return (struct dialect_context){
-		.id = client_id(client, id),
-		.name = settings->name,
-		.stream_id = reply_stream_id(client->stream_id, stream_id),
-		.digest = settings->digest,
-		.registration = settings->registration,
-	};
-}
-
-static void
-client_broken(struct client *client)
-{
-	client_end(client, END_BROKEN, CONDITION_INTERNAL_SERVER_ERROR, NULL);
-}
-
-/* The host that a header means: the one it names or, where it names none, the only one there is. */
-static const char *
-client_host(const struct client *client, const struct stream_header *header)
-{
-	const struct settings *settings = &client->worker->settings;
-
-	if (header->to == NULL)
-		return settings->host_count == 1 ? settings->hosts[0] : NULL;
-	for (uint32_t i = 0; i < settings->host_count; i++) {
-		if (strcasecmp(settings->hosts[i], header->to) == 0)
-			return settings->hosts[i];
-	}
-	return NULL;
-}
-
-static bool
-client_host_is_gone(const struct client *client)
-{
-	const struct settings *settings = &client->worker->settings;
-
-	for (uint32_t i = 0; i < settings->host_count; i++) {
-		if (strcmp(settings->hosts[i], client->login->host) == 0)
-			return false;
-	}
-	return true;
-}
 
 /* A session of a host that is gone stays until its client leaves, and so does the answer to a login that is under way. */
 void
 client_settings_changed(struct client *client)
 {
-	if (client->state == CLIENT_LOGIN && client->login->asked_id == NULL && client_host_is_gone(client))
+	if (client->state == CLIENT_LOGIN && client->login->asked_id == NULL && greeting_host_is_gone(client))
 		client_end(client, END_STREAM_ERROR, CONDITION_HOST_GONE, NULL);
 	/* Nobody was watched before. */
 	if (client->state == CLIENT_SESSION && !deadline_is_set(&client->deadline))
@@ -478,203 +255,14 @@ login_drop(struct client *client)
 	client->login = NULL;
 }
 
-static bool
-login_begin(struct client *client, const char *host)
-{
-	client->login = calloc(1, sizeof *client->login);
-	if (client->login == NULL)
-		return false;
-	client->login->host = strdup(host);
-	return client->login->host != NULL;
-}
-
-/* What the dialect knows of it; `session` is for one that is logged in, and lives as long as the call. */
-static struct dialect_client *
-client_dialect(const struct client *client, struct dialect_client *session)
-{
-	if (client->login != NULL)
-		return client->login;
-	*session = (struct dialect_client){ .address = client->address };
-	return session;
-}
-
 static void
-client_greet(struct client *client, const struct stream_header *header)
-{
-	const char *host = client_host(client, header);
-	char id[CLIENT_ID_SIZE], stream_id[17];
-	struct dialect_context context = client_context(client, id, stream_id);
-	struct buffer *down;
-
-	if (host == NULL) {
-		client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN, NULL);
-		return;
-	}
-	down = output_get(client);
-	if (!login_begin(client, host) || down == NULL) {
-		client_broken(client);
-		return;
-	}
-	reply_header(down, client_is_modern(client), host, client->stream_id);
-	client->header_sent = true;
-	if (client_is_modern(client)) {
-		buffer_append_string(down, "<stream:features>");
-		client->worker->dialect->client_features(down, &context);
-		buffer_append_string(down, "</stream:features>");
-	}
-	output_queued(client);
-	change_state(client, CLIENT_LOGIN);
-}
-
-static void
-client_take_outcome(struct client *client, int outcome, const struct buffer *up)
-{
-	struct channel *channel = &client->worker->channel;
-
-	switch (outcome) {
-	case DIALECT_SEND:
-		/* An element may be big, and is its client's matter; what a channel must send for all is small. */
-		if (channel_make_room(channel, buffer_length(up)))
-			channel_send(channel, W2M_PACKET, client->slot, client->serial, up);
-		else
-			client_broken(client);
-		return;
-	case DIALECT_ANSWER:
-		output_queued(client);
-		return;
-	case DIALECT_NOT_AUTHORIZED:
-		client_end(client, END_NOT_AUTHORIZED, CONDITION_NOT_AUTHORIZED, "log in first");
-		return;
-	case DIALECT_IGNORE:
-		return;
-	default:
-		client_broken(client);
-	}
-}
-
-static void
-client_element(struct client *client, const struct stream_event *element)
-{
-	char id[CLIENT_ID_SIZE], stream_id[17];
-	struct dialect_context context = client_context(client, id, stream_id);
-	struct buffer *down = output_get(client), up = { 0 };
-	struct dialect_client session;
-	int outcome = -ENOMEM;
-
-	if (down != NULL)
-		outcome = client->worker->dialect->client_element(client_dialect(client, &session), &context,
-		    element->bytes, element->length, element->name_end, &up, down);
-	client->packets_in++;
-	client->worker->counters.packets_in++;
-	client_take_outcome(client, up.failed ? -ENOMEM : outcome, &up);
-	buffer_deinit(&up);
-	if (client->output != NULL && output_length(client->output) == 0)
-		output_drop(client);
-}
-
-static void
-client_consumed(struct client *client, uint64_t number)
-{
-	struct buffer body = { 0 };
-
-	message_put_number(&body, number);
-	channel_send(&client->worker->channel, W2M_CONSUMED, client->slot, client->serial, &body);
-	buffer_deinit(&body);
-}
-
-/* False: it was ended instead, and the answer stays the master's, which sends it back. */
-static bool
 client_logged_in(struct client *client)
 {
-	struct buffer body = { 0 };
-
-	client->address = texts_add(&client->worker->addresses, client->login->address, strlen(client->login->address));
-	/* Too long is the session manager's fault: neither the master's nor that of this worker's other clients. */
-	if (client->address == NULL || strlen(client->address) > CONTRACT_ADDRESS_MAX) {
-		client_broken(client);
-		return false;
-	}
-	buffer_append_string(&body, client->address);
-	channel_send(&client->worker->channel, W2M_SESSION, client->slot, client->serial, &body);
-	buffer_deinit(&body);
 	login_drop(client);
 	if (client->intake != NULL)
 		stream_set_limits(client->intake->stream, &client->worker->session_limits);
 	change_state(client, CLIENT_SESSION);
 	client_log_login(client);
-	return true;
-}
-
-/* The session manager has ended it: RFC 6120 4.9.3.3 where another login has taken its place. */
-static void
-client_disconnected(struct client *client, bool replaced)
-{
-	if (replaced && client_is_modern(client))
-		client_end(client, END_REPLACED, CONDITION_CONFLICT, "Replaced by a new login");
-	else
-		client_end(client, replaced ? END_REPLACED : END_DISCONNECTED, CONDITION_UNDEFINED_CONDITION, "Disconnected");
-}
-
-static void
-client_packet_outcome(struct client *client, int outcome, const struct client_message *message)
-{
-	uint32_t attempts = client->worker->settings.limits.login_attempts;
-
-	switch (outcome) {
-	case DIALECT_DELIVER:
-		output_queued(client);
-		output_mark(client->output, message->number);
-		client->packets_out++;
-		client->worker->counters.packets_out++;
-		break;
-	case DIALECT_LOGGED_IN:
-		output_queued(client);
-		/* In this order: a worker that dies in between must not leave a session that nobody knows to end. */
-		if (client_logged_in(client))
-			client_consumed(client, message->number);
-		break;
-	case DIALECT_LOGIN_REFUSED:
-		output_queued(client);
-		client_log_refusal(client, message);
-		client_consumed(client, message->number);
-		/* RFC 6120 6.4.5: two to five attempts are enough for who does not guess. */
-		if (attempts > 0 && client->refusals >= attempts)
-			client_end(client, END_LOGIN_FAILED, CONDITION_POLICY_VIOLATION, "too many failed logins");
-		break;
-	case DIALECT_END:
-		client_consumed(client, message->number);
-		client_disconnected(client, message->replaced);
-		break;
-	case DIALECT_UNREADABLE:
-		client_consumed(client, message->number);
-		break;
-	default:
-		client_broken(client);
-	}
-}
-
-static void
-client_packet(struct client *client, const struct client_message *message)
-{
-	char id[CLIENT_ID_SIZE], stream_id[17];
-	struct dialect_context context = client_context(client, id, stream_id);
-	struct buffer *down = output_get(client);
-	struct dialect_client session;
-	int outcome = -ENOMEM;
-
-	if (down != NULL)
-		outcome = client->worker->dialect->client_packet(client_dialect(client, &session), &context,
-		    (const char *)message->bytes, message->length, down);
-	client_packet_outcome(client, outcome, message);
-	/* A burst within one turn is not yet a client that does not read: first see what it takes. */
-	if (output_length(client->output) > client->worker->settings.limits.unsent_bytes)
-		client_flush(client);
-	if (client->output == NULL || client->state == CLIENT_GONE)
-		return;
-	if (output_length(client->output) > client->worker->settings.limits.unsent_bytes)
-		client_end(client, END_TOO_SLOW, CONDITION_RESOURCE_CONSTRAINT, "too much is waiting to be read");
-	else if (output_length(client->output) == 0)
-		output_drop(client);
 }
 
 /* Nothing came from it for a while: RFC 6120 4.6.1 keeps the way open, or it was too long. */
@@ -709,7 +297,7 @@ client_shut(struct client *client)
 	if (client->shut)
 		return;
 	client->shut = true;
-	shutdown(client->watch.fd, SHUT_WR);
+	transport_shut(client);
 }
 
 static void
@@ -735,7 +323,8 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 {
 	switch (event) {
 	case CLIENT_HEADER:
-		client_greet(client, message->header);
+		if (greeting_give(client, message->header))
+			change_state(client, CLIENT_LOGIN);
 		break;
 	case CLIENT_HUNG_UP:
 		client_hung_up(client);
@@ -745,6 +334,7 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 		break;
 	case CLIENT_ELEMENT:	/* the stream gives none before the header */
 	case CLIENT_PACKET:	/* nobody has asked for one: it stays the master's, which bounces it at the end */
+	case CLIENT_LOGGED_IN:
 	case CLIENT_FLUSHED:
 		break;
 	}
@@ -755,10 +345,13 @@ fsm_open(struct client *client, enum client_event event, const struct client_mes
 {
 	switch (event) {
 	case CLIENT_ELEMENT:
-		client_element(client, message->element);
+		relay_element(client, message->element);
 		break;
 	case CLIENT_PACKET:
-		client_packet(client, message);
+		relay_packet(client, message);
+		break;
+	case CLIENT_LOGGED_IN:
+		client_logged_in(client);
 		break;
 	case CLIENT_HUNG_UP:
 		client_hung_up(client);
@@ -795,6 +388,7 @@ fsm_closing(struct client *client, enum client_event event)
 	case CLIENT_HEADER:
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* stays the master's, which bounces it at the end */
+	case CLIENT_LOGGED_IN:
 		break;
 	}
 }
@@ -826,52 +420,7 @@ client_on_deadline(struct deadline *deadline)
 
 /* ---- reading ---- */
 
-static void
-client_take_header(struct client *client, struct stream *stream)
-{
-	struct stream_header header;
-
-	stream_take_header(stream, &header);
-	client->scope = scope_of(&client->worker->scopes, &header);
-	if (client->scope != NULL)
-		client_fsm(client, CLIENT_HEADER, &(struct client_message){ .header = &header });
-	else
-		client_broken(client);
-	stream_header_deinit(&header);
-}
-
-/* False when nothing more is to be fetched. */
-static bool
-client_take_event(struct client *client, struct stream *stream)
-{
-	static const char stream_end[] = "</stream:stream>";
-	struct client_message message = { 0 };
-	struct stream_event event;
-
-	switch (stream_next(stream, &event)) {
-	case STREAM_NOTHING:
-		return false;
-	case STREAM_OPENED:
-		client_take_header(client, stream);
-		break;
-	case STREAM_ELEMENT:
-		trace_up(client, event.bytes, event.length);
-		message.element = &event;
-		client_fsm(client, CLIENT_ELEMENT, &message);
-		break;
-	case STREAM_CLOSED:
-		trace_up(client, stream_end, sizeof stream_end - 1);
-		client_end(client, END_CLOSED, CONDITION_NONE, NULL);
-		break;
-	case STREAM_FAILED:
-		client_end(client, event.condition == CONDITION_INTERNAL_SERVER_ERROR ? END_BROKEN : END_STREAM_ERROR,
-		    event.condition, event.text);
-		break;
-	}
-	return client->state < CLIENT_CLOSING;
-}
-
-static void
+void
 client_pause(struct client *client)
 {
 	if (client->is_paused)
@@ -881,43 +430,16 @@ client_pause(struct client *client)
 	client_wants(client);
 }
 
-/*
- * Everything that its parser has, as long as there is room for it: a read may hold thousands of elements, and each grows
- * on its way. What is left waits in the parser until the client is resumed.
- */
 static void
-client_take_events(struct client *client)
+client_take(struct client *client, const uint8_t *bytes, size_t length)
 {
 	struct worker *worker = client->worker;
-	struct intake *intake = client->intake;
-
-	while (worker_may_read(worker) && client_take_event(client, intake->stream))
-		;
-	deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
-	if (client->state < CLIENT_CLOSING && !worker_may_read(worker))
-		client_pause(client);
-	if (client->state >= CLIENT_CLOSING || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
-		intake_free(client);
-}
-
-static void
-client_take_bytes(struct client *client, const uint8_t *bytes, size_t length)
-{
-	struct worker *worker = client->worker;
-	struct intake *intake;
 
 	client->bytes_in += length;
 	worker->counters.bytes_in += length;
 	client->last_read = loop_now(&worker->loop);
 	silence_is_broken(client);
-	if (client->intake == NULL && client->state != CLIENT_OPENING && stream_is_whitespace(bytes, length))
-		return;
-	intake = intake_get(client);
-	if (intake == NULL || stream_feed(intake->stream, bytes, length) < 0) {
-		client_broken(client);
-	} else {
-		client_take_events(client);
-	}
+	intake_take(client, bytes, length);
 }
 
 void
@@ -925,8 +447,7 @@ client_resume(struct client *client)
 {
 	client_unpause(client);
 	client_wants(client);
-	if (client->intake != NULL)
-		client_take_events(client);
+	intake_go_on(client);
 }
 
 static void
@@ -939,13 +460,13 @@ client_read(struct client *client)
 		client_pause(client);
 		return;
 	}
-	length = recv(client->watch.fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	length = client->state < CLIENT_CLOSING ? transport_read(client, bytes, sizeof bytes) : transport_discard(client);
 	if (length == 0)
 		client_fsm(client, CLIENT_HUNG_UP, NULL);
-	else if (length < 0 && errno != EAGAIN && errno != EINTR)
+	else if (length < 0 && length != -EAGAIN)
 		client_lose(client, END_LOST);
 	else if (length > 0 && client->state < CLIENT_CLOSING)
-		client_take_bytes(client, bytes, (size_t)length);
+		client_take(client, bytes, (size_t)length);
 }
 
 static void
@@ -961,7 +482,7 @@ on_ready(struct watch *watch, uint32_t events)
 	if (events & (EPOLLIN | EPOLLHUP))
 		client_read(client);
 	if ((events & EPOLLOUT) != 0 && client->state != CLIENT_GONE)
-		job_queue(&client->worker->loop, &client->flush, on_flush);
+		client_flush_later(client);
 }
 
 /* ---- life ---- */

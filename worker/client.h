@@ -19,6 +19,7 @@
 #include "common/loop.h"
 #include "dialect/dialect.h"
 #include "ipc/message.h"
+#include "worker/intake.h"
 #include "worker/output.h"
 #include "worker/scope.h"
 #include "worker/stream.h"
@@ -37,6 +38,7 @@ enum client_event {
 	CLIENT_HEADER,		/* its header is complete */
 	CLIENT_ELEMENT,		/* it sent a complete element */
 	CLIENT_PACKET,		/* a packet for it came from the link */
+	CLIENT_LOGGED_IN,	/* that packet was the answer that makes its session: client->address */
 	CLIENT_HUNG_UP,		/* it closed its half of the connection */
 	CLIENT_FLUSHED,		/* everything for it was written */
 	CLIENT_TIMEOUT,		/* the deadline of its state has passed */
@@ -50,13 +52,6 @@ struct client_message {
 	size_t length;
 	uint64_t number;
 	bool replaced;				/* its address has been given to a later login */
-};
-
-/* The parser, while there is one. */
-struct intake {
-	struct client *client;
-	struct stream *stream;
-	struct deadline deadline;	/* a second after the last bytes */
 };
 
 /* Its size counts for every client: what is not needed by one that is idle belongs somewhere else. */
@@ -113,7 +108,18 @@ void client_lose(struct client *client, enum end_reason reason);
 /* The id as on the link; `id` has room for CLIENT_ID_SIZE. */
 const char *client_id(const struct client *client, char *id);
 
-/* Wait for bytes of a client again that was put aside with is_paused. */
+/* There was no memory for it. */
+void client_broken(struct client *client);
+
+/* True unless its header has shown that it is of before RFC 3920: by having no version. */
+bool client_is_modern(const struct client *client);
+
+/* Write what is queued for it: at the end of this turn; or now, after which it may be gone. */
+void client_flush_later(struct client *client);
+void client_flush(struct client *client);
+
+/* The worker may not read: put it aside. Wait for its bytes again. */
+void client_pause(struct client *client);
 void client_resume(struct client *client);
 
 /* The settings have changed: it may have to be ended, or to be watched for silence. */
@@ -133,9 +139,7 @@ void client_free(struct client *client);
 
 const char *client_state_name(enum client_state state);
 
-/* The callbacks of the worker's deadline lists. */
+/* The callback of the worker's deadline lists. */
 void client_on_deadline(struct deadline *deadline);
-void client_on_stall(struct deadline *deadline);
-void client_on_intake_idle(struct deadline *deadline);
 
 #endif

@@ -530,8 +530,8 @@ worker_init(struct worker *worker, int fd)
 	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->silence, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->drain, DRAIN_TIME, client_on_deadline);
-	deadline_list_init(&worker->loop, &worker->stall, 0, client_on_stall);
-	deadline_list_init(&worker->loop, &worker->intake_idle, INTAKE_IDLE_TIME, client_on_intake_idle);
+	deadline_list_init(&worker->loop, &worker->stall, 0, output_on_stall);
+	deadline_list_init(&worker->loop, &worker->intake_idle, INTAKE_IDLE_TIME, intake_on_idle);
 	result = channel_init(&worker->channel, &worker->loop, fd, CONTRACT_WORKER);
 	if (result < 0)
 		return result;

@@ -593,8 +593,7 @@ START_TEST(traces_begin_where_they_begin)
 
 	log_in(&person, 0, true);
 	client = client_of(&person);
-	client->output = output_new(client);
-	buffer_append_string(&client->output->bytes, "<before/>");
+	buffer_append_string(output_get(client), "<before/>");
 	tell_switch(&person, true);
 	answer(&person, "<after", "alice@foo.com/r", "/>", 0);
 	expect_trace(&person, true, "<after/>");

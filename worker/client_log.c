@@ -1,0 +1,51 @@
+#include "worker/client_log.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "worker/client.h"
+#include "worker/worker.h"
+
+/* What is shown of an account and of an explanation. */
+#define ACCOUNT_LOGGED 400
+#define TEXT_LOGGED 200
+
+void
+client_log_end(const struct client *client, enum stream_condition condition, const char *text)
+{
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[TEXT_LOGGED];
+
+	log_info("%s client ended reason=%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
+	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=%s",
+	    client_id(client, id), end_reason_name((enum end_reason)client->reason),
+	    condition == CONDITION_NONE ? "" : " condition=", condition == CONDITION_NONE ? "" : condition_name(condition),
+	    text == NULL ? "" : " text=", text == NULL ? "" : log_quote(quoted, sizeof quoted, text),
+	    peer_format(&client->peer, address), client->peer.port,
+	    client->bytes_in, client->bytes_out, client->packets_in, client->packets_out,
+	    (loop_now(&client->worker->loop) - client->since) / 1000,
+	    log_quote(account, sizeof account, client->address));
+}
+
+void
+client_log_login(const struct client *client)
+{
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
+
+	log_info("%s client logged-in account=%s address=%s port=%u", client_id(client, id),
+	    log_quote(account, sizeof account, client->address), peer_format(&client->peer, address),
+	    client->peer.port);
+}
+
+/* The number of the attempt is there so that no two lines are the same, which would be folded into one. */
+void
+client_log_refusal(const struct client *client, const struct client_message *message)
+{
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[ACCOUNT_LOGGED];
+
+	snprintf(account, sizeof account, "%s@%s", client->login->asked_user, client->login->host);
+	log_info("%s client login-failed address=%s port=%u account=%s reason=%s attempt=%u", client_id(client, id),
+	    peer_format(&client->peer, address), client->peer.port, log_quote(quoted, sizeof quoted, account),
+	    dialect_error_name(message->bytes, message->length), client->refusals);
+}

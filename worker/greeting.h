@@ -1,0 +1,24 @@
+/*
+ * greeting: the answer to a client's header: which of our hosts it means, our own header, the features (RFC 6120 4.3,
+ * 4.7); and the end of a stream, which is told in the words of the same RFC.
+ */
+#ifndef C2SD_WORKER_GREETING_H
+#define C2SD_WORKER_GREETING_H
+
+#include <stdbool.h>
+
+#include "worker/condition.h"
+
+struct client;
+struct stream_header;
+
+/* Answer the header, and begin a login. False: the client was ended instead. */
+bool greeting_give(struct client *client, const struct stream_header *header);
+
+/* The host that the client wants to log in to is none of ours any more. */
+bool greeting_host_is_gone(const struct client *client);
+
+/* Say the end, with a stream error if there is a condition, where it can still be told. `text` may be NULL. */
+void greeting_end(struct client *client, enum stream_condition condition, const char *text);
+
+#endif
