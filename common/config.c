@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/document.h"
+#include "common/prefix.h"
 
 /* One reading of one file. */
 struct load {
@@ -139,6 +140,9 @@ choice_parse(const char *words, const char *text)
 static const char *
 string_complaint(const struct config_option *option, const char *text)
 {
+	struct prefix prefix;
+	const char *why;
+
 	if ((option->flags & CONFIG_PATH) != 0 && text[0] != '/')
 		return "not an absolute path";
 	if (text[0] == '\0')
@@ -151,6 +155,8 @@ string_complaint(const struct config_option *option, const char *text)
 	}
 	if ((option->flags & CONFIG_DOMAIN) != 0 && strpbrk(text, "@/\"'<>& ") != NULL)
 		return "has characters that no name of a host has";
+	if ((option->flags & CONFIG_NETWORK) != 0 && !prefix_parse(&prefix, text, &why))
+		return why;
 	return NULL;
 }
 

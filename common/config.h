@@ -34,6 +34,7 @@ enum {
 	CONFIG_SECRET = 4,	/* it is not shown */
 	CONFIG_PATH = 8,	/* an absolute path: the service works in / when it is in the background */
 	CONFIG_DOMAIN = 16,	/* becomes part of addresses: RFC 7622 3.2 has some characters in no domain */
+	CONFIG_NETWORK = 32,	/* an IP address or a network of them (common/prefix) */
 };
 
 struct config_option {

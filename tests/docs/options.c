@@ -24,7 +24,8 @@ type_of(const struct config_option *option)
 	case CONFIG_CHOICE:
 		return "choice";
 	case CONFIG_STRING:
-		return (option->flags & CONFIG_PATH) != 0 ? "path" : (option->flags & CONFIG_DOMAIN) != 0 ? "domain" : "string";
+		return (option->flags & CONFIG_PATH) != 0 ? "path" : (option->flags & CONFIG_DOMAIN) != 0 ? "domain" :
+		    (option->flags & CONFIG_NETWORK) != 0 ? "network" : "string";
 	}
 	return "-";
 }

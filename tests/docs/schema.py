@@ -61,7 +61,8 @@ def values(option):
         return number if option.word == '-' else '<choice>%s<value type="string">%s</value></choice>' % (number, option.word)
     # The text of an element may have blanks around it.
     kind = 'string' if option.name else 'token'
-    pattern = {'path': r'/[^\n\r\t]*', 'domain': r'''[^@/"'<>&\s]+''', 'string': r'[^\n\r\t]+'}[option.kind]
+    pattern = {'path': r'/[^\n\r\t]*', 'domain': r'''[^@/"'<>&\s]+''', 'string': r'[^\n\r\t]+',
+               'network': '[0-9a-fA-F:.]+(/[0-9]{1,3})?'}[option.kind]
     return '<data type="%s">%s</data>' % (kind, parameters(pattern=pattern, maxLength=1023))
 
 

@@ -91,7 +91,7 @@ class Options(unittest.TestCase):
 
 class Schema(unittest.TestCase):
     """Files through etc/c2sd.rng and through the table."""
-    good = {'': 'a.b-c', 'string': 'x y', 'domain': 'a.b-c', 'path': '/a b'}
+    good = {'': 'a.b-c', 'string': 'x y', 'domain': 'a.b-c', 'path': '/a b', 'network': '2001:db8::/32'}
 
     def setUp(self):
         if not shutil.which('xmllint'):
@@ -145,6 +145,7 @@ class Schema(unittest.TestCase):
             words = option.word.split('|') if option.kind == 'choice' else ['yes', 'no']
             return words, ['', 'true', words[0].upper(), ' ' + words[0], words[0] + words[1]]
         bad = ['', 'a' * 1024, 'a\tb'] + {'path': ['a/b', ' /a'], 'domain': ['a@b', 'a/b', 'a b', 'a&b', 'a<b', 'a"b'],
+                                          'network': ['example.org', '192.0.2.1/', '192.0.2.1 ', '::1%lo', '192.0.2.1/-1'],
                                           'string': []}[option.kind]
         return [self.good[option.kind]], bad
 
