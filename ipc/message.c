@@ -99,15 +99,16 @@ message_get_hello(const struct frame *frame, uint32_t *version_r)
 }
 
 /* The fields of client_limits in their order on the wire. */
-#define LIMITS_COUNT 14
+#define LIMITS_COUNT 17
 
 static void
 limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
 {
 	uint32_t *all[LIMITS_COUNT] = {
-		&limits->header_bytes, &limits->login_bytes, &limits->login_elements,
-		&limits->login_attempts, &limits->element_bytes, &limits->elements, &limits->depth, &limits->attributes, &limits->login_time, &limits->idle_time,
-		&limits->keepalive_time, &limits->stall_time, &limits->unsent_bytes, &limits->clients,
+		&limits->header_bytes, &limits->login_bytes, &limits->login_elements, &limits->login_total_bytes,
+		&limits->login_attempts, &limits->element_bytes, &limits->elements, &limits->depth, &limits->attributes,
+		&limits->login_time, &limits->idle_time, &limits->keepalive_time, &limits->stall_time, &limits->unsent_bytes,
+		&limits->clients, &limits->rate_bytes, &limits->burst_bytes,
 	};
 
 	memcpy(fields, all, sizeof all);
@@ -333,6 +334,26 @@ message_get_reason(const struct frame *frame, enum end_reason *reason_r)
 }
 
 void
+message_put_end(struct buffer *body, const struct client_end *end)
+{
+	put(body, end->reason, 1);
+	put(body, end->condition, 1);
+	put(body, end->limit, 1);
+}
+
+bool
+message_get_end(const struct frame *frame, struct client_end *end_r)
+{
+	struct reader reader = reader_of(frame);
+
+	end_r->reason = (enum end_reason)get(&reader, 1);
+	end_r->condition = (enum stream_condition)get(&reader, 1);
+	end_r->limit = (enum end_limit)get(&reader, 1);
+	return reader_done(&reader) && end_r->reason < END_REASON_COUNT && end_r->condition < CONDITION_COUNT &&
+	    end_r->limit < END_LIMIT_COUNT;
+}
+
+void
 message_put_number(struct buffer *body, uint64_t number)
 {
 	put(body, number, 8);
@@ -354,8 +375,10 @@ message_put_counters(struct buffer *body, const struct worker_counters *counters
 	put(body, counters->bytes_out, 8);
 	put(body, counters->packets_in, 8);
 	put(body, counters->packets_out, 8);
+	put(body, counters->throttles, 8);
 	put(body, counters->parsers, 4);
 	put(body, counters->buffers, 4);
+	put(body, counters->throttled, 4);
 }
 
 bool
@@ -367,8 +390,10 @@ message_get_counters(const struct frame *frame, struct worker_counters *counters
 	counters_r->bytes_out = get(&reader, 8);
 	counters_r->packets_in = get(&reader, 8);
 	counters_r->packets_out = get(&reader, 8);
+	counters_r->throttles = get(&reader, 8);
 	counters_r->parsers = (uint32_t)get(&reader, 4);
 	counters_r->buffers = (uint32_t)get(&reader, 4);
+	counters_r->throttled = (uint32_t)get(&reader, 4);
 	return reader_done(&reader);
 }
 
@@ -397,7 +422,7 @@ message_get_log(const struct frame *frame, uint8_t *level_r, char *line, size_t 
 /* ---- surveys ---- */
 
 #define SURVEY_CLIENT_SIZE 12
-#define SURVEY_REPORT_SIZE 58
+#define SURVEY_REPORT_SIZE 59
 
 void
 message_put_survey(struct buffer *body, uint32_t number)
@@ -419,6 +444,7 @@ message_put_survey_report(struct buffer *body, const struct client_report *repor
 	put(body, report->serial, 8);
 	put(body, report->state, 1);
 	put(body, report->paused, 1);
+	put(body, report->throttled, 1);
 	put(body, report->unsent, 4);
 	put(body, report->idle, 8);
 	put(body, report->bytes_in, 8);
@@ -473,6 +499,7 @@ survey_next_report(struct survey *survey, struct client_report *report_r)
 	state = get(&reader, 1);
 	report_r->state = (enum report_state)state;
 	report_r->paused = get(&reader, 1) != 0;
+	report_r->throttled = get(&reader, 1) != 0;
 	report_r->unsent = (uint32_t)get(&reader, 4);
 	report_r->idle = get(&reader, 8);
 	report_r->bytes_in = get(&reader, 8);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ipc/condition.h"
 #include "ipc/contract.h"
 #include "ipc/reason.h"
 
@@ -24,6 +25,7 @@ struct client_limits {
 	uint32_t header_bytes;
 	uint32_t login_bytes;		/* longest element before login */
 	uint32_t login_elements;	/* most elements in one of those */
+	uint32_t login_total_bytes;	/* most in all before login */
 	uint32_t login_attempts;	/* refused logins after which a client ends; 0: it may go on */
 	uint32_t element_bytes;		/* longest element after login */
 	uint32_t elements;
@@ -35,6 +37,8 @@ struct client_limits {
 	uint32_t stall_time;		/* with something unsent and no progress */
 	uint32_t unsent_bytes;		/* most bytes waiting for a client that does not read */
 	uint32_t clients;		/* of one worker; 0: as many as it has descriptors */
+	uint32_t rate_bytes;		/* a second, for long; 0: as many as it likes */
+	uint32_t burst_bytes;		/* at once */
 };
 
 /* How workers speak TLS; all of it may be 0 without a certificate. Lists are in OpenSSL's form; none, or an empty one: as worker/tls thinks best. */
@@ -101,9 +105,19 @@ const char *peer_format(const struct peer *peer, char *text);
 /* M2W_PACKET: message_put_number, then the packet's bytes. Numbers count from 1 for each client. */
 bool message_get_packet(const struct frame *frame, uint64_t *number_r, const uint8_t **bytes_r, size_t *length_r);
 
-/* M2W_CLOSE, M2W_CLOSE_ALL, W2M_ENDED */
+/* M2W_CLOSE, M2W_CLOSE_ALL */
 void message_put_reason(struct buffer *body, enum end_reason reason);
 bool message_get_reason(const struct frame *frame, enum end_reason *reason_r);
+
+/* W2M_ENDED: how a client has ended. */
+struct client_end {
+	enum end_reason reason;
+	enum stream_condition condition;	/* of the stream error that it was told; CONDITION_NONE: of none */
+	enum end_limit limit;			/* the one that it was above; LIMIT_NONE: it was above none */
+};
+
+void message_put_end(struct buffer *body, const struct client_end *end);
+bool message_get_end(const struct frame *frame, struct client_end *end_r);
 
 /* W2M_SETTLED, W2M_CONSUMED */
 void message_put_number(struct buffer *body, uint64_t number);
@@ -115,8 +129,10 @@ struct worker_counters {
 	uint64_t bytes_out;
 	uint64_t packets_in;	/* elements from clients, sent on or answered */
 	uint64_t packets_out;	/* packets written to clients */
+	uint64_t throttles;	/* how often a client was not read because it had sent too much (worker/karma) */
 	uint32_t parsers;	/* now: an idle client has none */
 	uint32_t buffers;	/* now, of what clients have still to read: likewise */
+	uint32_t throttled;	/* clients, now */
 };
 
 void message_put_counters(struct buffer *body, const struct worker_counters *counters);
@@ -139,7 +155,8 @@ struct client_report {
 	uint32_t slot;
 	uint64_t serial;
 	enum report_state state;
-	bool paused;			/* it is not read now */
+	bool paused;			/* it is not read now, whatever for */
+	bool throttled;			/* ... because it has sent too much (worker/karma) */
 	uint32_t unsent;		/* bytes that its socket has not taken */
 	uint64_t idle;			/* milliseconds since it last sent something */
 	uint64_t bytes_in, bytes_out;

@@ -25,3 +25,26 @@ end_reason_name(enum end_reason reason)
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";
 }
+
+const char *
+end_limit_name(enum end_limit limit)
+{
+	static const char *const names[END_LIMIT_COUNT] = {
+		[LIMIT_NONE] = "none",
+		[LIMIT_HEADER_BYTES] = "header-bytes",
+		[LIMIT_LOGIN_BYTES] = "login-bytes",
+		[LIMIT_LOGIN_ELEMENTS] = "login-elements",
+		[LIMIT_LOGIN_TOTAL_BYTES] = "login-total-bytes",
+		[LIMIT_LOGIN_ATTEMPTS] = "login-attempts",
+		[LIMIT_LOGIN_SECONDS] = "login-seconds",
+		[LIMIT_STANZA_BYTES] = "stanza-bytes",
+		[LIMIT_ELEMENTS] = "elements",
+		[LIMIT_DEPTH] = "depth",
+		[LIMIT_ATTRIBUTES] = "attributes",
+		[LIMIT_IDLE_SECONDS] = "idle-seconds",
+		[LIMIT_STALL_SECONDS] = "stall-seconds",
+		[LIMIT_UNSENT_BYTES] = "unsent-bytes",
+	};
+
+	return (unsigned)limit < END_LIMIT_COUNT ? names[limit] : "?";
+}

@@ -1,5 +1,6 @@
 /*
  * reason: why a client ends. One list for both processes, the log and c2sctl; each client ends with exactly one of them.
+ * Where a limit of the configuration ended it, that is said as well, by the name of the option.
  */
 #ifndef C2SD_IPC_REASON_H
 #define C2SD_IPC_REASON_H
@@ -27,7 +28,29 @@ enum end_reason {
 	END_REASON_COUNT,
 };
 
+/* Which of <limits/> ended a client (c2sd.xml(5)). */
+enum end_limit {
+	LIMIT_NONE,
+	LIMIT_HEADER_BYTES,
+	LIMIT_LOGIN_BYTES,
+	LIMIT_LOGIN_ELEMENTS,
+	LIMIT_LOGIN_TOTAL_BYTES,
+	LIMIT_LOGIN_ATTEMPTS,
+	LIMIT_LOGIN_SECONDS,
+	LIMIT_STANZA_BYTES,
+	LIMIT_ELEMENTS,
+	LIMIT_DEPTH,
+	LIMIT_ATTRIBUTES,
+	LIMIT_IDLE_SECONDS,
+	LIMIT_STALL_SECONDS,
+	LIMIT_UNSENT_BYTES,
+	END_LIMIT_COUNT,
+};
+
 /* "idle-timeout", for the log. */
 const char *end_reason_name(enum end_reason reason);
+
+/* "stanza-bytes", the option; "none". */
+const char *end_limit_name(enum end_limit limit);
 
 #endif

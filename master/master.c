@@ -132,10 +132,11 @@ check_ended(struct master *master)
 static enum contract_breach
 handle_ended(struct master *master, struct worker_process *worker, struct entry *entry, const struct frame *frame)
 {
-	enum end_reason reason;
+	struct client_end end;
 
-	if (!message_get_reason(frame, &reason))
+	if (!message_get_end(frame, &end))
 		return BREACH_BODY;
+	ends_count(&master->ends, &end);
 	router_ended(master, entry);
 	worker->full = worker->full_said = false;
 	arrivals_retry(master);
@@ -228,6 +229,7 @@ on_worker_dead(struct worker_process *worker)
 		if (entry->fd >= 0) {
 			arrivals_take_back(master, entry);
 		} else {
+			ends_count(&master->ends, &(struct client_end){ .reason = END_WORKER_DIED });
 			lost++;
 		}
 		router_ended(master, entry);
@@ -296,6 +298,7 @@ on_out_of_patience(struct timer *timer)
 				continue;
 			/* It may still wait in a channel: only the end of the process closes it. */
 			table->entries[slot]->fd = -1;
+			ends_count(&master->ends, &(struct client_end){ .reason = END_SHUTDOWN });
 			router_ended(master, table->entries[slot]);
 		}
 	}

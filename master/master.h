@@ -17,6 +17,7 @@
 #include "master/link.h"
 #include "master/listener.h"
 #include "master/options.h"
+#include "master/ends.h"
 #include "master/pool.h"
 #include "master/reload.h"
 #include "master/service.h"
@@ -33,6 +34,7 @@ struct master {
 	uint64_t reload_count;
 	struct directory directory;
 	struct keeper keeper;
+	struct ends ends;
 	struct pool pool;
 	struct link link;
 	struct embedded embedded;

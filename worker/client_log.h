@@ -5,7 +5,7 @@
 #ifndef C2SD_WORKER_CLIENT_LOG_H
 #define C2SD_WORKER_CLIENT_LOG_H
 
-#include "worker/condition.h"
+#include "ipc/condition.h"
 
 struct client;
 struct client_message;

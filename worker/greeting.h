@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "worker/condition.h"
+#include "ipc/condition.h"
 
 struct client;
 struct stream_header;

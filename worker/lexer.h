@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "worker/condition.h"
+#include "ipc/condition.h"
 #include "worker/stream.h"
 
 enum lexer_result {

@@ -40,7 +40,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "worker/condition.h"
+#include "ipc/condition.h"
 
 /*
  * All are checked before the work that they limit is done. Exceeding one is CONDITION_POLICY_VIOLATION. Lengths above

@@ -59,11 +59,12 @@ worker_lent(struct worker *worker)
 }
 
 static void
-send_reason(struct worker *worker, const struct client *client, enum end_reason reason)
+send_end(struct worker *worker, const struct client *client)
 {
+	struct client_end end = { .reason = (enum end_reason)client->reason };
 	struct buffer body = { 0 };
 
-	message_put_reason(&body, reason);
+	message_put_end(&body, &end);
 	channel_send(&worker->channel, W2M_ENDED, client->slot, client->serial, &body);
 	buffer_deinit(&body);
 }
@@ -73,7 +74,7 @@ worker_forget(struct worker *worker, struct client *client)
 {
 	worker->clients[client->slot] = NULL;
 	worker->count--;
-	send_reason(worker, client, (enum end_reason)client->reason);
+	send_end(worker, client);
 }
 
 /* ---- memory ---- */

@@ -51,16 +51,20 @@ read_fixed(const struct frame *frame)
 {
 	struct worker_counters counters;
 	enum end_reason reason;
+	struct client_end end;
 	struct peer peer;
 	uint64_t number;
 	uint32_t version;
 
 	must(message_get_number(frame, &number) == (frame->length == 8));
 	must(message_get_hello(frame, &version) == (frame->length == 4));
-	must(message_get_counters(frame, &counters) == (frame->length == 40));
+	must(message_get_counters(frame, &counters) == (frame->length == 52));
 	must(message_get_client(frame, &peer) == (frame->length == 18));
 	if (message_get_reason(frame, &reason))
 		must(frame->length == 1 && strcmp(end_reason_name(reason), "?") != 0);
+	if (message_get_end(frame, &end))
+		must(frame->length == 3 && strcmp(end_reason_name(end.reason), "?") != 0 &&
+		    strcmp(end_limit_name(end.limit), "?") != 0 && end.condition < CONDITION_COUNT);
 }
 
 static void
@@ -94,7 +98,7 @@ read_survey(const struct frame *frame)
 			must(strcmp(report_state_name(report.state), "?") != 0);
 			count++;
 		}
-		must(count * 58 + 4 + survey.left == frame->length);
+		must(count * 59 + 4 + survey.left == frame->length);
 	}
 }
 

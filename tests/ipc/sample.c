@@ -26,7 +26,8 @@ sample_settings(struct settings *settings)
 		.digest = true,
 		.registration = false,
 		.log_level = 2,
-		.limits = { 4096, 10000, 32, 7, 262144, 10001, 101, 102, 60000, 70000, 80000, 90000, 4194304, 55 },
+		.limits = { 4096, 10000, 32, 65536, 7, 262144, 10001, 101, 102, 60000, 70000, 80000, 90000, 4194304, 55,
+		    65535, 524288 },
 		.tls = { true, false, 13, unconst("ciphers"), unconst("suites"), unconst("groups"), 43200, 3 },
 		.host_count = 2,
 		.hosts = { unconst("foo.com"), unconst("") },
@@ -61,7 +62,7 @@ sample_survey_clients(struct buffer *body)
 static void
 sample_survey_reports(struct buffer *body)
 {
-	const struct client_report report = { 3, 1ull << 40, REPORT_SESSION, true, 5, 6, 7, 8, 9, 10 };
+	const struct client_report report = { 3, 1ull << 40, REPORT_SESSION, true, false, 5, 6, 7, 8, 9, 10 };
 
 	message_put_survey(body, 7);
 	message_put_survey_report(body, &report);
@@ -70,7 +71,7 @@ sample_survey_reports(struct buffer *body)
 void
 sample_body(struct buffer *body, uint16_t type)
 {
-	const struct worker_counters counters = { 1, 2, 3, 4, 5, 6 };
+	const struct worker_counters counters = { 1, 2, 3, 4, 5, 6, 7, 8 };
 	uint8_t tickets[2 * TICKET_KEY_SIZE];
 
 	for (size_t i = 0; i < sizeof tickets; i++)
@@ -85,8 +86,10 @@ sample_body(struct buffer *body, uint16_t type)
 		message_put_tickets(body, tickets, 2);
 	else if (type == M2W_CLIENT)
 		client_body(body);
-	else if (type == M2W_CLOSE || type == M2W_CLOSE_ALL || type == W2M_ENDED)
+	else if (type == M2W_CLOSE || type == M2W_CLOSE_ALL)
 		message_put_reason(body, END_KICKED);
+	else if (type == W2M_ENDED)
+		message_put_end(body, &(struct client_end){ END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, LIMIT_DEPTH });
 	else if (type == M2W_PACKET || type == W2M_SETTLED || type == W2M_CONSUMED)
 		message_put_number(body, 4711);
 	else if (type == W2M_PONG)

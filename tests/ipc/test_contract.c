@@ -37,10 +37,10 @@ static const struct row {
 	{ W2M_SESSION, "W2M_SESSION", CONTRACT_WORKER, "r", false, 1, 3072, false },
 	{ W2M_SETTLED, "W2M_SETTLED", CONTRACT_WORKER, "r", false, 8, 8, false },
 	{ W2M_CONSUMED, "W2M_CONSUMED", CONTRACT_WORKER, "r", false, 8, 8, false },
-	{ W2M_ENDED, "W2M_ENDED", CONTRACT_WORKER, "r", false, 1, 1, false },
-	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 40, 40, false },
+	{ W2M_ENDED, "W2M_ENDED", CONTRACT_WORKER, "r", false, 3, 3, false },
+	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 52, 52, false },
 	{ W2M_LOG, "W2M_LOG", CONTRACT_WORKER, "sr", false, 2, 2048, false },
-	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 58, false },
+	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 59, false },
 	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096, false },
 };
 

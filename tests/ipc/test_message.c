@@ -56,6 +56,14 @@ try_reason(const struct frame *frame)
 }
 
 static bool
+try_end(const struct frame *frame)
+{
+	struct client_end end;
+
+	return message_get_end(frame, &end);
+}
+
+static bool
 try_number(const struct frame *frame)
 {
 	uint64_t number;
@@ -154,11 +162,12 @@ static const struct {
 	{ M2W_CLIENT, try_client, 0, 0 },
 	{ M2W_PACKET, try_packet, 8, 0 },
 	{ M2W_CLOSE, try_reason, 0, 0 },
+	{ W2M_ENDED, try_end, 0, 0 },
 	{ W2M_SETTLED, try_number, 0, 0 },
 	{ W2M_PONG, try_counters, 0, 0 },
 	{ W2M_LOG, try_log, 1, 0 },
 	{ M2W_SURVEY, try_survey_clients, 4, 12 },
-	{ W2M_SURVEY, try_survey_reports, 4, 58 },
+	{ W2M_SURVEY, try_survey_reports, 4, 59 },
 	{ M2W_TRACE, try_switch, 0, 0 },
 	{ W2M_TRACE, try_trace, 10, 0 },
 	{ M2W_CERTIFICATE, try_certificate, 0, 0 },
@@ -461,11 +470,32 @@ START_TEST(reasons_come_back)
 }
 END_TEST
 
+/* Each of its three parts is checked. */
+START_TEST(ends_come_back)
+{
+	static const unsigned counts[] = { END_REASON_COUNT, CONDITION_COUNT, END_LIMIT_COUNT };
+	struct client_end end;
+	uint8_t body[3];
+	struct frame frame = { .body = body, .length = sizeof body };
+
+	for (unsigned part = 0; part < COUNT(body); part++) {
+		for (unsigned i = 0; i < 256; i++) {
+			memset(body, 0, sizeof body);
+			body[part] = (uint8_t)i;
+			ck_assert(message_get_end(&frame, &end) == (i < counts[part]));
+			if (i < counts[part])
+				ck_assert_uint_eq(part == 0 ? end.reason : part == 1 ? (unsigned)end.condition : end.limit, i);
+			ck_assert(part != 2 || (strcmp(end_limit_name((enum end_limit)i), "?") == 0) == (i >= END_LIMIT_COUNT));
+		}
+	}
+}
+END_TEST
+
 START_TEST(numbers_come_back)
 {
 	static const uint64_t numbers[] = { 0, 1, 255, 256, UINT32_MAX, 1ull << 32, UINT64_MAX };
-	struct worker_counters before = { 1, 1ull << 40, UINT64_MAX, 7, 8, UINT32_MAX }, after;
-	struct buffer body = { 0 };
+	struct worker_counters before = { 1, 1ull << 40, UINT64_MAX, 7, 8, 9, 10, UINT32_MAX }, after;
+	struct buffer body = { 0 }, again = { 0 };
 	struct frame frame;
 	uint64_t number;
 
@@ -480,8 +510,11 @@ START_TEST(numbers_come_back)
 	message_put_counters(&body, &before);
 	frame = frame_of(&body);
 	ck_assert(message_get_counters(&frame, &after));
-	ck_assert_mem_eq(&after, &before, sizeof before);
+	ck_assert(after.packets_in == UINT64_MAX && after.throttles == 8 && after.buffers == 10 && after.throttled == UINT32_MAX);
+	message_put_counters(&again, &after);
+	ck_assert_mem_eq(buffer_bytes(&again), buffer_bytes(&body), buffer_length(&body));
 	buffer_deinit(&body);
+	buffer_deinit(&again);
 }
 END_TEST
 
@@ -525,7 +558,7 @@ END_TEST
 
 START_TEST(surveys_come_back)
 {
-	const struct client_report before = { 3, 1ull << 40, REPORT_CLOSING, true, UINT32_MAX, UINT64_MAX, 7, 8, 9, 10 };
+	const struct client_report before = { 3, 1ull << 40, REPORT_CLOSING, true, true, UINT32_MAX, UINT64_MAX, 7, 8, 9, 10 };
 	struct client_report after;
 	struct buffer body = { 0 };
 	struct survey survey;
@@ -547,7 +580,7 @@ START_TEST(surveys_come_back)
 	ck_assert(message_get_survey_reports(&frame, &survey));
 	ck_assert_uint_eq(survey.number, UINT32_MAX);
 	ck_assert(survey_next_report(&survey, &after));
-	ck_assert(after.slot == 3 && after.serial == 1ull << 40 && after.state == REPORT_CLOSING && after.paused);
+	ck_assert(after.slot == 3 && after.serial == 1ull << 40 && after.state == REPORT_CLOSING && after.paused && after.throttled);
 	ck_assert(after.unsent == UINT32_MAX && after.idle == UINT64_MAX && after.bytes_in == 7 && after.bytes_out == 8);
 	ck_assert(after.packets_in == 9 && after.packets_out == 10);
 	ck_assert(!survey_next_report(&survey, &after) && survey.left == 0);
@@ -625,6 +658,7 @@ main(void)
 	tcase_add_test(tests, strings_hold_no_zero);
 	tcase_add_loop_test(tests, peers_come_back, 0, 4);
 	tcase_add_test(tests, reasons_come_back);
+	tcase_add_test(tests, ends_come_back);
 	tcase_add_test(tests, numbers_come_back);
 	tcase_add_test(tests, packets_come_back);
 	tcase_add_test(tests, lines_are_cut);

@@ -139,7 +139,7 @@ misbehave_later(const char *how)
 	if (strcmp(how, "chatty") == 0)
 		say_much();
 	if (strcmp(how, "unknown-client") == 0)
-		say(W2M_ENDED, 4711, "\0", 1);
+		say(W2M_ENDED, 4711, "\0\0", 3);
 	if (strcmp(how, "descriptor") == 0)
 		say_with_descriptor();
 	if (strcmp(how, "half") == 0) {
@@ -151,7 +151,7 @@ misbehave_later(const char *how)
 static void
 answer(const struct frame *frame, const char *how)
 {
-	static const struct worker_counters counters = { 1, 2, 3, 4, 5, 6 };
+	static const struct worker_counters counters = { 1, 2, 3, 4, 5, 6, 7, 8 };
 	struct buffer body = { 0 };
 
 	if (frame->type == M2W_SETTINGS) {

@@ -297,7 +297,7 @@ puppet_say_ended(const struct entry *entry)
 {
 	struct buffer body = { 0 };
 
-	message_put_reason(&body, END_CLOSED);
+	message_put_end(&body, &(struct client_end){ .reason = END_CLOSED });
 	puppet_say_of(entry, W2M_ENDED, buffer_bytes(&body), buffer_length(&body));
 	buffer_deinit(&body);
 }

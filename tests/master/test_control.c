@@ -260,7 +260,8 @@ assert_json(const json_t *object, const char *path, json_int_t value)
 
 START_TEST(status_is_true)
 {
-	static const struct worker_counters one = { 10, 20, 30, 40, 5, 6 }, two = { 100, 200, 300, 400, 50, 60 };
+	static const struct worker_counters one = { 10, 20, 30, 40, 3, 5, 6, 7 },
+	    two = { 100, 200, 300, 400, 30, 50, 60, 70 };
 	static const struct {
 		const char *path;
 		json_int_t value;
@@ -315,7 +316,7 @@ END_TEST
 /* A worker that dies meanwhile is not waited for. */
 START_TEST(status_without_a_worker)
 {
-	static const struct worker_counters one = { 10, 20, 30, 40, 5, 6 };
+	static const struct worker_counters one = { 10, 20, 30, 40, 3, 5, 6, 7 };
 	const char *text;
 	bool over;
 	int fd = ask("{\"command\":\"status\"}");

@@ -356,8 +356,8 @@ START_TEST(answers_before_the_descriptor_was_sent)
 	client_new(0);
 	client_new(1);
 	puppet_forget(1);
-	puppet_say_at(0, 1, stage.directory.serial + 1, types[_i], types[_i] == W2M_SESSION ? "x@y/z" : "\0",
-	    types[_i] == W2M_SESSION ? 5 : types[_i] == W2M_ENDED ? 1 : 0);
+	puppet_say_at(0, 1, stage.directory.serial + 1, types[_i], types[_i] == W2M_SESSION ? "x@y/z" : "\0\0",
+	    types[_i] == W2M_SESSION ? 5 : types[_i] == W2M_ENDED ? 3 : 0);
 	far_end = client_connect();
 	assert_breach(0, BREACH_CLIENT);
 	ck_assert_int_eq(recv(far_end, expected, 1, 0), -1);
@@ -378,7 +378,7 @@ START_TEST(first_answer_is_whether_it_has_the_client)
 
 	ck_assert(puppet_hear(0, &frame, &fd));
 	close(fd);
-	puppet_say_at(0, frame.slot, frame.serial, types[_i], body, types[_i] == W2M_ENDED ? 1 : sizeof body);
+	puppet_say_at(0, frame.slot, frame.serial, types[_i], body, types[_i] == W2M_ENDED ? 3 : sizeof body);
 	assert_breach(0, BREACH_CLIENT);
 	ck_assert_int_eq(recv(far_end, expected, 1, 0), -1);
 	client_take(1);
@@ -400,7 +400,7 @@ START_TEST(others_clients)
 {
 	struct entry *entry = client_login(1, ALICE);
 
-	puppet_say_at(0, entry->slot, _i == 0 ? entry->serial : entry->serial + 1, W2M_ENDED, "\0", 1);
+	puppet_say_at(0, entry->slot, _i == 0 ? entry->serial : entry->serial + 1, W2M_ENDED, "\0\0", 3);
 	assert_breach(0, BREACH_CLIENT);
 	ck_assert_uint_eq(stage.directory.count, 1);
 	assert_queue("");

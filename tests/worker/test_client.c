@@ -149,12 +149,12 @@ static void
 expect_ended(const struct person *person, enum end_reason reason)
 {
 	struct frame frame;
-	enum end_reason told;
+	struct client_end told;
 
 	expect_about(person, W2M_ENDED);
 	frame = frame_of(&queue[queue_taken - 1]);
-	ck_assert(message_get_reason(&frame, &told));
-	ck_assert_str_eq(end_reason_name(told), end_reason_name(reason));
+	ck_assert(message_get_end(&frame, &told));
+	ck_assert_str_eq(end_reason_name(told.reason), end_reason_name(reason));
 	/* The place is free, and nothing of the client is left. */
 	ck_assert_ptr_null(worker.clients[person->slot]);
 	turns();

@@ -1,11 +1,11 @@
 /*
- * condition: the stream errors of RFC 6120 4.9.3 that c2sd itself sends.
+ * condition: the stream errors of RFC 6120 4.9.3 that c2sd itself sends. Workers send them, the master counts them.
  *
  * They are also the positive returns of everything that judges what a client sends: 0 is well, a positive value is what
  * the client did wrong, a negative errno is that we are broken.
  */
-#ifndef C2SD_WORKER_CONDITION_H
-#define C2SD_WORKER_CONDITION_H
+#ifndef C2SD_IPC_CONDITION_H
+#define C2SD_IPC_CONDITION_H
 
 enum stream_condition {
 	CONDITION_NONE = 0,

@@ -1,4 +1,4 @@
-#include "worker/condition.h"
+#include "ipc/condition.h"
 
 static const char *const condition_names[CONDITION_COUNT] = {
 	[CONDITION_NONE] = "none",
