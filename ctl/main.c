@@ -1,6 +1,6 @@
 /*
  * c2sctl: asks a running c2sd (doc/control.md). One request, a JSON object on a line; the answer is lines of JSON,
- * printed as they are with --json, else for people.
+ * printed as they are with --json, else for people. Only `cert` asks nobody.
  */
 #include <bsd/readpassphrase.h>
 #include <bsd/stdlib.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "ctl/ask.h"
+#include "ctl/cert.h"
 #include "ctl/print.h"
 #include "ctl/top.h"
 
@@ -24,10 +25,13 @@ struct request {
 	const char *socket;
 	const char *command;
 	const char *worker, *account, *address;		/* --worker and so on */
+	const char *configuration, *folder, *days;	/* -c, --folder, --days */
+	bool force;		/* --force */
 	bool json;
 	long long wait;		/* seconds; 0: the service must be there already */
 	unsigned refresh;	/* seconds, of top */
 	json_t *object;
+	struct cert_order cert;	/* `folder` NULL: no certificate is wanted */
 };
 
 static void __attribute__((noreturn))
@@ -50,7 +54,9 @@ usage(int status)
 	    "  user add NAME[@HOST]      make an account; the password is read from standard input\n"
 	    "  user passwd NAME[@HOST]   change its password\n"
 	    "  user del NAME[@HOST]      remove it, its roster and its messages\n"
-	    "  user list [HOST]          all accounts\n");
+	    "  user list [HOST]          all accounts\n"
+	    "  cert [HOST...]        make a self-signed certificate, without a service; by default for its hosts\n"
+	    "      [-c FILE] [--folder FOLDER] [--days DAYS] [--force]\n");
 	exit(status);
 }
 
@@ -199,6 +205,22 @@ read_user(struct request *request, int argc, char **argv)
 		usage(EXIT_USAGE);
 }
 
+static void
+read_cert(struct request *request, int argc, char **argv)
+{
+	request->cert = (struct cert_order){
+		.configuration = request->configuration,
+		.folder = request->folder != NULL ? request->folder : CERT_FOLDER,
+		.hosts = argv,
+		.host_count = (size_t)argc,
+		.days = request->days == NULL ? CERT_DAYS : (unsigned)number_read("days", request->days, 1, CERT_DAYS_MAX),
+		.force = request->force,
+		.json = request->json,
+	};
+	request->configuration = request->folder = request->days = NULL;
+	request->force = false;
+}
+
 static const struct {
 	const char *name;
 	void (*read)(struct request *request, int argc, char **argv);
@@ -215,6 +237,7 @@ static const struct {
 	{ "loglevel", read_loglevel },
 	{ "wait", read_wait },
 	{ "user", read_user },
+	{ "cert", read_cert },
 };
 
 static void
@@ -230,19 +253,37 @@ request_command(struct request *request, int argc, char **argv)
 		commands[i].read(request, argc - 1, argv + 1);
 	}
 	/* A filter for a command that has none is a mistake that must not go unnoticed. */
-	if (request->command == NULL || request->worker != NULL || request->account != NULL || request->address != NULL)
+	if (request->command == NULL || request->worker != NULL || request->account != NULL || request->address != NULL ||
+	    request->configuration != NULL || request->folder != NULL || request->days != NULL || request->force)
 		usage(EXIT_USAGE);
 }
 
-/* The option's value, the next argument; NULL: it is another option. */
-static const char *
-option_value(const char *name, int argc, char **argv, int *i)
+/* An option with a value, which is the next argument; false: it is none. */
+static bool
+request_value(struct request *request, int argc, char **argv, int *i)
 {
-	if (strcmp(argv[*i], name) != 0)
-		return NULL;
-	if (*i + 1 == argc)
-		usage(EXIT_USAGE);
-	return argv[++*i];
+	const struct {
+		const char *name;
+		const char **value;
+	} options[] = {
+		{ "-s", &request->socket },
+		{ "--worker", &request->worker },
+		{ "--account", &request->account },
+		{ "--address", &request->address },
+		{ "-c", &request->configuration },
+		{ "--folder", &request->folder },
+		{ "--days", &request->days },
+	};
+
+	for (size_t k = 0; k < sizeof options / sizeof options[0]; k++) {
+		if (strcmp(argv[*i], options[k].name) != 0)
+			continue;
+		if (*i + 1 == argc)
+			usage(EXIT_USAGE);
+		*options[k].value = argv[++*i];
+		return true;
+	}
+	return false;
 }
 
 /* Options may stand before and behind the command; they are taken out of argv. */
@@ -252,18 +293,12 @@ request_options(struct request *request, int argc, char **argv)
 	int kept = 0;
 
 	for (int i = 1; i < argc; i++) {
-		const char *value;
-
 		if (strcmp(argv[i], "--json") == 0)
 			request->json = true;
-		else if ((value = option_value("-s", argc, argv, &i)) != NULL)
-			request->socket = value;
-		else if ((value = option_value("--worker", argc, argv, &i)) != NULL)
-			request->worker = value;
-		else if ((value = option_value("--account", argc, argv, &i)) != NULL)
-			request->account = value;
-		else if ((value = option_value("--address", argc, argv, &i)) != NULL)
-			request->address = value;
+		else if (strcmp(argv[i], "--force") == 0)
+			request->force = true;
+		else if (request_value(request, argc, argv, &i))
+			continue;
 		else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
 			usage(EXIT_OK);
 		else if (argv[i][0] == '-')
@@ -309,11 +344,13 @@ main(int argc, char **argv)
 
 	argc = request_options(&request, argc, argv);
 	request_command(&request, argc, argv);
-	if (request.refresh > 0)
+	if (request.cert.folder != NULL)
+		status = cert_run(&request.cert);
+	else if (request.refresh > 0)
 		status = top_run(request.socket, request.object, request.refresh, request.json);
 	else
 		status = ask(request.socket, request.object, request.wait, take, &request);
-	if (status == EXIT_OK && !request.json)
+	if (status == EXIT_OK && !request.json && request.cert.folder == NULL)
 		print_finish(request.command);
 	json_decref(request.object);
 	return output_check(status);

@@ -17,7 +17,7 @@ _c2sctl()
 			i=$((i + 1))
 			ask=(c2sctl -s "${COMP_WORDS[i]}")
 			;;
-		--worker | --account | --address) i=$((i + 1)) ;;
+		--worker | --account | --address | -c | --folder | --days) i=$((i + 1)) ;;
 		-*) ;;
 		*)
 			command=${COMP_WORDS[i]}
@@ -26,19 +26,24 @@ _c2sctl()
 		esac
 	done
 	case $previous in
-	-s)
+	-s | -c)
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		return
 		;;
 	--worker) words=$(_c2sctl_workers "${ask[@]}") ;;
-	--account | --address) ;;
+	--folder)
+		mapfile -t COMPREPLY < <(compgen -d -- "$current")
+		return
+		;;
+	--account | --address | --days) ;;
 	*)
 		case $command in
-		'') words='-s --json --help status workers sessions top trace kick drain reload config loglevel wait user' ;;
+		'') words='-s --json --help status workers sessions top trace kick drain reload config loglevel wait user cert' ;;
 		sessions | top) words='--worker --account --address --json' ;;
 		status | workers | trace | reload | config) words='--json' ;;
 		loglevel) words='error warning info debug' ;;
 		drain) words=$(_c2sctl_workers "${ask[@]}") ;;
+		cert) words='-c --folder --days --force --json' ;;
 		user) [[ $previous == user ]] && words='add passwd del list' ;;
 		esac
 		;;

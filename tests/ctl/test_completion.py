@@ -57,6 +57,7 @@ class Bash(unittest.TestCase):
         self.assertEqual({'--worker', '--account', '--address'}, self.complete('sessions', '--') - {'--json'})
         self.assertEqual({'--worker'}, self.complete('top', '--w'))
         self.assertEqual(set(), self.complete('kick', ''))
+        self.assertEqual({'--folder', '--force', '--days'}, self.complete('cert', '--') - {'--json'})
 
     def test_workers_are_asked_for(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +90,8 @@ class Zsh(unittest.TestCase):
 
     def test_what_follows(self):
         for command, words in (('user', '(add passwd del list)'), ('loglevel', '(error warning info debug)'),
-                               ('sessions', '--address'), ('top', '--worker'), ('drain', '_c2sctl_workers')):
+                               ('sessions', '--address'), ('top', '--worker'), ('drain', '_c2sctl_workers'),
+                               ('cert', '--folder')):
             self.assertIn(words, self.complete('argument', command)[1], command)
 
 
