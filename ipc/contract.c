@@ -41,6 +41,7 @@ static const struct contract_row {
 	[W2M_LOG] = { "W2M_LOG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 2, 2048, false },
 	[W2M_SURVEY] = { "W2M_SURVEY", CONTRACT_WORKER, IN_RUNNING, false, 4, 7556, false },
 	[W2M_TRACE] = { "W2M_TRACE", CONTRACT_WORKER, IN_RUNNING, false, 10, 4106, false },
+	[W2M_ADDRESS] = { "W2M_ADDRESS", CONTRACT_WORKER, IN_RUNNING, false, 18, 18, false },
 };
 
 static const struct contract_row *
@@ -115,6 +116,7 @@ contract_breach_name(enum contract_breach breach)
 		[BREACH_DESCRIPTOR] = "unexpected-descriptor",
 		[BREACH_FORGED] = "forged-packet",
 		[BREACH_FLOW] = "ignores-stop",
+		[BREACH_ADDRESS] = "unasked-address",
 	};
 
 	return names[breach];

@@ -57,6 +57,7 @@ enum frame_type {
 	W2M_LOG,	/* a line for the log */
 	W2M_SURVEY,	/* the answer to M2W_SURVEY */
 	W2M_TRACE,	/* this client has sent, or got, this */
+	W2M_ADDRESS,	/* where this client really comes from, as the header of its proxy says */
 
 	FRAME_TYPE_COUNT,
 };
@@ -89,6 +90,7 @@ enum contract_breach {
 	BREACH_DESCRIPTOR,	/* a descriptor where none belongs */
 	BREACH_FORGED,		/* a packet that does not come from the client it is said to come from */
 	BREACH_FLOW,		/* it goes on sending after STOP */
+	BREACH_ADDRESS,		/* another address for a client that came without a proxy, or that has told its own already */
 	BREACH_COUNT,
 };
 

@@ -258,23 +258,50 @@ message_get_tickets(const struct frame *frame, const uint8_t **keys_r, unsigned 
 	return frame->length % TICKET_KEY_SIZE == 0 && *count_r >= 1 && *count_r <= TICKET_KEYS_MAX;
 }
 
-void
-message_put_client(struct buffer *body, const struct peer *peer)
+static void
+put_peer(struct buffer *body, const struct peer *peer)
 {
 	buffer_append(body, &peer->address, sizeof peer->address);
 	put(body, peer->port, 2);
+}
+
+static void
+get_peer(struct reader *reader, struct peer *peer_r)
+{
+	const uint8_t *address = reader_take(reader, sizeof peer_r->address);
+
+	if (address != NULL)
+		memcpy(&peer_r->address, address, sizeof peer_r->address);
+	peer_r->port = (uint16_t)get(reader, 2);
+}
+
+void
+message_put_client(struct buffer *body, const struct peer *peer)
+{
+	put_peer(body, peer);
 }
 
 bool
 message_get_client(const struct frame *frame, struct peer *peer_r)
 {
 	struct reader reader = reader_of(frame);
-	const uint8_t *address = reader_take(&reader, sizeof peer_r->address);
 
-	if (address == NULL)
-		return false;
-	memcpy(&peer_r->address, address, sizeof peer_r->address);
-	peer_r->port = (uint16_t)get(&reader, 2);
+	get_peer(&reader, peer_r);
+	return reader_done(&reader);
+}
+
+void
+message_put_address(struct buffer *body, const struct peer *peer)
+{
+	put_peer(body, peer);
+}
+
+bool
+message_get_address(const struct frame *frame, struct peer *peer_r)
+{
+	struct reader reader = reader_of(frame);
+
+	get_peer(&reader, peer_r);
 	return reader_done(&reader);
 }
 

@@ -97,6 +97,10 @@ struct peer {
 void message_put_client(struct buffer *body, const struct peer *peer);
 bool message_get_client(const struct frame *frame, struct peer *peer_r);
 
+/* W2M_ADDRESS: the same, as the header of a proxy has it. */
+void message_put_address(struct buffer *body, const struct peer *peer);
+bool message_get_address(const struct frame *frame, struct peer *peer_r);
+
 /* The peer of a TCP connection's other end. */
 void peer_from_sockaddr(struct peer *peer_r, const struct sockaddr_storage *address);
 /* "192.0.2.7" or "2001:db8::1" with "port" left out; `text` has room for INET6_ADDRSTRLEN. */

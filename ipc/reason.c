@@ -21,6 +21,7 @@ end_reason_name(enum end_reason reason)
 		[END_BROKEN] = "broken",
 		[END_RETIRED] = "retired",
 		[END_LOGIN_FAILED] = "login-failed",
+		[END_PROXY_FAILED] = "proxy-failed",
 	};
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";

@@ -25,6 +25,7 @@ enum end_reason {
 	END_BROKEN,		/* we had no memory for it */
 	END_RETIRED,		/* its worker retires, and it did not leave by itself in that time */
 	END_LOGIN_FAILED,	/* its logins were refused too often */
+	END_PROXY_FAILED,	/* it came through a proxy, and its PROXY header was none */
 	END_REASON_COUNT,
 };
 

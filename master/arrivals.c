@@ -134,6 +134,20 @@ arrivals_taken(struct master *master, struct entry *entry)
 	return BREACH_NONE;
 }
 
+enum contract_breach
+arrivals_address(struct entry *entry, const struct frame *frame)
+{
+	struct peer peer;
+
+	if (!message_get_address(frame, &peer))
+		return BREACH_BODY;
+	if (!entry->proxied || entry->address != NULL)
+		return BREACH_ADDRESS;
+	entry->proxied = false;
+	entry->peer = peer;
+	return BREACH_NONE;
+}
+
 /* How many clients it really has: others may be on their way to it, and will be refused, too. */
 static uint32_t
 taken(const struct slot_table *table)

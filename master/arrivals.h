@@ -36,6 +36,9 @@ void arrivals_retry(struct master *master);
 enum contract_breach arrivals_taken(struct master *master, struct entry *entry);
 enum contract_breach arrivals_refused(struct master *master, struct worker_process *worker, struct entry *entry);
 
+/* W2M_ADDRESS: where it really comes from, once, before anything else is heard of it. */
+enum contract_breach arrivals_address(struct entry *entry, const struct frame *frame);
+
 /* Its worker died before it had answered: the client waits for another, the entry forgets it. */
 void arrivals_take_back(struct master *master, struct entry *entry);
 

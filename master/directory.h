@@ -49,6 +49,7 @@ struct entry {
 	bool confirmed;			/* the worker has seen the login, too */
 	bool superseded;		/* its address was given to a later login */
 	bool ended_upstream;		/* the session manager has ended its session */
+	bool proxied;			/* it came through a proxy, whose header has not said yet where it comes from */
 	bool closing;			/* its worker was told to end it, for `close_reason` */
 	uint8_t close_reason;
 };

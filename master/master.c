@@ -170,6 +170,8 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 		return router_from_worker(master, entry, frame);
 	case W2M_SESSION:
 		return router_session(master, entry, frame);
+	case W2M_ADDRESS:
+		return arrivals_address(entry, frame);
 	case W2M_SETTLED:
 	case W2M_CONSUMED:
 		return router_number(master, entry, frame);

@@ -243,6 +243,7 @@ client_close(struct client *client, enum end_reason reason)
 	case END_NOT_AUTHORIZED:
 	case END_LOGIN_TIMEOUT:
 	case END_LOGIN_FAILED:
+	case END_PROXY_FAILED:
 	case END_IDLE_TIMEOUT:
 	case END_DISCONNECTED:
 	case END_REPLACED:
@@ -456,6 +457,7 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 	case W2M_LOG:
 	case W2M_SURVEY:
 	case W2M_TRACE:
+	case W2M_ADDRESS:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

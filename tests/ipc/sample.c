@@ -52,6 +52,14 @@ client_body(struct buffer *body)
 }
 
 static void
+address_body(struct buffer *body)
+{
+	struct peer peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 };
+
+	message_put_address(body, &peer);
+}
+
+static void
 sample_survey_clients(struct buffer *body)
 {
 	message_put_survey(body, 7);
@@ -86,6 +94,8 @@ sample_body(struct buffer *body, uint16_t type)
 		message_put_tickets(body, tickets, 2);
 	else if (type == M2W_CLIENT)
 		client_body(body);
+	else if (type == W2M_ADDRESS)
+		address_body(body);
 	else if (type == M2W_CLOSE || type == M2W_CLOSE_ALL)
 		message_put_reason(body, END_KICKED);
 	else if (type == W2M_ENDED)

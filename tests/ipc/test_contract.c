@@ -42,6 +42,7 @@ static const struct row {
 	{ W2M_LOG, "W2M_LOG", CONTRACT_WORKER, "sr", false, 2, 2048, false },
 	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 59, false },
 	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096, false },
+	{ W2M_ADDRESS, "W2M_ADDRESS", CONTRACT_WORKER, "r", false, 18, 18, false },
 };
 
 START_TEST(no_type_is_missing_here)

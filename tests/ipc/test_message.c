@@ -151,6 +151,14 @@ try_tickets(const struct frame *frame)
 	return message_get_tickets(frame, &keys, &count);
 }
 
+static bool
+try_address(const struct frame *frame)
+{
+	struct peer peer;
+
+	return message_get_address(frame, &peer);
+}
+
 static const struct {
 	uint16_t type;
 	bool (*try)(const struct frame *frame);
@@ -170,6 +178,7 @@ static const struct {
 	{ W2M_SURVEY, try_survey_reports, 4, 59 },
 	{ M2W_TRACE, try_switch, 0, 0 },
 	{ W2M_TRACE, try_trace, 10, 0 },
+	{ W2M_ADDRESS, try_address, 0, 0 },
 	{ M2W_CERTIFICATE, try_certificate, 0, 0 },
 	{ M2W_TICKETS, try_tickets, TICKET_KEY_SIZE, TICKET_KEY_SIZE },
 };

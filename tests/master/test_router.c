@@ -2,6 +2,7 @@
  * router, arrivals: what the master believes of its workers, and what becomes of packets when a client ends, at each step
  * of its life. The test plays workers and session manager (stage.h). Argument: `puppet`.
  */
+#include <arpa/inet.h>
 #include <bsd/string.h>
 #include <stdio.h>
 #include <string.h>
@@ -195,6 +196,59 @@ START_TEST(zero_bytes_are_no_way_round)
 	manager_send(ANSWER, id_of(entry));
 	puppet_say_of(entry, W2M_SESSION, address, sizeof address);
 	assert_breach(0, BREACH_BODY);
+}
+END_TEST
+
+static void
+say_address(const struct entry *entry)
+{
+	struct buffer body = { 0 };
+	struct peer peer = { .port = 50123 };
+
+	ck_assert_int_eq(inet_pton(AF_INET6, "2001:db8::7", &peer.address), 1);
+	message_put_address(&body, &peer);
+	puppet_say_of(entry, W2M_ADDRESS, buffer_bytes(&body), buffer_length(&body));
+	buffer_deinit(&body);
+}
+
+static const char *
+address_of(const struct entry *entry)
+{
+	static char address[INET6_ADDRSTRLEN];
+
+	return peer_format(&entry->peer, address);
+}
+
+START_TEST(a_proxy_says_where_a_client_comes_from)
+{
+	struct entry *entry = client_new(0);
+
+	entry->proxied = true;
+	ck_assert_str_eq(address_of(entry), "192.0.2.7");
+	say_address(entry);
+	assert_no_breach();
+	ck_assert_str_eq(address_of(entry), "2001:db8::7");
+	ck_assert_uint_eq(entry->peer.port, 50123);
+	/* Not twice. */
+	say_address(entry);
+	assert_breach(0, BREACH_ADDRESS);
+}
+END_TEST
+
+START_TEST(no_address_without_a_proxy)
+{
+	say_address(client_new(0));
+	assert_breach(0, BREACH_ADDRESS);
+}
+END_TEST
+
+START_TEST(no_address_after_the_login)
+{
+	struct entry *entry = client_login(0, ALICE);
+
+	entry->proxied = true;
+	say_address(entry);
+	assert_breach(0, BREACH_ADDRESS);
 }
 END_TEST
 
@@ -884,6 +938,9 @@ main(int argc, char **argv)
 	tcase_add_test(tests, stamped_packets_go_up);
 	tcase_add_loop_test(tests, forged_packets_cost_the_worker, 0, COUNT(forgeries));
 	tcase_add_test(tests, zero_bytes_are_no_way_round);
+	tcase_add_test(tests, a_proxy_says_where_a_client_comes_from);
+	tcase_add_test(tests, no_address_without_a_proxy);
+	tcase_add_test(tests, no_address_after_the_login);
 	tcase_add_loop_test(tests, who_does_not_stop_is_stopped, 0, 2);
 	tcase_add_test(tests, each_stop_counts_anew);
 	tcase_add_loop_test(tests, session_needs_an_answer, 0, 6);
