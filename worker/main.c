@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/privilege.h"
 #include "worker/sandbox.h"
+#include "worker/tls.h"
 #include "worker/worker.h"
 
 /* From here on what clients send can do no more than the worker itself has to do (doc/design.md, "Privilege"). */
@@ -57,6 +58,10 @@ main(int argc, char **argv, char **environment)
 		return 1;
 	}
 	xmlInitParser();
+	if (tls_init() < 0) {
+		log_error("worker %s ended error=\"OpenSSL does not start\"", argv[1]);
+		return 1;
+	}
 	result = worker_init(&worker, WORKER_CHANNEL_FD);
 	if (result == 0)
 		result = enclose(&worker);

@@ -1,0 +1,89 @@
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+
+#include "worker/tls.h"
+#include "worker/tls_openssl.h"
+
+/* ---- memory ---- */
+
+/* OpenSSL does not always say that what it failed of was memory. */
+static bool memory_failed;
+
+static void *
+on_malloc(size_t size, const char *file, int line)
+{
+	void *memory = size == 0 ? NULL : malloc(size);
+
+	(void)file, (void)line;
+	memory_failed |= memory == NULL && size > 0;
+	return memory;
+}
+
+static void *
+on_realloc(void *before, size_t size, const char *file, int line)
+{
+	void *memory;
+
+	(void)file, (void)line;
+	if (size == 0) {
+		free(before);
+		return NULL;
+	}
+	memory = realloc(before, size);
+	memory_failed |= memory == NULL;
+	return memory;
+}
+
+static void
+on_free(void *memory, const char *file, int line)
+{
+	(void)file, (void)line;
+	free(memory);
+}
+
+/* ---- errors ---- */
+
+void
+tls_errors_clear(void)
+{
+	memory_failed = false;
+	ERR_clear_error();
+}
+
+int
+tls_errors_take(const char **reason_r)
+{
+	unsigned long error = ERR_peek_error();
+	const char *reason = ERR_reason_error_string(error);
+	bool missing = memory_failed || ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+
+	tls_errors_clear();
+	*reason_r = missing ? "out of memory" : reason == NULL ? "no reason given" : reason;
+	return missing ? -ENOMEM : -EINVAL;
+}
+
+/* ---- the library ---- */
+
+/* The first random bytes come with the search for where they come from; in this order, as each is seeded by the one before. */
+static bool
+random_begin(void)
+{
+	uint8_t bytes[16];
+
+	return RAND_bytes(bytes, sizeof bytes) == 1 && RAND_priv_bytes(bytes, sizeof bytes) == 1;
+}
+
+int
+tls_init(void)
+{
+	CRYPTO_set_mem_functions(on_malloc, on_realloc, on_free);
+	/* The machine's openssl.cnf is for programs that have no configuration of their own, and a file. */
+	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CRYPTO_STRINGS,
+	    NULL) != 1)
+		return -ENOMEM;
+	return random_begin() && tls_bio_prepare() ? 0 : -ENOMEM;
+}

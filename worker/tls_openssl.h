@@ -1,0 +1,94 @@
+/*
+ * tls_openssl: what the files behind tls.h share, and nobody else includes, since OpenSSL stands in it.
+ *
+ * OpenSSL keeps a queue of errors for each thread. Every call into it stands between tls_errors_clear and, where it
+ * failed, tls_errors_take, so that what is in the queue belongs to that call and to no other connection.
+ */
+#ifndef C2SD_WORKER_TLS_OPENSSL_H
+#define C2SD_WORKER_TLS_OPENSSL_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls;
+struct tls_context;
+struct tls_tickets;
+
+/* ---- errors ---- */
+
+void tls_errors_clear(void);
+
+/*
+ * What the calls since tls_errors_clear failed of: -ENOMEM, or -EINVAL and the first reason in words (static; never
+ * NULL). The queue is empty then.
+ */
+int tls_errors_take(const char **reason_r);
+
+/* ---- tickets ---- */
+
+/* Sessions of this context go into tickets under these keys. False without memory. */
+bool tls_tickets_use(const struct tls_tickets *tickets, SSL_CTX *ssl_context);
+
+/* There is a key to give tickets with. */
+bool tls_tickets_are_given(const struct tls_tickets *tickets);
+
+/* ---- contexts ---- */
+
+/* One more, or one fewer, who uses it; the last one frees it. */
+struct tls_context *tls_context_hold(struct tls_context *context);
+void tls_context_release(struct tls_context **context);
+
+/* The best certificates for the host; NULL: none is. */
+SSL_CTX *tls_context_find(const struct tls_context *context, const char *host);
+
+/* The best certificates for the host, which may be NULL, or else the first. NULL: there are none. */
+SSL_CTX *tls_context_choose(const struct tls_context *context, const char *host);
+
+/* Whether tickets are given to who connects now. */
+bool tls_context_gives_tickets(const struct tls_context *context);
+
+/* ---- connections ---- */
+
+/* The context that its certificate is chosen from; NULL when the handshake is over. */
+struct tls_context *tls_of_handshake(const SSL *ssl);
+
+/* ---- between a connection and its socket (tls_bio.c) ---- */
+
+struct tls_rest;
+
+/*
+ * One BIO is shared by all connections, since only one of them is in OpenSSL at a time: tls_bio_enter says which, and
+ * tls_bio_leave that it is no more. What recv brings goes through one static inbox; what is left over in the end is
+ * kept. OpenSSL is shown whole records only, so that it holds no half ones in buffers of its own, which are 17 kB each.
+ */
+struct tls_bio {
+	int fd;
+	int error;		/* positive errno: the connection is lost, and for what */
+	bool ended;		/* the other side sends no more */
+	bool cut;		/* it has done so in the middle of a record */
+	bool stopped;		/* somebody has decided to read no more; an error for OpenSSL */
+	uint64_t sent, received;
+	struct tls_rest *rest;	/* bytes that have come and that OpenSSL has not taken; NULL: none */
+};
+
+/* Once. False without memory. */
+bool tls_bio_prepare(void);
+
+/* The BIO, one reference to it. */
+BIO *tls_bio_share(void);
+
+void tls_bio_enter(struct tls_bio *bio);
+
+/* Within the two: there is something to read for OpenSSL, if need be with one recv for each tls_bio_enter. */
+bool tls_bio_fetch(void);
+
+/* 0 or -ENOMEM: what is left could not be kept, and the connection cannot go on. */
+int tls_bio_leave(void);
+
+/* What is kept is something to read for OpenSSL. */
+bool tls_bio_has_record(const struct tls_bio *bio);
+
+void tls_bio_deinit(struct tls_bio *bio);
+
+#endif
