@@ -53,7 +53,7 @@ listeners_pause(struct master *master, bool paused)
 }
 
 static void
-wait_for_worker(struct master *master, int fd, const struct peer *peer)
+wait_for_worker(struct master *master, int fd, const struct peer *peer, bool proxied)
 {
 	struct arrival *arrival = master->ending ? NULL : calloc(1, sizeof *arrival);
 
@@ -63,13 +63,14 @@ wait_for_worker(struct master *master, int fd, const struct peer *peer)
 	}
 	arrival->fd = fd;
 	arrival->peer = *peer;
+	arrival->proxied = proxied;
 	TAILQ_INSERT_TAIL(&master->arrivals, arrival, entry);
 	listeners_pause(master, true);
 }
 
 /* False: no worker has room for it. */
 static bool
-place(struct master *master, int fd, const struct peer *peer)
+place(struct master *master, int fd, const struct peer *peer, bool proxied)
 {
 	struct worker_process *worker = pick_worker(master);
 	struct entry *entry = worker == NULL ? NULL : directory_add(&master->directory, worker->number);
@@ -78,6 +79,7 @@ place(struct master *master, int fd, const struct peer *peer)
 		return false;
 	entry->fd = fd;
 	entry->peer = *peer;
+	entry->proxied = proxied;
 	entry->since = loop_now(&master->loop);
 	hand_over(master, entry);
 	return true;
@@ -89,7 +91,7 @@ arrivals_retry(struct master *master)
 	struct arrival *arrival;
 
 	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
-		if (!place(master, arrival->fd, &arrival->peer))
+		if (!place(master, arrival->fd, &arrival->peer, arrival->proxied))
 			return;
 		TAILQ_REMOVE(&master->arrivals, arrival, entry);
 		free(arrival);
@@ -98,16 +100,16 @@ arrivals_retry(struct master *master)
 }
 
 void
-arrivals_add(struct master *master, int fd, const struct peer *peer)
+arrivals_add(struct master *master, int fd, const struct peer *peer, bool proxied)
 {
-	if (!place(master, fd, peer))
-		wait_for_worker(master, fd, peer);
+	if (!place(master, fd, peer, proxied))
+		wait_for_worker(master, fd, peer, proxied);
 }
 
 void
 arrivals_take_back(struct master *master, struct entry *entry)
 {
-	wait_for_worker(master, entry->fd, &entry->peer);
+	wait_for_worker(master, entry->fd, &entry->peer, entry->proxied);
 	entry->fd = -1;
 }
 

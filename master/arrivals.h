@@ -22,12 +22,13 @@ struct arrival {
 	TAILQ_ENTRY(arrival) entry;
 	int fd;
 	struct peer peer;
+	bool proxied;		/* by a proxy, whose header will say where it comes from */
 };
 
 TAILQ_HEAD(arrival_queue, arrival);
 
-/* A new connection; takes the descriptor over. */
-void arrivals_add(struct master *master, int fd, const struct peer *peer);
+/* A new connection; takes the descriptor over. `proxied`: a header is to say where it comes from. */
+void arrivals_add(struct master *master, int fd, const struct peer *peer, bool proxied);
 
 /* Something has changed: try again to find a worker for those that have none, then accept again. */
 void arrivals_retry(struct master *master);

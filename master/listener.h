@@ -19,6 +19,7 @@ struct listener {
 	struct timer pause;
 	bool paused;		/* listener_pause */
 	bool inherited;		/* handed over: it belongs to whoever started us, and stays through every reload */
+	bool proxy;		/* only trusted proxies may connect (proxies.h) */
 	bool exhausted;		/* descriptors have run out; said once until one could be accepted again */
 	char name[LISTENER_NAME_SIZE];	/* listener_name */
 	char address[64];	/* as it was given */

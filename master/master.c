@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "master/router.h"
@@ -386,7 +387,12 @@ on_reopen(int number, void *argument)
 static void
 on_accept(struct listener *listener, int fd, const struct peer *peer)
 {
-	arrivals_add(listener->owner, fd, peer);
+	struct master *master = listener->owner;
+
+	if (listener->proxy && !proxies_admit(&master->proxies, listener, peer))
+		close(fd);
+	else
+		arrivals_add(master, fd, peer, listener->proxy);
 }
 
 int
@@ -432,6 +438,7 @@ master_bind(struct master *master, struct options *options)
 			log_error("listener %s unusable error=\"%s\"", listener->name, strerror(-result));
 			return false;
 		}
+		listener->proxy = listen->proxy;
 		listener_count_in(master, listener);
 	}
 	activation_use_rest(master);

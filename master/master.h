@@ -19,6 +19,7 @@
 #include "master/options.h"
 #include "master/ends.h"
 #include "master/pool.h"
+#include "master/proxies.h"
 #include "master/reload.h"
 #include "master/service.h"
 
@@ -43,6 +44,7 @@ struct master {
 	struct activation activation;	/* sockets that were handed over and are not listeners yet */
 	struct control control;
 	struct service service;
+	struct proxies proxies;
 	struct arrival_queue arrivals;	/* connections that wait for a worker */
 	struct timer hold;		/* how long clients are kept without a link */
 	uint64_t hold_since;		/* loop_now() when that began */

@@ -28,6 +28,13 @@ static const struct config_option listen_table[] = {
 	{ "port", CONFIG_NUMBER, 1, 65535, NULL, "5222", CONFIG_RELOAD, offsetof(struct listen_options, port), "port" },
 	{ "backlog", CONFIG_NUMBER, 1, 65535, NULL, "1024", CONFIG_RELOAD, offsetof(struct listen_options, backlog),
 	    "connections that the kernel keeps until they are accepted" },
+	{ "proxy", CONFIG_BOOLEAN, 0, 0, NULL, "no", CONFIG_RELOAD, offsetof(struct listen_options, proxy),
+	    "only proxies connect, and say where the client comes from (PROXY protocol)" },
+};
+
+static const struct config_option proxy_table[] = {
+	{ "address", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_NETWORK,
+	    offsetof(struct proxy_options, address), "address or network of proxies: 192.0.2.1, 2001:db8::/64" },
 };
 
 static const struct config_option host_table[] = {
@@ -144,6 +151,8 @@ static const struct config_option log_table[] = {
 static const struct config_section sections[] = {
 	{ "listen", listen_table, COUNT(listen_table), offsetof(struct options, listeners), sizeof(struct listen_options),
 	    LISTENERS_MAX, offsetof(struct options, listener_count), "where clients connect" },
+	{ "proxy", proxy_table, COUNT(proxy_table), offsetof(struct options, proxies), sizeof(struct proxy_options),
+	    PROXIES_MAX, offsetof(struct options, proxy_count), "who may say where a client comes from" },
 	{ "host", host_table, COUNT(host_table), offsetof(struct options, hosts), sizeof(struct host_options),
 	    SETTINGS_HOSTS_MAX, offsetof(struct options, host_count), "hosts of the service" },
 	ONE(user, user_table, "who we are"),
@@ -258,6 +267,19 @@ check_listener(struct check *check, unsigned index)
 	}
 }
 
+/* A header that anybody may send is worse than none; and one that nobody may send lets nobody in. */
+static void
+check_proxies(struct check *check)
+{
+	for (unsigned i = 0; i < check->options->listener_count && check->options->proxy_count == 0; i++) {
+		const struct listen_options *listener = &check->options->listeners[i];
+
+		if (listener->proxy)
+			check_fail(check, &listener->proxy, listener, "listen proxy: needs a <proxy address=\"...\"/> that says which "
+			    "proxies are to be trusted");
+	}
+}
+
 static void
 check_host(struct check *check, unsigned index)
 {
@@ -347,6 +369,7 @@ options_check(const struct options *options, const char *file, const struct conf
 		check_listener(&check, i);
 	for (unsigned i = 0; i < options->host_count; i++)
 		check_host(&check, i);
+	check_proxies(&check);
 	check_link(&check);
 	check_program(&check, &options->workers.program, &options->workers, "workers");
 	if (options->link.type == LINK_TYPE_EMBEDDED && !config_is_wrong(lines, &options->link.type))

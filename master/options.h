@@ -10,6 +10,7 @@
 
 #define LISTENERS_MAX 32
 #define WORKERS_MAX 256
+#define PROXIES_MAX 64
 
 enum link_type {
 	LINK_TYPE_EMBEDDED,	/* our own session manager, over a socketpair */
@@ -20,6 +21,12 @@ struct listen_options {
 	char *address;
 	uint32_t port;
 	uint32_t backlog;
+	bool proxy;		/* every connection begins with a PROXY header */
+};
+
+/* Who may send such headers. */
+struct proxy_options {
+	char *address;
 };
 
 struct host_options {
@@ -29,6 +36,8 @@ struct host_options {
 struct options {
 	struct listen_options listeners[LISTENERS_MAX];
 	unsigned listener_count;
+	struct proxy_options proxies[PROXIES_MAX];
+	unsigned proxy_count;
 	struct host_options hosts[SETTINGS_HOSTS_MAX];
 	unsigned host_count;
 	struct {

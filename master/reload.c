@@ -148,6 +148,7 @@ listener_bind(struct reload *reload, const struct listen_options *listen)
 		listener_close(listener);
 		return result;
 	}
+	listener->proxy = listen->proxy;
 	listener_pause(listener, true);
 	reload->fates[place] = LISTENER_NEW;
 	return 0;
@@ -253,8 +254,10 @@ listeners_commit(struct reload *reload)
 		const struct listen_options *listen = &reload->options->listeners[i];
 		struct listener *listener = listener_of(master, listen);
 
-		if (listener != NULL)
-			listener_set_backlog(listener, (int)listen->backlog);
+		if (listener == NULL)
+			continue;
+		listener_set_backlog(listener, (int)listen->backlog);
+		listener->proxy = listen->proxy;
 	}
 }
 
@@ -391,6 +394,7 @@ reload_apply(struct master *master)
 	master->link.high = options->link.queue_bytes;
 	master->link.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes;
 	master->embedded.options = options;
+	proxies_apply(&master->proxies, options);
 }
 
 /* ---- from the old to the new ---- */

@@ -10,6 +10,9 @@ from xml.sax.saxutils import escape, quoteattr
 USUAL = (('LIBEXECDIR', '/usr/local/libexec/c2sd'), ('STATEDIR', '/var/lib/c2sd'), ('RUNDIR', '/run/c2sd'),
          ('LOGDIR', '/var/log/c2sd'))
 
+# Elements without which there is no service.
+NEEDED = ('listen', 'host')
+
 HEAD = '''<?xml version="1.0" encoding="UTF-8"?>
 <!--
   RELAX NG schema of c2sd.xml(5), for editors: xmllint -noout -relaxng c2sd.rng c2sd.xml
@@ -98,7 +101,8 @@ def link(rows, indent):
 def section(rows):
     indent = '    '
     more = int(rows[0].most) > 1
-    lines = [indent + ('<oneOrMore>' if more else '<optional>'), indent + '  <element name="%s">' % rows[0].element,
+    often = 'optional' if not more else 'oneOrMore' if rows[0].element in NEEDED else 'zeroOrMore'
+    lines = [indent + '<%s>' % often, indent + '  <element name="%s">' % rows[0].element,
              indent + '    <a:documentation>%s%s</a:documentation>' % (
                  escape(rows[0].about), '; at most %s' % rows[0].most if more else '')]
     if rows[0].element == 'link':
@@ -109,7 +113,7 @@ def section(rows):
             lines += attribute(option, indent + '    ', option.required == 'required')
         else:
             lines += [indent + '    ' + documentation(option), indent + '    ' + values(option)]
-    return lines + [indent + '  </element>', indent + ('</oneOrMore>' if more else '</optional>')]
+    return lines + [indent + '  </element>', indent + '</%s>' % often]
 
 
 def schema():

@@ -399,7 +399,7 @@ client_connect(void)
 
 	ck_assert_int_eq(inet_pton(AF_INET6, "::ffff:192.0.2.7", &peer.address), 1);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	arrivals_add(&stage, fds[0], &peer);
+	arrivals_add(&stage, fds[0], &peer, false);
 	stage_turns();
 	return fds[1];
 }

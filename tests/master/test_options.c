@@ -141,6 +141,11 @@ static const struct {
 	{ SMALLEST "\n<sessiond program='sessiond'/></c2sd>", "2: sessiond program: not an absolute path\n" },
 	{ SMALLEST "\n<link type='both'/></c2sd>", "2: link type: none of embedded|connect\n" },
 	{ SMALLEST "\n<log level='loud'/></c2sd>", "2: log level: none of error|warning|info|debug\n" },
+	{ SMALLEST "\n<proxy address='192.0.2.1/24'/></c2sd>", "2: proxy address: the network has bits behind its length\n" },
+	{ SMALLEST "\n<proxy\naddress='proxy.example'/></c2sd>", "3: proxy address: not an IP address, or a network like 192.0.2.0/24 or 2001:db8::/32\n" },
+	{ SMALLEST "\n<proxy/></c2sd>", "2: proxy: attribute address is missing\n" },
+	{ "<c2sd><host>h</host><listen port='1'/>\n<listen\nproxy='yes'/></c2sd>",
+	    "3: listen proxy: needs a <proxy address=\"...\"/> that says which proxies are to be trusted\n" },
 	{ SMALLEST "\n<limit/></c2sd>", "2: unknown element limit\n" },
 	{ SMALLEST "\n<limits stanzabytes='1'/></c2sd>", "2: limits: unknown attribute stanzabytes\n" },
 };
@@ -181,6 +186,8 @@ static const char *const fine[] = {
 	"<listen/><link type='connect' secret='s' address='h.example:1'/>",
 	"<listen/><link type='connect' secret='s' address='[::1]:65535'/>",
 	"<listen/><link type='connect' secret='s' address='unix:/run/x'/>",
+	"<listen proxy='yes'/><proxy address='192.0.2.1'/><proxy address='192.0.2.0/24'/><proxy address='2001:db8::/32'/>",
+	"<listen proxy='no'/><proxy address='127.0.0.1'/>",
 };
 
 START_TEST(what_is_fine_is_taken)
