@@ -15,7 +15,7 @@ static const struct contract_row {
 } rows[FRAME_TYPE_COUNT] = {
 	[M2W_HELLO] = { "M2W_HELLO", CONTRACT_MASTER, IN_NEW, false, 4, 4, false },
 	[M2W_SETTINGS] = { "M2W_SETTINGS", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 16, 1024 * 1024, false },
-	[M2W_CLIENT] = { "M2W_CLIENT", CONTRACT_MASTER, IN_RUNNING, true, 18, 18, false },
+	[M2W_CLIENT] = { "M2W_CLIENT", CONTRACT_MASTER, IN_RUNNING, true, 21, 21, false },
 	[M2W_PACKET] = { "M2W_PACKET", CONTRACT_MASTER, IN_RUNNING, false, 9, FRAME_BODY_MAX, false },
 	[M2W_CLOSE] = { "M2W_CLOSE", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
 	[M2W_CLOSE_ALL] = { "M2W_CLOSE_ALL", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
@@ -37,9 +37,9 @@ static const struct contract_row {
 	[W2M_SETTLED] = { "W2M_SETTLED", CONTRACT_WORKER, IN_RUNNING, false, 8, 8, false },
 	[W2M_CONSUMED] = { "W2M_CONSUMED", CONTRACT_WORKER, IN_RUNNING, false, 8, 8, false },
 	[W2M_ENDED] = { "W2M_ENDED", CONTRACT_WORKER, IN_RUNNING, false, 3, 3, false },
-	[W2M_PONG] = { "W2M_PONG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 52, 52, false },
+	[W2M_PONG] = { "W2M_PONG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 76, 76, false },
 	[W2M_LOG] = { "W2M_LOG", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 2, 2048, false },
-	[W2M_SURVEY] = { "W2M_SURVEY", CONTRACT_WORKER, IN_RUNNING, false, 4, 7556, false },
+	[W2M_SURVEY] = { "W2M_SURVEY", CONTRACT_WORKER, IN_RUNNING, false, 4, 7684, false },
 	[W2M_TRACE] = { "W2M_TRACE", CONTRACT_WORKER, IN_RUNNING, false, 10, 4106, false },
 	[W2M_ADDRESS] = { "W2M_ADDRESS", CONTRACT_WORKER, IN_RUNNING, false, 18, 18, false },
 };

@@ -99,7 +99,7 @@ message_get_hello(const struct frame *frame, uint32_t *version_r)
 }
 
 /* The fields of client_limits in their order on the wire. */
-#define LIMITS_COUNT 17
+#define LIMITS_COUNT 18
 
 static void
 limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
@@ -107,8 +107,8 @@ limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
 	uint32_t *all[LIMITS_COUNT] = {
 		&limits->header_bytes, &limits->login_bytes, &limits->login_elements, &limits->login_total_bytes,
 		&limits->login_attempts, &limits->element_bytes, &limits->elements, &limits->depth, &limits->attributes,
-		&limits->login_time, &limits->idle_time, &limits->keepalive_time, &limits->stall_time, &limits->unsent_bytes,
-		&limits->clients, &limits->rate_bytes, &limits->burst_bytes,
+		&limits->login_time, &limits->handshake_time, &limits->idle_time, &limits->keepalive_time, &limits->stall_time,
+		&limits->unsent_bytes, &limits->clients, &limits->rate_bytes, &limits->burst_bytes,
 	};
 
 	memcpy(fields, all, sizeof all);
@@ -276,18 +276,27 @@ get_peer(struct reader *reader, struct peer *peer_r)
 }
 
 void
-message_put_client(struct buffer *body, const struct peer *peer)
+message_put_client(struct buffer *body, const struct newcomer *newcomer)
 {
-	put_peer(body, peer);
+	put_peer(body, &newcomer->peer);
+	put(body, newcomer->tls, 1);
+	put(body, newcomer->proxied, 1);
+	put(body, newcomer->failures, 1);
 }
 
 bool
-message_get_client(const struct frame *frame, struct peer *peer_r)
+message_get_client(const struct frame *frame, struct newcomer *newcomer_r)
 {
 	struct reader reader = reader_of(frame);
+	uint64_t proxied;
 
-	get_peer(&reader, peer_r);
-	return reader_done(&reader);
+	*newcomer_r = (struct newcomer){ 0 };
+	get_peer(&reader, &newcomer_r->peer);
+	newcomer_r->tls = (uint8_t)get(&reader, 1);
+	proxied = get(&reader, 1);
+	newcomer_r->proxied = proxied != 0;
+	newcomer_r->failures = (uint8_t)get(&reader, 1);
+	return reader_done(&reader) && newcomer_r->tls < LISTEN_TLS_COUNT && proxied <= 1;
 }
 
 void
@@ -403,6 +412,9 @@ message_put_counters(struct buffer *body, const struct worker_counters *counters
 	put(body, counters->packets_in, 8);
 	put(body, counters->packets_out, 8);
 	put(body, counters->throttles, 8);
+	put(body, counters->handshakes, 8);
+	put(body, counters->resumed, 8);
+	put(body, counters->handshakes_failed, 8);
 	put(body, counters->parsers, 4);
 	put(body, counters->buffers, 4);
 	put(body, counters->throttled, 4);
@@ -418,6 +430,9 @@ message_get_counters(const struct frame *frame, struct worker_counters *counters
 	counters_r->packets_in = get(&reader, 8);
 	counters_r->packets_out = get(&reader, 8);
 	counters_r->throttles = get(&reader, 8);
+	counters_r->handshakes = get(&reader, 8);
+	counters_r->resumed = get(&reader, 8);
+	counters_r->handshakes_failed = get(&reader, 8);
 	counters_r->parsers = (uint32_t)get(&reader, 4);
 	counters_r->buffers = (uint32_t)get(&reader, 4);
 	counters_r->throttled = (uint32_t)get(&reader, 4);
@@ -449,7 +464,7 @@ message_get_log(const struct frame *frame, uint8_t *level_r, char *line, size_t 
 /* ---- surveys ---- */
 
 #define SURVEY_CLIENT_SIZE 12
-#define SURVEY_REPORT_SIZE 59
+#define SURVEY_REPORT_SIZE 60
 
 void
 message_put_survey(struct buffer *body, uint32_t number)
@@ -478,6 +493,7 @@ message_put_survey_report(struct buffer *body, const struct client_report *repor
 	put(body, report->bytes_out, 8);
 	put(body, report->packets_in, 8);
 	put(body, report->packets_out, 8);
+	put(body, report->tls, 1);
 }
 
 static bool
@@ -533,6 +549,7 @@ survey_next_report(struct survey *survey, struct client_report *report_r)
 	report_r->bytes_out = get(&reader, 8);
 	report_r->packets_in = get(&reader, 8);
 	report_r->packets_out = get(&reader, 8);
+	report_r->tls = (uint8_t)get(&reader, 1);
 	if (reader.bad || state >= REPORT_STATE_COUNT)
 		return false;
 	survey->at = reader.at;
@@ -543,7 +560,7 @@ survey_next_report(struct survey *survey, struct client_report *report_r)
 const char *
 report_state_name(enum report_state state)
 {
-	static const char *const names[] = { "opening", "login", "session", "closing" };
+	static const char *const names[] = { "opening", "login", "session", "closing", "handshake" };
 
 	return state < REPORT_STATE_COUNT ? names[state] : "?";
 }

@@ -31,7 +31,8 @@ struct client_limits {
 	uint32_t elements;
 	uint32_t depth;
 	uint32_t attributes;
-	uint32_t login_time;		/* from the connection to the login */
+	uint32_t login_time;		/* from the connection, or the end of a handshake, to the login */
+	uint32_t handshake_time;	/* until TLS is there, or the first byte where that decides */
 	uint32_t idle_time;		/* silence after which a client ends; 0: never */
 	uint32_t keepalive_time;	/* silence after which white space is sent; 0: never */
 	uint32_t stall_time;		/* with something unsent and no progress */
@@ -88,14 +89,31 @@ bool message_get_certificate(const struct frame *frame, const uint8_t **chain_r,
 void message_put_tickets(struct buffer *body, const uint8_t *keys, unsigned count);
 bool message_get_tickets(const struct frame *frame, const uint8_t **keys_r, unsigned *count_r);
 
-/* M2W_CLIENT: where it comes from; IPv4 is written as a mapped address (RFC 4291 2.5.5.2). */
+/* Where a client comes from; IPv4 is written as a mapped address (RFC 4291 2.5.5.2). */
 struct peer {
 	struct in6_addr address;
 	uint16_t port;
 };
 
-void message_put_client(struct buffer *body, const struct peer *peer);
-bool message_get_client(const struct frame *frame, struct peer *peer_r);
+/* How clients of a listener come to TLS; in the order of the option's words. */
+enum listen_tls {
+	LISTEN_TLS_NONE,	/* not at all */
+	LISTEN_TLS_STARTTLS,	/* in their stream (RFC 6120 5) */
+	LISTEN_TLS_DIRECT,	/* from the first byte on (XEP-0368) */
+	LISTEN_TLS_BOTH,	/* as the first byte says */
+	LISTEN_TLS_COUNT,
+};
+
+/* M2W_CLIENT */
+struct newcomer {
+	struct peer peer;
+	uint8_t tls;		/* enum listen_tls */
+	bool proxied;		/* the header of a proxy comes first, and says who the peer is */
+	uint8_t failures;	/* recent logins from its address that were refused; no more are counted than fit */
+};
+
+void message_put_client(struct buffer *body, const struct newcomer *newcomer);
+bool message_get_client(const struct frame *frame, struct newcomer *newcomer_r);
 
 /* W2M_ADDRESS: the same, as the header of a proxy has it. */
 void message_put_address(struct buffer *body, const struct peer *peer);
@@ -134,6 +152,9 @@ struct worker_counters {
 	uint64_t packets_in;	/* elements from clients, sent on or answered */
 	uint64_t packets_out;	/* packets written to clients */
 	uint64_t throttles;	/* how often a client was not read because it had sent too much (worker/karma) */
+	uint64_t handshakes;	/* of TLS that came to a good end */
+	uint64_t resumed;	/* of those, with a ticket */
+	uint64_t handshakes_failed;
 	uint32_t parsers;	/* now: an idle client has none */
 	uint32_t buffers;	/* now, of what clients have still to read: likewise */
 	uint32_t throttled;	/* clients, now */
@@ -152,6 +173,7 @@ enum report_state {
 	REPORT_LOGIN,		/* it may log in and register */
 	REPORT_SESSION,		/* logged in */
 	REPORT_CLOSING,		/* the end was said to it */
+	REPORT_HANDSHAKE,	/* it comes to TLS */
 	REPORT_STATE_COUNT,
 };
 
@@ -165,6 +187,7 @@ struct client_report {
 	uint64_t idle;			/* milliseconds since it last sent something */
 	uint64_t bytes_in, bytes_out;
 	uint64_t packets_in, packets_out;
+	uint8_t tls;			/* 12: TLS 1.2; 13: TLS 1.3; 0: none, or not yet */
 };
 
 /* Clients in one survey. */

@@ -22,6 +22,8 @@ end_reason_name(enum end_reason reason)
 		[END_RETIRED] = "retired",
 		[END_LOGIN_FAILED] = "login-failed",
 		[END_PROXY_FAILED] = "proxy-failed",
+		[END_TLS_FAILED] = "tls-failed",
+		[END_HANDSHAKE_TIMEOUT] = "handshake-timeout",
 	};
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";

@@ -26,6 +26,8 @@ enum end_reason {
 	END_RETIRED,		/* its worker retires, and it did not leave by itself in that time */
 	END_LOGIN_FAILED,	/* its logins were refused too often */
 	END_PROXY_FAILED,	/* it came through a proxy, and its PROXY header was none */
+	END_TLS_FAILED,		/* its TLS was wrong, or was no TLS; or we have none for it */
+	END_HANDSHAKE_TIMEOUT,	/* its TLS handshake took too long, or never began */
 	END_REASON_COUNT,
 };
 

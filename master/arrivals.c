@@ -28,13 +28,20 @@ pick_worker(struct master *master)
 	return best;
 }
 
+static struct newcomer
+newcomer_of(const struct entry *entry)
+{
+	return (struct newcomer){ .peer = entry->peer, .tls = entry->tls, .proxied = entry->proxied };
+}
+
 static void
 hand_over(struct master *master, struct entry *entry)
 {
+	struct newcomer newcomer = newcomer_of(entry);
 	struct channel *channel = &master->pool.workers[entry->worker].channel;
 	struct buffer body = { 0 };
 
-	message_put_client(&body, &entry->peer);
+	message_put_client(&body, &newcomer);
 	channel_send_descriptor(channel, M2W_CLIENT, entry->slot, entry->serial, &body, entry->fd);
 	buffer_deinit(&body);
 	if (entry->closing) {
@@ -53,7 +60,7 @@ listeners_pause(struct master *master, bool paused)
 }
 
 static void
-wait_for_worker(struct master *master, int fd, const struct peer *peer, bool proxied)
+wait_for_worker(struct master *master, int fd, const struct newcomer *newcomer)
 {
 	struct arrival *arrival = master->ending ? NULL : calloc(1, sizeof *arrival);
 
@@ -62,15 +69,14 @@ wait_for_worker(struct master *master, int fd, const struct peer *peer, bool pro
 		return;
 	}
 	arrival->fd = fd;
-	arrival->peer = *peer;
-	arrival->proxied = proxied;
+	arrival->newcomer = *newcomer;
 	TAILQ_INSERT_TAIL(&master->arrivals, arrival, entry);
 	listeners_pause(master, true);
 }
 
 /* False: no worker has room for it. */
 static bool
-place(struct master *master, int fd, const struct peer *peer, bool proxied)
+place(struct master *master, int fd, const struct newcomer *newcomer)
 {
 	struct worker_process *worker = pick_worker(master);
 	struct entry *entry = worker == NULL ? NULL : directory_add(&master->directory, worker->number);
@@ -78,8 +84,9 @@ place(struct master *master, int fd, const struct peer *peer, bool proxied)
 	if (entry == NULL)
 		return false;
 	entry->fd = fd;
-	entry->peer = *peer;
-	entry->proxied = proxied;
+	entry->peer = newcomer->peer;
+	entry->tls = newcomer->tls;
+	entry->proxied = newcomer->proxied;
 	entry->since = loop_now(&master->loop);
 	hand_over(master, entry);
 	return true;
@@ -91,7 +98,7 @@ arrivals_retry(struct master *master)
 	struct arrival *arrival;
 
 	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
-		if (!place(master, arrival->fd, &arrival->peer, arrival->proxied))
+		if (!place(master, arrival->fd, &arrival->newcomer))
 			return;
 		TAILQ_REMOVE(&master->arrivals, arrival, entry);
 		free(arrival);
@@ -100,16 +107,18 @@ arrivals_retry(struct master *master)
 }
 
 void
-arrivals_add(struct master *master, int fd, const struct peer *peer, bool proxied)
+arrivals_add(struct master *master, int fd, const struct newcomer *newcomer)
 {
-	if (!place(master, fd, peer, proxied))
-		wait_for_worker(master, fd, peer, proxied);
+	if (!place(master, fd, newcomer))
+		wait_for_worker(master, fd, newcomer);
 }
 
 void
 arrivals_take_back(struct master *master, struct entry *entry)
 {
-	wait_for_worker(master, entry->fd, &entry->peer, entry->proxied);
+	struct newcomer newcomer = newcomer_of(entry);
+
+	wait_for_worker(master, entry->fd, &newcomer);
 	entry->fd = -1;
 }
 

@@ -21,14 +21,13 @@ struct worker_process;
 struct arrival {
 	TAILQ_ENTRY(arrival) entry;
 	int fd;
-	struct peer peer;
-	bool proxied;		/* by a proxy, whose header will say where it comes from */
+	struct newcomer newcomer;
 };
 
 TAILQ_HEAD(arrival_queue, arrival);
 
-/* A new connection; takes the descriptor over. `proxied`: a header is to say where it comes from. */
-void arrivals_add(struct master *master, int fd, const struct peer *peer, bool proxied);
+/* A new connection; takes the descriptor over. */
+void arrivals_add(struct master *master, int fd, const struct newcomer *newcomer);
 
 /* Something has changed: try again to find a worker for those that have none, then accept again. */
 void arrivals_retry(struct master *master);

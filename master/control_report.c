@@ -29,13 +29,15 @@ worker_json(const struct master *master, const struct worker_process *worker)
 {
 	const struct slot_table *table = &master->directory.tables[worker->number];
 
-	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:o}",
+	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:o}",
 	    "number", (int)worker->number, "pid", (int)worker->pid, "state", worker_state_name(worker),
 	    "starts", (int)worker->starts, "clients", (int)table->count, "sessions", (int)sessions_of(table),
 	    "full", worker->full,
 	    "bytes_in", (json_int_t)worker->counters.bytes_in, "bytes_out", (json_int_t)worker->counters.bytes_out,
 	    "packets_from_clients", (json_int_t)worker->counters.packets_in,
 	    "packets_to_clients", (json_int_t)worker->counters.packets_out,
+	    "handshakes", (json_int_t)worker->counters.handshakes, "resumed", (json_int_t)worker->counters.resumed,
+	    "handshakes_failed", (json_int_t)worker->counters.handshakes_failed,
 	    "parsers", (int)worker->counters.parsers, "buffers", (int)worker->counters.buffers,
 	    "packets", packets_json(&master->keeper.workers[worker->number]));
 }

@@ -46,6 +46,7 @@ struct entry {
 	uint64_t progress;		/* loop_now() when a packet last left for it */
 	struct peer peer;
 	int fd;				/* until its worker has taken it; then -1 */
+	uint8_t tls;			/* as it came: struct newcomer */
 	bool confirmed;			/* the worker has seen the login, too */
 	bool superseded;		/* its address was given to a later login */
 	bool ended_upstream;		/* the session manager has ended its session */

@@ -25,6 +25,7 @@ struct listener {
 	char address[64];	/* as it was given */
 	uint16_t port;
 	int backlog;
+	uint8_t tls;		/* enum listen_tls, for who is accepted from now on */
 
 	/* A connection, non-blocking and close-on-exec; the callee owns it. */
 	void (*on_accept)(struct listener *listener, int fd, const struct peer *peer);

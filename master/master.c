@@ -392,7 +392,8 @@ on_accept(struct listener *listener, int fd, const struct peer *peer)
 	if (listener->proxy && !proxies_admit(&master->proxies, listener, peer))
 		close(fd);
 	else
-		arrivals_add(master, fd, peer, listener->proxy);
+		arrivals_add(master, fd,
+		    &(struct newcomer){ .peer = *peer, .tls = listener->tls, .proxied = listener->proxy });
 }
 
 int
@@ -439,6 +440,7 @@ master_bind(struct master *master, struct options *options)
 			return false;
 		}
 		listener->proxy = listen->proxy;
+		listener->tls = (uint8_t)listen->tls;
 		listener_count_in(master, listener);
 	}
 	activation_use_rest(master);

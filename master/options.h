@@ -21,6 +21,7 @@ struct listen_options {
 	char *address;
 	uint32_t port;
 	uint32_t backlog;
+	uint32_t tls;		/* enum listen_tls */
 	bool proxy;		/* every connection begins with a PROXY header */
 };
 
@@ -76,7 +77,7 @@ struct options {
 	} pid;
 	struct {
 		uint32_t header_bytes, login_bytes, login_elements, login_attempts, stanza_bytes, elements, depth, attributes;
-		uint32_t login_seconds, idle_seconds, keepalive_seconds, stall_seconds;
+		uint32_t login_seconds, handshake_seconds, idle_seconds, keepalive_seconds, stall_seconds;
 		uint32_t unsent_bytes, held_bytes, clients;
 	} limits;
 	struct {

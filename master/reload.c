@@ -233,6 +233,14 @@ listeners_undo(struct reload *reload)
 }
 
 static void
+listener_adopt(struct listener *listener, const struct listen_options *listen)
+{
+	listener_set_backlog(listener, (int)listen->backlog);
+	listener->tls = (uint8_t)listen->tls;
+	listener->proxy = listen->proxy;
+}
+
+static void
 listeners_commit(struct reload *reload)
 {
 	struct master *master = reload->master;
@@ -254,10 +262,8 @@ listeners_commit(struct reload *reload)
 		const struct listen_options *listen = &reload->options->listeners[i];
 		struct listener *listener = listener_of(master, listen);
 
-		if (listener == NULL)
-			continue;
-		listener_set_backlog(listener, (int)listen->backlog);
-		listener->proxy = listen->proxy;
+		if (listener != NULL)
+			listener_adopt(listener, listen);
 	}
 }
 
@@ -351,6 +357,7 @@ limits_of(const struct options *options)
 		.depth = options->limits.depth,
 		.attributes = options->limits.attributes,
 		.login_time = options->limits.login_seconds * 1000,
+		.handshake_time = options->limits.handshake_seconds * 1000,
 		.idle_time = options->limits.idle_seconds * 1000,
 		.keepalive_time = options->limits.keepalive_seconds * 1000,
 		.stall_time = options->limits.stall_seconds * 1000,

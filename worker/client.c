@@ -488,7 +488,7 @@ on_ready(struct watch *watch, uint32_t events)
 /* ---- life ---- */
 
 struct client *
-client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const struct peer *peer)
+client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const struct newcomer *newcomer)
 {
 	struct client *client = slab_new(&worker->slab);
 	int on = 1;
@@ -498,7 +498,10 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	client->worker = worker;
 	client->slot = slot;
 	client->serial = serial;
-	client->peer = *peer;
+	client->peer = newcomer->peer;
+	client->listen_tls = newcomer->tls;
+	client->proxied = newcomer->proxied;
+	client->failures = newcomer->failures;
 	client->since = client->last_read = loop_now(&worker->loop);
 	arc4random_buf(&client->stream_id, sizeof client->stream_id);
 	if (watch_add(&worker->loop, &client->watch, fd, EPOLLIN, on_ready) < 0) {

@@ -77,6 +77,9 @@ struct client {
 	uint8_t state;			/* enum client_state */
 	uint8_t reason;			/* enum end_reason, from CLIENT_CLOSING on */
 	uint8_t refusals;		/* of its logins, by the session manager; no more are counted than fit */
+	uint8_t listen_tls;		/* enum listen_tls */
+	uint8_t failures;		/* as M2W_CLIENT said */
+	bool proxied;			/* likewise */
 	bool header_sent;		/* ours */
 	bool is_paused;
 	bool hung_up;			/* it has closed its half of the connection */
@@ -91,7 +94,8 @@ struct client {
 #define CLIENT_ID_SIZE 65
 
 /* Take over `fd`. NULL without memory or descriptors; `fd` is then still the caller's. */
-struct client *client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const struct peer *peer);
+struct client *client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd,
+    const struct newcomer *newcomer);
 
 /* The state machine: what each event means in each state. */
 void client_fsm(struct client *client, enum client_event event, const struct client_message *message);

@@ -180,10 +180,10 @@ static enum contract_breach
 handle_client(struct worker *worker, const struct frame *frame, int fd)
 {
 	uint32_t limit = worker->settings.limits.clients;
+	struct newcomer newcomer;
 	struct client *client;
-	struct peer peer;
 
-	if (!message_get_client(frame, &peer)) {
+	if (!message_get_client(frame, &newcomer)) {
 		if (fd >= 0)
 			close(fd);
 		return BREACH_BODY;
@@ -194,7 +194,7 @@ handle_client(struct worker *worker, const struct frame *frame, int fd)
 		return BREACH_CLIENT;
 	}
 	client = fd < 0 || (limit > 0 && worker->count >= limit) || !slots_reserve(worker, frame->slot) ? NULL :
-	    client_new(worker, frame->slot, frame->serial, fd, &peer);
+	    client_new(worker, frame->slot, frame->serial, fd, &newcomer);
 	if (client == NULL) {
 		refuse(worker, frame, fd);
 		return BREACH_NONE;
@@ -244,6 +244,8 @@ client_close(struct client *client, enum end_reason reason)
 	case END_LOGIN_TIMEOUT:
 	case END_LOGIN_FAILED:
 	case END_PROXY_FAILED:
+	case END_TLS_FAILED:
+	case END_HANDSHAKE_TIMEOUT:
 	case END_IDLE_TIMEOUT:
 	case END_DISCONNECTED:
 	case END_REPLACED:

@@ -52,14 +52,15 @@ read_fixed(const struct frame *frame)
 	struct worker_counters counters;
 	enum end_reason reason;
 	struct client_end end;
-	struct peer peer;
+	struct newcomer newcomer;
 	uint64_t number;
 	uint32_t version;
 
 	must(message_get_number(frame, &number) == (frame->length == 8));
 	must(message_get_hello(frame, &version) == (frame->length == 4));
-	must(message_get_counters(frame, &counters) == (frame->length == 52));
-	must(message_get_client(frame, &peer) == (frame->length == 18));
+	must(message_get_counters(frame, &counters) == (frame->length == 76));
+	if (message_get_client(frame, &newcomer))
+		must(frame->length == 21 && newcomer.tls < LISTEN_TLS_COUNT);
 	if (message_get_reason(frame, &reason))
 		must(frame->length == 1 && strcmp(end_reason_name(reason), "?") != 0);
 	if (message_get_end(frame, &end))

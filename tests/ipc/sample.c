@@ -26,7 +26,7 @@ sample_settings(struct settings *settings)
 		.digest = true,
 		.registration = false,
 		.log_level = 2,
-		.limits = { 4096, 10000, 32, 65536, 7, 262144, 10001, 101, 102, 60000, 70000, 80000, 90000, 4194304, 55,
+		.limits = { 4096, 10000, 32, 65536, 7, 262144, 10001, 101, 102, 60000, 15000, 70000, 80000, 90000, 4194304, 55,
 		    65535, 524288 },
 		.tls = { true, false, 13, unconst("ciphers"), unconst("suites"), unconst("groups"), 43200, 3 },
 		.host_count = 2,
@@ -46,9 +46,9 @@ settings_body(struct buffer *body)
 static void
 client_body(struct buffer *body)
 {
-	struct peer peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 };
+	struct newcomer newcomer = { .peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 } };
 
-	message_put_client(body, &peer);
+	message_put_client(body, &newcomer);
 }
 
 static void
@@ -70,7 +70,7 @@ sample_survey_clients(struct buffer *body)
 static void
 sample_survey_reports(struct buffer *body)
 {
-	const struct client_report report = { 3, 1ull << 40, REPORT_SESSION, true, false, 5, 6, 7, 8, 9, 10 };
+	const struct client_report report = { 3, 1ull << 40, REPORT_SESSION, true, false, 5, 6, 7, 8, 9, 10, 13 };
 
 	message_put_survey(body, 7);
 	message_put_survey_report(body, &report);
@@ -79,7 +79,7 @@ sample_survey_reports(struct buffer *body)
 void
 sample_body(struct buffer *body, uint16_t type)
 {
-	const struct worker_counters counters = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	const struct worker_counters counters = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 };
 	uint8_t tickets[2 * TICKET_KEY_SIZE];
 
 	for (size_t i = 0; i < sizeof tickets; i++)

@@ -17,7 +17,7 @@ static const struct row {
 } rows[] = {
 	{ M2W_HELLO, "M2W_HELLO", CONTRACT_MASTER, "n", false, 4, 4, false },
 	{ M2W_SETTINGS, "M2W_SETTINGS", CONTRACT_MASTER, "sr", false, 16, 1 << 20, false },
-	{ M2W_CLIENT, "M2W_CLIENT", CONTRACT_MASTER, "r", true, 18, 18, false },
+	{ M2W_CLIENT, "M2W_CLIENT", CONTRACT_MASTER, "r", true, 21, 21, false },
 	{ M2W_PACKET, "M2W_PACKET", CONTRACT_MASTER, "r", false, 9, FRAME_BODY_MAX, false },
 	{ M2W_CLOSE, "M2W_CLOSE", CONTRACT_MASTER, "r", false, 1, 1, false },
 	{ M2W_CLOSE_ALL, "M2W_CLOSE_ALL", CONTRACT_MASTER, "r", false, 1, 1, false },
@@ -38,9 +38,9 @@ static const struct row {
 	{ W2M_SETTLED, "W2M_SETTLED", CONTRACT_WORKER, "r", false, 8, 8, false },
 	{ W2M_CONSUMED, "W2M_CONSUMED", CONTRACT_WORKER, "r", false, 8, 8, false },
 	{ W2M_ENDED, "W2M_ENDED", CONTRACT_WORKER, "r", false, 3, 3, false },
-	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 52, 52, false },
+	{ W2M_PONG, "W2M_PONG", CONTRACT_WORKER, "sr", false, 76, 76, false },
 	{ W2M_LOG, "W2M_LOG", CONTRACT_WORKER, "sr", false, 2, 2048, false },
-	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 59, false },
+	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 60, false },
 	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096, false },
 	{ W2M_ADDRESS, "W2M_ADDRESS", CONTRACT_WORKER, "r", false, 18, 18, false },
 };

@@ -32,9 +32,9 @@ try_settings(const struct frame *frame)
 static bool
 try_client(const struct frame *frame)
 {
-	struct peer peer;
+	struct newcomer newcomer;
 
-	return message_get_client(frame, &peer);
+	return message_get_client(frame, &newcomer);
 }
 
 static bool
@@ -175,7 +175,7 @@ static const struct {
 	{ W2M_PONG, try_counters, 0, 0 },
 	{ W2M_LOG, try_log, 1, 0 },
 	{ M2W_SURVEY, try_survey_clients, 4, 12 },
-	{ W2M_SURVEY, try_survey_reports, 4, 59 },
+	{ W2M_SURVEY, try_survey_reports, 4, 60 },
 	{ M2W_TRACE, try_switch, 0, 0 },
 	{ W2M_TRACE, try_trace, 10, 0 },
 	{ W2M_ADDRESS, try_address, 0, 0 },
@@ -438,7 +438,7 @@ START_TEST(peers_come_back)
 	struct sockaddr_in6 *in6 = (void *)&address;
 	char text[INET6_ADDRSTRLEN];
 	struct buffer body = { 0 };
-	struct peer before, after;
+	struct newcomer before = { .tls = _i % LISTEN_TLS_COUNT, .proxied = _i % 2, .failures = 255 }, after;
 	struct frame frame;
 
 	if (_i == 0) {
@@ -450,12 +450,19 @@ START_TEST(peers_come_back)
 		in6->sin6_port = htons(50123);
 		ck_assert_int_eq(inet_pton(AF_INET6, texts[_i], &in6->sin6_addr), 1);
 	}
-	peer_from_sockaddr(&before, &address);
+	peer_from_sockaddr(&before.peer, &address);
 	message_put_client(&body, &before);
 	frame = frame_of(&body);
 	ck_assert(message_get_client(&frame, &after));
-	ck_assert_str_eq(peer_format(&after, text), texts[_i]);
-	ck_assert_uint_eq(after.port, 50123);
+	ck_assert_str_eq(peer_format(&after.peer, text), texts[_i]);
+	ck_assert_uint_eq(after.peer.port, 50123);
+	ck_assert(after.tls == before.tls && after.proxied == before.proxied && after.failures == 255);
+	/* Neither a kind of listener that there is not, nor a half of a proxy. */
+	buffer_bytes(&body)[18] = LISTEN_TLS_COUNT;
+	ck_assert(!message_get_client(&frame, &after));
+	buffer_bytes(&body)[18] = LISTEN_TLS_NONE;
+	buffer_bytes(&body)[19] = 2;
+	ck_assert(!message_get_client(&frame, &after));
 	buffer_deinit(&body);
 }
 END_TEST
@@ -503,7 +510,7 @@ END_TEST
 START_TEST(numbers_come_back)
 {
 	static const uint64_t numbers[] = { 0, 1, 255, 256, UINT32_MAX, 1ull << 32, UINT64_MAX };
-	struct worker_counters before = { 1, 1ull << 40, UINT64_MAX, 7, 8, 9, 10, UINT32_MAX }, after;
+	struct worker_counters before = { 1, 1ull << 40, UINT64_MAX, 7, 8, 1ull << 41, 9, 10, 11, 12, UINT32_MAX }, after;
 	struct buffer body = { 0 }, again = { 0 };
 	struct frame frame;
 	uint64_t number;
@@ -567,7 +574,7 @@ END_TEST
 
 START_TEST(surveys_come_back)
 {
-	const struct client_report before = { 3, 1ull << 40, REPORT_CLOSING, true, true, UINT32_MAX, UINT64_MAX, 7, 8, 9, 10 };
+	const struct client_report before = { 3, 1ull << 40, REPORT_CLOSING, true, true, UINT32_MAX, UINT64_MAX, 7, 8, 9, 10, 12 };
 	struct client_report after;
 	struct buffer body = { 0 };
 	struct survey survey;
@@ -591,7 +598,7 @@ START_TEST(surveys_come_back)
 	ck_assert(survey_next_report(&survey, &after));
 	ck_assert(after.slot == 3 && after.serial == 1ull << 40 && after.state == REPORT_CLOSING && after.paused && after.throttled);
 	ck_assert(after.unsent == UINT32_MAX && after.idle == UINT64_MAX && after.bytes_in == 7 && after.bytes_out == 8);
-	ck_assert(after.packets_in == 9 && after.packets_out == 10);
+	ck_assert(after.packets_in == 9 && after.packets_out == 10 && after.tls == 12);
 	ck_assert(!survey_next_report(&survey, &after) && survey.left == 0);
 	/* A state that there is not. */
 	buffer_bytes(&body)[16] = REPORT_STATE_COUNT;

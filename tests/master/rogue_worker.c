@@ -151,7 +151,7 @@ misbehave_later(const char *how)
 static void
 answer(const struct frame *frame, const char *how)
 {
-	static const struct worker_counters counters = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	static const struct worker_counters counters = { .bytes_in = 1, .packets_out = 4 };
 	struct buffer body = { 0 };
 
 	if (frame->type == M2W_SETTINGS) {

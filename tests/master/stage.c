@@ -394,12 +394,12 @@ puppet_replace(uint32_t worker)
 int
 client_connect(void)
 {
-	struct peer peer = { .port = 50123 };
+	struct newcomer newcomer = { .peer.port = 50123 };
 	int fds[2];
 
-	ck_assert_int_eq(inet_pton(AF_INET6, "::ffff:192.0.2.7", &peer.address), 1);
+	ck_assert_int_eq(inet_pton(AF_INET6, "::ffff:192.0.2.7", &newcomer.peer.address), 1);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-	arrivals_add(&stage, fds[0], &peer, false);
+	arrivals_add(&stage, fds[0], &newcomer);
 	stage_turns();
 	return fds[1];
 }

@@ -260,8 +260,8 @@ assert_json(const json_t *object, const char *path, json_int_t value)
 
 START_TEST(status_is_true)
 {
-	static const struct worker_counters one = { 10, 20, 30, 40, 3, 5, 6, 7 },
-	    two = { 100, 200, 300, 400, 30, 50, 60, 70 };
+	static const struct worker_counters one = { 10, 20, 30, 40, 3, 7, 8, 9, 5, 6, 7 },
+	    two = { 100, 200, 300, 400, 30, 70, 80, 90, 50, 60, 70 };
 	static const struct {
 		const char *path;
 		json_int_t value;
@@ -273,6 +273,7 @@ START_TEST(status_is_true)
 		{ "workers.0.number", 0 }, { "workers.0.starts", 1 }, { "workers.0.clients", 1 }, { "workers.0.sessions", 1 },
 		{ "workers.0.full", 0 }, { "workers.0.bytes_in", 10 }, { "workers.0.bytes_out", 20 },
 		{ "workers.0.packets_from_clients", 30 }, { "workers.0.packets_to_clients", 40 }, { "workers.0.packets.in", 2 },
+		{ "workers.0.handshakes", 7 }, { "workers.0.resumed", 8 }, { "workers.1.handshakes_failed", 90 },
 		{ "workers.0.parsers", 5 }, { "workers.0.buffers", 6 }, { "workers.1.parsers", 50 }, { "workers.1.buffers", 60 },
 		{ "workers.1.number", 1 }, { "workers.1.sessions", 0 }, { "workers.1.clients", 1 }, { "workers.1.full", 1 },
 		{ "workers.1.packets_to_clients", 400 }, { "workers.1.packets.in", 0 }, { "workers.1.packets.balanced", 1 },
@@ -316,7 +317,7 @@ END_TEST
 /* A worker that dies meanwhile is not waited for. */
 START_TEST(status_without_a_worker)
 {
-	static const struct worker_counters one = { 10, 20, 30, 40, 3, 5, 6, 7 };
+	static const struct worker_counters one = { 10, 20, 30, 40, 3, 7, 8, 9, 5, 6, 7 };
 	const char *text;
 	bool over;
 	int fd = ask("{\"command\":\"status\"}");

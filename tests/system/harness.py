@@ -218,11 +218,12 @@ class Daemon:
     """c2sd in the foreground in a folder of its own.
 
     link: None for the embedded session manager, else a dict of attributes for <link type="connect">.
-    limits: dict of attributes for <limits>. extra: more XML. arguments: more command line.
+    limits: dict of attributes for <limits>. extra: more XML. arguments: more command line. tls: of all listeners.
     """
 
     def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
-                 listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=(), environment=None):
+                 listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=(), environment=None,
+                 tls='none'):
         self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
         Guard.watch(self.folder)
         self.hosts = hosts
@@ -240,6 +241,7 @@ class Daemon:
         self.sessiond_program = program('sessiond/c2sd-sessiond')
         self.user = user or (('nobody', 'nogroup') if os.getuid() == 0 else None)
         self.listeners = [(address, free_port(address)) for address in listen]
+        self.tls = tls
         self.port = self.listeners[0][1]
         self.socket_path = os.path.join(self.folder, 'control')
         self.database = os.path.join(self.folder, 'accounts.db')
@@ -260,7 +262,7 @@ class Daemon:
 
         text = '<c2sd>\n'
         for address, port in self.listeners:
-            text += element('listen', address=address, port=port)
+            text += element('listen', address=address, port=port, tls=self.tls)
         for host in self.hosts:
             text += '  <host>%s</host>\n' % escape(host)
         if self.user:

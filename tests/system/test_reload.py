@@ -25,6 +25,7 @@ class Configuration:
     def __init__(self, daemon):
         self.daemon = daemon
         self.listeners = [(address, port, 100) for address, port in daemon.listeners]
+        self.tls = daemon.tls
         self.hosts = list(daemon.hosts)
         self.workers = {'count': daemon.workers, 'program': daemon.worker_program, 'retire': 'never'}
         self.link = dict(daemon.link, type='connect') if daemon.link else {'name': 'c2s.localhost', 'type': 'embedded'}
@@ -39,7 +40,7 @@ class Configuration:
     def text(self):
         text = '<c2sd>\n'
         for address, port, backlog in self.listeners:
-            text += element('listen', address=address, port=port, backlog=backlog)
+            text += element('listen', address=address, port=port, backlog=backlog, tls=self.tls)
         for host in self.hosts:
             text += '  <host>%s</host>\n' % host
         for name in ('user', 'workers', 'link', 'sessiond', 'control', 'pid', 'limits', 'log'):
@@ -157,8 +158,9 @@ class Hundred(ReloadCase):
             'header_bytes': pick((1024, 4096)), 'login_bytes': pick((5000, 10000)), 'login_elements': pick((16, 32)),
             'login_attempts': pick((3, 5)),
             'stanza_bytes': pick((10000, 262144)), 'elements': pick((1000, 10000)), 'depth': pick((20, 100)),
-            'attributes': pick((20, 100)), 'login_seconds': pick((30, 60)), 'idle_seconds': pick((500, 'never')),
-            'keepalive_seconds': pick((60, 300, 'never')), 'stall_seconds': pick((30, 60)),
+            'attributes': pick((20, 100)), 'login_seconds': pick((30, 60)), 'handshake_seconds': pick((5, 15)),
+            'idle_seconds': pick((500, 'never')), 'keepalive_seconds': pick((60, 300, 'never')),
+            'stall_seconds': pick((30, 60)),
             'unsent_bytes': pick((1048576, 4194304)), 'held_bytes': pick((16777216, 268435456)),
             'clients': pick((100, 1000, 'auto'))}
         configuration.log = {'level': pick(('error', 'warning', 'info', 'debug')), 'target': pick(('stderr', 'file')),
