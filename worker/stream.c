@@ -121,11 +121,21 @@ is_stanza_name(const xmlChar *name)
 	return is_equal(name, "message") || is_equal(name, "presence") || is_equal(name, "iq");
 }
 
-/* What the link's own elements are called: who reads it without namespaces would take it for one. */
+/* What the link's own elements and stanzas are called: who reads it without namespaces would take it for one. */
 static bool
-is_link_name(const xmlChar *name)
+is_taken_name(const xmlChar *name)
 {
-	return is_equal(name, "route") || is_equal(name, "handshake");
+	return is_equal(name, "route") || is_equal(name, "handshake") || is_stanza_name(name);
+}
+
+/*
+ * The default namespace of a link, in which stanzas stand there without saying so. A child that says it is in that very
+ * namespace would be one in the stanza's own namespace to who reads the link, and to nobody else.
+ */
+static bool
+is_link_namespace(const xmlChar *uri)
+{
+	return has_beginning(uri, "jabber:") && (is_equal(uri, "jabber:component:accept") || is_equal(uri, "jabber:sockets"));
 }
 
 /* May this stand at top level? Returns true for a stanza, which inherits the header's xml:lang. */
@@ -147,7 +157,7 @@ judge_top_level(struct stream *stream, const xmlChar *name, const xmlChar *uri)
 		stream_fail(stream, CONDITION_POLICY_VIOLATION, "a namespace that is not for clients");
 	} else if (has_beginning(uri, "jabber:")) {
 		stream_fail(stream, CONDITION_INVALID_NAMESPACE, "not jabber:client");
-	} else if (is_link_name(name)) {
+	} else if (is_taken_name(name)) {
 		stream_fail(stream, CONDITION_UNSUPPORTED_STANZA_TYPE, "not what a client sends");
 	}
 	return false;
@@ -227,6 +237,8 @@ on_start(void *argument, const xmlChar *name, const xmlChar *prefix, const xmlCh
 	}
 	if (stream->depth == 2 && judge_top_level(stream, name, uri))
 		lang = stream->scope.lang;
+	else if (uri != NULL && is_link_namespace(uri))
+		stream_fail(stream, CONDITION_INVALID_NAMESPACE, "the namespace of a link");
 	if (stream_is_over(stream))
 		return;
 	canonical_start(&stream->canonical, (const char *)name, (const char *)uri, attributes, attribute_count, lang);

@@ -22,8 +22,10 @@
  * - In jabber:client only message, presence and iq are stanzas, anything else is unsupported-stanza-type. Elements of
  *   other namespaces come as they are, except those of RFC 7395's framing and of any urn:x-c2sd: (policy-violation:
  *   they belong to the link), of any other jabber: namespace (invalid-namespace: they are the contents of other kinds
- *   of streams, the link's among them) and of none (invalid-namespace). <route/> and <handshake/> mean something on the
- *   link to readers that know no namespaces, so they are unsupported-stanza-type in any.
+ *   of streams, the link's among them) and of none (invalid-namespace). <route/>, <handshake/> and the names of stanzas
+ *   mean something on the link to readers that know no namespaces: unsupported-stanza-type in any other.
+ * - Nothing inside a stanza is in the default namespace of a link (jabber:component:accept, jabber:sockets:
+ *   invalid-namespace): stanzas stand there without saying so, and a child that says it would become theirs.
  * - <stream:error/> is STREAM_CLOSED; anything else of the streams' namespace is unsupported-stanza-type.
  * - The default namespace of the header may be jabber:client, that of streams, or none (RFC 6120 4.8.2).
  * - White space before the XML declaration is taken, because a keep-alive may come just before a restart; a byte order

@@ -1,7 +1,7 @@
 /*
  * Runs the cases of the files named as arguments: bytes in, expected lines out (see transcript.h). Every case is run in
  * one piece, cut in two everywhere, byte by byte, and byte by byte with the stream made anew at every quiet point, and
- * what came out is read by a second parser (oracle.h). A file:
+ * what came out is read by a second parser (oracle.h), and as every reader of the link reads it (tests/edge). A file:
  *
  *	# remark
  *	= name of the case
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "oracle.h"
+#include "tests/edge/edge.h"
 #include "transcript.h"
 
 #define USUAL_HEADER \
@@ -102,6 +103,8 @@ finish_case(struct test_case *test)
 		how = run_cuts(test, &out);
 		if (how == NULL)
 			how = run_oracle(test, &out);
+		if (how == NULL && !edge_check(&test->limits, buffer_bytes(&test->in), buffer_length(&test->in)))
+			how = "a reader of the link understands something else";
 		report(test, how == NULL, how, &out);
 	}
 	buffer_deinit(&out);
