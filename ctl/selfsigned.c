@@ -170,28 +170,27 @@ serial_set(X509 *certificate)
 	return result;
 }
 
+/* Never empty (RFC 6120 13.7.1.1); what counts are the alternative names. */
 static int
 subject_set(X509 *certificate, const char *host)
 {
 	X509_NAME *name = X509_get_subject_name(certificate);
+	const char *common = strlen(host) <= COMMON_NAME_MAX ? host : "c2sd";
 
-	if (strlen(host) <= COMMON_NAME_MAX && X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
-	    (const uint8_t *)host, -1, -1, 0) != 1)
+	if (X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const uint8_t *)common, -1, -1, 0) != 1)
 		return -1;
 	return X509_set_issuer_name(certificate, name) == 1 ? 0 : -1;
 }
 
-/* Critical where the subject has nothing to go by (RFC 5280 4.1.2.6). */
 static int
 alternatives_set(X509 *certificate, char *const *hosts, size_t count)
 {
 	GENERAL_NAMES *names = GENERAL_NAMES_new();
-	bool critical = X509_NAME_entry_count(X509_get_subject_name(certificate)) == 0;
 	int result = names == NULL ? -1 : 0;
 
 	for (size_t i = 0; i < count && result == 0; i++)
 		result = names_add(names, hosts[i]);
-	if (result == 0 && X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, critical, 0) != 1)
+	if (result == 0 && X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0) != 1)
 		result = -1;
 	GENERAL_NAMES_free(names);
 	return result;

@@ -2,7 +2,7 @@
  * selfsigned: a new key (ECDSA P-256) and a certificate for it that nobody else has signed, both as PEM. Knows no files.
  *
  * For each host the certificate has a DNS-ID, and an SRV-ID for _xmpp-client (RFC 6120 13.7.1.2.1, which does not want the
- * XmppAddr any more); for a host that is an IP address, an iPAddress. It can sign no other certificate.
+ * XmppAddr any more); for a host that is an IP address, an iPAddress. It can sign no other certificate (13.7.1.1).
  */
 #ifndef C2SD_CTL_SELFSIGNED_H
 #define C2SD_CTL_SELFSIGNED_H
