@@ -132,7 +132,10 @@ main(int argc, char **argv)
 	client.connection = xmpp_conn_new(client.context);
 	xmpp_conn_set_jid(client.connection, arguments.full_jid);
 	xmpp_conn_set_pass(client.connection, arguments.password);
-	xmpp_conn_set_flags(client.connection, XMPP_CONN_FLAG_DISABLE_TLS | XMPP_CONN_FLAG_LEGACY_AUTH);
+	xmpp_conn_set_flags(client.connection, XMPP_CONN_FLAG_LEGACY_AUTH | (arguments.starttls ? XMPP_CONN_FLAG_MANDATORY_TLS :
+	    arguments.direct ? XMPP_CONN_FLAG_LEGACY_SSL : XMPP_CONN_FLAG_DISABLE_TLS));
+	if (arguments.authorities != NULL)
+		xmpp_conn_set_cafile(client.connection, arguments.authorities);
 	if (xmpp_connect_client(client.connection, arguments.host, arguments.port, connection_changed, &client) != 0) {
 		driver_closed("cannot connect");
 		client.over = true;

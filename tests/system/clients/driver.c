@@ -28,6 +28,7 @@ driver_start(struct driver_arguments *arguments_r, int argc, char **argv)
 {
 	static char full_jid[3072];
 	const char *at = argc == 6 ? strchr(argv[3], '@') : NULL;
+	const char *tls = getenv("CLIENT_TLS");
 
 	if (at == NULL) {
 		fprintf(stderr, "usage: %s HOST PORT USER@SERVER PASSWORD RESOURCE\n", argv[0]);
@@ -42,6 +43,9 @@ driver_start(struct driver_arguments *arguments_r, int argc, char **argv)
 	arguments_r->full_jid = full_jid;
 	arguments_r->password = argv[4];
 	arguments_r->resource = argv[5];
+	arguments_r->starttls = tls != NULL && strcmp(tls, "starttls") == 0;
+	arguments_r->direct = tls != NULL && strcmp(tls, "direct") == 0;
+	arguments_r->authorities = getenv("CLIENT_CA");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
 }

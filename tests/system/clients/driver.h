@@ -1,8 +1,9 @@
 /*
  * driver: what the small programs around other people's client libraries have in common.
  *
- * A driver is started as `client_NAME HOST PORT USER@SERVER PASSWORD RESOURCE`, logs in at once by jabber:iq:auth over
- * plain TCP and then obeys lines on standard input:
+ * A driver is started as `client_NAME HOST PORT USER@SERVER PASSWORD RESOURCE`, logs in at once by jabber:iq:auth and
+ * then obeys lines on standard input. The environment says over what: CLIENT_TLS is `none` (as it is where it is not set),
+ * `starttls` or `direct`, and CLIENT_CA the file of whom to trust; not every driver knows them. The lines:
  *
  *	presence			available, to everybody
  *	presence TYPE TO		TYPE is subscribe, subscribed, unsubscribe, unsubscribed, unavailable
@@ -33,6 +34,8 @@ struct driver_arguments {
 	const char *full_jid;	/* with the resource */
 	const char *password;
 	const char *resource;
+	bool starttls, direct;	/* never both; neither: plain TCP */
+	const char *authorities;	/* file; NULL: none */
 };
 
 enum driver_verb {
