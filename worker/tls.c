@@ -49,6 +49,16 @@ tls_of_handshake(const SSL *ssl)
 	return tls->context;
 }
 
+/* What tls_read says from now on. */
+static int
+tls_conclude(struct tls *tls, int verdict)
+{
+	if (!tls->has_verdict)
+		tls->verdict = (int16_t)verdict;
+	tls->has_verdict = true;
+	return verdict;
+}
+
 /* OpenSSL has given up. A negative errno: -EPROTO when it was the other side's fault. */
 static int
 tls_break(struct tls *tls)
@@ -58,11 +68,11 @@ tls_break(struct tls *tls)
 	tls->broken = true;
 	if (tls->bio.stopped) {
 		tls->error = "too many records without data";
-		return -EPROTO;
+		return tls_conclude(tls, -EPROTO);
 	}
-	if (result == -EINVAL && tls->bio.error != 0)
-		return -tls->bio.error;
-	return result == -ENOMEM ? result : -EPROTO;
+	if (result == -EINVAL)
+		result = tls->bio.error != 0 ? -tls->bio.error : -EPROTO;
+	return tls_conclude(tls, result);
 }
 
 /* Why a call did not succeed: -EAGAIN, 0 when the other side has ended, or what tls_break says. */
@@ -74,7 +84,9 @@ tls_reason(struct tls *tls, int result)
 	case SSL_ERROR_WANT_WRITE:
 		return -EAGAIN;
 	case SSL_ERROR_ZERO_RETURN:
-		return 0;
+		if (tls->bio.ended)
+			tls->error = tls->bio.cut ? "connection closed within a record" : "connection closed without close_notify";
+		return tls_conclude(tls, 0);
 	default:
 		return tls_break(tls);
 	}
@@ -164,6 +176,22 @@ facts_new(SSL *ssl, uint8_t version)
 
 /* ---- handshake ---- */
 
+static bool
+ssl_init(struct tls *tls, struct tls_context *context, const char *host)
+{
+	tls->ssl = SSL_new(tls_context_choose(context, host));
+	if (tls->ssl == NULL || SSL_set_app_data(tls->ssl, tls) != 1)
+		return false;
+	SSL_set0_rbio(tls->ssl, tls_bio_share());
+	SSL_set0_wbio(tls->ssl, tls_bio_share());
+	SSL_set_accept_state(tls->ssl);
+	if (!tls_context_gives_tickets(context)) {
+		SSL_set_options(tls->ssl, SSL_OP_NO_TICKET);
+		SSL_set_num_tickets(tls->ssl, 0);
+	}
+	return true;
+}
+
 struct tls *
 tls_new(struct tls_context *context, int fd, const char *host)
 {
@@ -173,19 +201,10 @@ tls_new(struct tls_context *context, int fd, const char *host)
 		return NULL;
 	tls_errors_clear();
 	tls->bio.fd = fd;
-	tls->ssl = SSL_new(tls_context_choose(context, host));
-	if (tls->ssl == NULL) {
-		free(tls);
-		return NULL;
-	}
 	tls->context = tls_context_hold(context);
-	SSL_set_app_data(tls->ssl, tls);
-	SSL_set0_rbio(tls->ssl, tls_bio_share());
-	SSL_set0_wbio(tls->ssl, tls_bio_share());
-	SSL_set_accept_state(tls->ssl);
-	if (!tls_context_gives_tickets(context)) {
-		SSL_set_options(tls->ssl, SSL_OP_NO_TICKET);
-		SSL_set_num_tickets(tls->ssl, 0);
+	if (!ssl_init(tls, context, host)) {
+		tls_errors_clear();
+		tls_free(&tls);
 	}
 	return tls;
 }
@@ -245,24 +264,12 @@ tls_handshake(struct tls *tls)
 	tls_enter(tls);
 	result = handshake_result(tls, SSL_do_handshake(tls->ssl));
 	if (tls_bio_leave() < 0)
-		result = -ENOMEM;
+		result = tls_conclude(tls, -ENOMEM);
 	tls_errors_clear();
 	return result;
 }
 
 /* ---- data ---- */
-
-static ssize_t
-read_end(struct tls *tls, int verdict)
-{
-	if (verdict == 0 && tls->bio.ended)
-		tls->error = tls->bio.cut ? "connection closed within a record" : "connection closed without close_notify";
-	if (verdict != -EAGAIN) {
-		tls->verdict = (int16_t)verdict;
-		tls->has_verdict = true;
-	}
-	return verdict;
-}
 
 /* As much as there is; what ended it stays for the next call when there was something before. */
 static ssize_t
@@ -280,9 +287,6 @@ read_records(struct tls *tls, uint8_t *bytes, size_t size)
 			continue;
 		}
 		result = tls_reason(tls, result);
-		if (result == -EAGAIN)
-			break;
-		read_end(tls, result);
 		return total > 0 ? (ssize_t)total : result;
 	}
 	return total > 0 ? (ssize_t)total : -EAGAIN;
@@ -298,7 +302,7 @@ tls_read(struct tls *tls, void *bytes, size_t size)
 	tls_enter(tls);
 	length = read_records(tls, bytes, size);
 	if (tls_bio_leave() < 0)
-		read_end(tls, -ENOMEM);
+		tls_conclude(tls, -ENOMEM);
 	tls_errors_clear();
 	return length;
 }

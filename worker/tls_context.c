@@ -419,7 +419,7 @@ context_init(struct tls_context *context, const struct tls_settings *settings)
 		return -ENOMEM;
 	tls_errors_clear();
 	context->spare = ssl_context_new(context);
-	return context->spare == NULL ? tls_errors_take(&context->error) : 0;
+	return context->spare == NULL || tls_errors_of_memory() ? tls_errors_take(&context->error) : 0;
 }
 
 struct tls_context *
@@ -552,7 +552,7 @@ tls_context_add(struct tls_context *context, const uint8_t *chain, size_t chain_
 	}
 	done = context_join(context, certificate, &joined) && (joined || context_found(context, certificate));
 	STAILQ_INSERT_TAIL(&context->certificates, certificate, entry);
-	return done ? 0 : tls_errors_take(&context->error);
+	return done && !tls_errors_of_memory() ? 0 : tls_errors_take(&context->error);
 }
 
 SSL_CTX *

@@ -29,7 +29,8 @@ struct tls_context *tls_context_new(const struct tls_settings *settings, const s
 
 /*
  * Add a certificate: its chain in DER, itself first, and its key (PKCS#8, DER), which is copied; the caller wipes his.
- * 0; -EINVAL: they are none, do not belong together, or are too weak (tls_context_error says which); -ENOMEM.
+ * 0; -EINVAL: they are none, do not belong together, or are too weak (tls_context_error says which); -ENOMEM: the
+ * context is to be made anew, when there is memory again.
  */
 int tls_context_add(struct tls_context *context, const uint8_t *chain, size_t chain_length, const uint8_t *key,
     size_t key_length) __attribute__((warn_unused_result));

@@ -54,12 +54,31 @@ tls_errors_clear(void)
 	ERR_clear_error();
 }
 
+bool
+tls_errors_of_memory(void)
+{
+	return memory_failed;
+}
+
+/* What TLS says is what is meant; below it stand, before it or alone, what it found out from others. */
+static unsigned long
+error_find(bool *missing_r)
+{
+	unsigned long error, found = 0;
+
+	while ((error = ERR_get_error()) != 0) {
+		*missing_r |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+		if (found == 0 || (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_LIB(found) != ERR_LIB_SSL))
+			found = error;
+	}
+	return found;
+}
+
 int
 tls_errors_take(const char **reason_r)
 {
-	unsigned long error = ERR_peek_error();
-	const char *reason = ERR_reason_error_string(error);
-	bool missing = memory_failed || ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+	bool missing = memory_failed;
+	const char *reason = ERR_reason_error_string(error_find(&missing));
 
 	tls_errors_clear();
 	*reason_r = missing ? "out of memory" : reason == NULL ? "no reason given" : reason;

@@ -25,6 +25,12 @@ void tls_errors_clear(void);
  */
 int tls_errors_take(const char **reason_r);
 
+/*
+ * An allocation has failed since tls_errors_clear. OpenSSL puts up with that here and there, and makes a context that
+ * does less than it was told to.
+ */
+bool tls_errors_of_memory(void);
+
 /* ---- tickets ---- */
 
 /* Sessions of this context go into tickets under these keys. False without memory. */

@@ -187,6 +187,8 @@ pair_shake(struct peer_pair *pair)
 		before = moved;
 		ERR_clear_error();
 		SSL_do_handshake(pair->client);
+		if (ERR_peek_last_error() != 0)
+			pair->client_error = ERR_GET_REASON(ERR_peek_last_error());
 		ERR_clear_error();
 		if (result == TLS_WANTS_READ || result == TLS_WANTS_WRITE)
 			result = tls_handshake(pair->tls);

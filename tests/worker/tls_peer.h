@@ -43,6 +43,7 @@ struct peer_pair {
 	SSL *client;
 	uint64_t client_read;	/* bytes that the client had from its socket, and put into it */
 	uint64_t client_written;
+	int client_error;	/* the last reason that its OpenSSL gave for not shaking hands; 0: none */
 };
 
 /* The client's context: it verifies nothing, and offers what OpenSSL has. */
