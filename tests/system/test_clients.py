@@ -13,22 +13,26 @@ DRIVERS = {
     'loudmouth': [os.path.join(FOLDER, 'client_loudmouth')],
     'purple': [os.path.join(FOLDER, 'client_purple')],
     'net_xmpp': ['perl', os.path.join(harness.SOURCE, 'clients', 'client_net_xmpp.pl')],
+    'slixmpp': ['/usr/bin/python3', os.path.join(harness.SOURCE, 'clients', 'client_slixmpp.py')],
 }
 
 
 def present(name):
     if name == 'net_xmpp':
         return subprocess.run(['perl', '-MNet::XMPP', '-e', '1'], stderr=subprocess.DEVNULL).returncode == 0
+    if name == 'slixmpp':
+        return os.access(DRIVERS[name][0], os.X_OK) and \
+            subprocess.run([DRIVERS[name][0], '-c', 'import slixmpp'], stderr=subprocess.DEVNULL).returncode == 0
     return os.access(DRIVERS[name][0], os.X_OK)
 
 
 class Driver:
-    def __init__(self, name, daemon, user, password='secret', resource='real'):
-        self.process = subprocess.Popen(DRIVERS[name] + ['127.0.0.1', str(daemon.port), user + '@localhost', password,
+    def __init__(self, name, daemon, user, password='secret', resource='real', port=None, **environment):
+        self.process = subprocess.Popen(DRIVERS[name] + ['127.0.0.1', str(port or daemon.port), user + '@localhost', password,
                                                          resource],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                         # What it leaves behind when it is killed goes with the daemon's folder.
-                                        env=dict(os.environ, TMPDIR=daemon.folder),
+                                        env=dict(os.environ, TMPDIR=daemon.folder, **environment),
                                         preexec_fn=harness._die_with_parent)
         self.output = Output(self.process.stdout)
 
@@ -156,7 +160,11 @@ class NetXmpp(Clients, DaemonCase):
     name = 'net_xmpp'
 
 
-for CASE in [Strophe, Loudmouth, Purple, NetXmpp]:
+class Slixmpp(Clients, DaemonCase):
+    name = 'slixmpp'
+
+
+for CASE in [Strophe, Loudmouth, Purple, NetXmpp, Slixmpp]:
     if not present(CASE.name):
         CASE.__unittest_skip__ = True
         CASE.__unittest_skip_why__ = 'its library is not installed'
