@@ -42,6 +42,7 @@ static const struct contract_row {
 	[W2M_SURVEY] = { "W2M_SURVEY", CONTRACT_WORKER, IN_RUNNING, false, 4, 7684, false },
 	[W2M_TRACE] = { "W2M_TRACE", CONTRACT_WORKER, IN_RUNNING, false, 10, 4106, false },
 	[W2M_ADDRESS] = { "W2M_ADDRESS", CONTRACT_WORKER, IN_RUNNING, false, 18, 18, false },
+	[W2M_LOGIN_FAILED] = { "W2M_LOGIN_FAILED", CONTRACT_WORKER, IN_RUNNING, false, 0, 0, false },
 };
 
 static const struct contract_row *

@@ -58,6 +58,7 @@ enum frame_type {
 	W2M_SURVEY,	/* the answer to M2W_SURVEY */
 	W2M_TRACE,	/* this client has sent, or got, this */
 	W2M_ADDRESS,	/* where this client really comes from, as the header of its proxy says */
+	W2M_LOGIN_FAILED,	/* a login of this client was refused; its answer is still kept */
 
 	FRAME_TYPE_COUNT,
 };

@@ -24,6 +24,8 @@ end_reason_name(enum end_reason reason)
 		[END_PROXY_FAILED] = "proxy-failed",
 		[END_TLS_FAILED] = "tls-failed",
 		[END_HANDSHAKE_TIMEOUT] = "handshake-timeout",
+		[END_REFUSED] = "refused",
+		[END_CROWDED] = "crowded",
 	};
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";

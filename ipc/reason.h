@@ -28,6 +28,8 @@ enum end_reason {
 	END_PROXY_FAILED,	/* it came through a proxy, and its PROXY header was none */
 	END_TLS_FAILED,		/* its TLS was wrong, or was no TLS; or we have none for it */
 	END_HANDSHAKE_TIMEOUT,	/* its TLS handshake took too long, or never began */
+	END_REFUSED,		/* it may not connect: from its address, or now */
+	END_CROWDED,		/* it had not logged in, and made room for somebody who came later */
 	END_REASON_COUNT,
 };
 

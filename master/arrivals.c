@@ -41,55 +41,82 @@ hand_over(struct master *master, struct entry *entry)
 	struct channel *channel = &master->pool.workers[entry->worker].channel;
 	struct buffer body = { 0 };
 
+	if (entry->counted)
+		newcomer.failures = gate_failures(master, &entry->peer);
 	message_put_client(&body, &newcomer);
 	channel_send_descriptor(channel, M2W_CLIENT, entry->slot, entry->serial, &body, entry->fd);
 	buffer_deinit(&body);
 	if (entry->closing) {
-		entry->closing = false;
-		router_close(master, entry, (enum end_reason)entry->close_reason);
+		router_say_close(master, entry);
 	} else if (master->ending || master->hold_expired) {
 		router_close(master, entry, master->ending ? END_SHUTDOWN : END_HOLD);
 	}
 }
 
-static void
-listeners_pause(struct master *master, bool paused)
+bool
+arrivals_are_held(const struct master *master)
 {
+	return master->arrival_count > 0 || timer_is_set(&master->gate.pause);
+}
+
+void
+arrivals_check(struct master *master)
+{
+	bool held = arrivals_are_held(master);
+
 	for (unsigned i = 0; i < master->listener_count; i++)
-		listener_pause(&master->listeners[i], paused);
+		listener_pause(&master->listeners[i], held);
 }
 
 static void
-wait_for_worker(struct master *master, int fd, const struct newcomer *newcomer)
+arrival_drop(struct master *master, const struct arrival *arrival)
+{
+	if (arrival->counted)
+		gate_left(master, &arrival->newcomer.peer);
+	close(arrival->fd);
+}
+
+static void
+wait_for_worker(struct master *master, const struct arrival *newcomer)
 {
 	struct arrival *arrival = master->ending ? NULL : calloc(1, sizeof *arrival);
 
 	if (arrival == NULL) {
-		close(fd);
+		arrival_drop(master, newcomer);
 		return;
 	}
-	arrival->fd = fd;
-	arrival->newcomer = *newcomer;
+	*arrival = *newcomer;
 	TAILQ_INSERT_TAIL(&master->arrivals, arrival, entry);
-	listeners_pause(master, true);
+	master->arrival_count++;
+	arrivals_check(master);
+	gate_make_way(master);
 }
 
 /* False: no worker has room for it. */
 static bool
-place(struct master *master, int fd, const struct newcomer *newcomer)
+place(struct master *master, const struct arrival *arrival)
 {
 	struct worker_process *worker = pick_worker(master);
 	struct entry *entry = worker == NULL ? NULL : directory_add(&master->directory, worker->number);
 
 	if (entry == NULL)
 		return false;
-	entry->fd = fd;
-	entry->peer = newcomer->peer;
-	entry->tls = newcomer->tls;
-	entry->proxied = newcomer->proxied;
+	entry->fd = arrival->fd;
+	entry->peer = arrival->newcomer.peer;
+	entry->tls = arrival->newcomer.tls;
+	entry->proxied = arrival->newcomer.proxied;
+	entry->counted = arrival->counted;
 	entry->since = loop_now(&master->loop);
 	hand_over(master, entry);
 	return true;
+}
+
+static void
+arrival_remove(struct master *master, struct arrival *arrival)
+{
+	TAILQ_REMOVE(&master->arrivals, arrival, entry);
+	master->arrival_count--;
+	free(arrival);
 }
 
 void
@@ -98,28 +125,36 @@ arrivals_retry(struct master *master)
 	struct arrival *arrival;
 
 	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
-		if (!place(master, arrival->fd, &arrival->newcomer))
+		if (!place(master, arrival)) {
+			gate_make_way(master);
 			return;
-		TAILQ_REMOVE(&master->arrivals, arrival, entry);
-		free(arrival);
+		}
+		arrival_remove(master, arrival);
 	}
-	listeners_pause(master, false);
+	arrivals_check(master);
 }
 
 void
 arrivals_add(struct master *master, int fd, const struct newcomer *newcomer)
 {
-	if (!place(master, fd, newcomer))
-		wait_for_worker(master, fd, newcomer);
+	struct arrival arrival = { .fd = fd, .newcomer = *newcomer, .counted = !newcomer->proxied };
+
+	if (!gate_enter(master, &newcomer->peer, newcomer->proxied)) {
+		close(fd);
+		return;
+	}
+	if (!place(master, &arrival))
+		wait_for_worker(master, &arrival);
 }
 
 void
 arrivals_take_back(struct master *master, struct entry *entry)
 {
-	struct newcomer newcomer = newcomer_of(entry);
+	struct arrival arrival = { .fd = entry->fd, .newcomer = newcomer_of(entry), .counted = entry->counted };
 
-	wait_for_worker(master, entry->fd, &newcomer);
 	entry->fd = -1;
+	entry->counted = false;
+	wait_for_worker(master, &arrival);
 }
 
 void
@@ -128,9 +163,8 @@ arrivals_close(struct master *master)
 	struct arrival *arrival;
 
 	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
-		TAILQ_REMOVE(&master->arrivals, arrival, entry);
-		close(arrival->fd);
-		free(arrival);
+		arrival_drop(master, arrival);
+		arrival_remove(master, arrival);
 	}
 }
 
@@ -146,7 +180,7 @@ arrivals_taken(struct master *master, struct entry *entry)
 }
 
 enum contract_breach
-arrivals_address(struct entry *entry, const struct frame *frame)
+arrivals_address(struct master *master, struct entry *entry, const struct frame *frame)
 {
 	struct peer peer;
 
@@ -156,6 +190,7 @@ arrivals_address(struct entry *entry, const struct frame *frame)
 		return BREACH_ADDRESS;
 	entry->proxied = false;
 	entry->peer = peer;
+	gate_identified(master, entry);
 	return BREACH_NONE;
 }
 

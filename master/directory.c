@@ -26,6 +26,7 @@ directory_init(struct directory *directory, uint32_t workers)
 {
 	*directory = (struct directory){ .workers = workers, .bucket_count = BUCKETS_FIRST };
 	nonce_make(directory->nonce);
+	TAILQ_INIT(&directory->waiting);
 	slab_init(&directory->entries, sizeof(struct entry));
 	texts_init(&directory->addresses);
 	directory->tables = calloc(workers, sizeof directory->tables[0]);
@@ -102,6 +103,15 @@ table_release(struct slot_table *table, const struct entry *entry)
 		table->free_hint = entry->slot;
 }
 
+static void
+waits_no_more(struct directory *directory, struct entry *entry)
+{
+	if (entry->waiting.tqe_prev == NULL)
+		return;
+	TAILQ_REMOVE(&directory->waiting, entry, waiting);
+	entry->waiting.tqe_prev = NULL;
+}
+
 struct entry *
 directory_add(struct directory *directory, uint32_t worker)
 {
@@ -118,7 +128,18 @@ directory_add(struct directory *directory, uint32_t worker)
 		return NULL;
 	}
 	directory->count++;
+	TAILQ_INSERT_TAIL(&directory->waiting, entry, waiting);
 	return entry;
+}
+
+void
+directory_leaves(struct directory *directory, struct entry *entry, enum end_reason reason)
+{
+	waits_no_more(directory, entry);
+	entry->closing = true;
+	entry->close_reason = (uint8_t)reason;
+	directory->leaving++;
+	directory->crowded += reason == END_CROWDED;
 }
 
 bool
@@ -199,6 +220,7 @@ directory_set_address(struct directory *directory, struct entry *entry, struct r
 	entry->address = texts_add(&directory->addresses, address.at, address.length);
 	if (entry->address == NULL)
 		return false;
+	waits_no_more(directory, entry);
 	/* What it is forgotten by: a zero byte in what we were given ends it. */
 	address = (struct range){ entry->address, strlen(entry->address) };
 	if (directory->session_count >= directory->bucket_count)
@@ -216,7 +238,10 @@ void
 directory_remove(struct directory *directory, struct entry *entry)
 {
 	address_forget(directory, entry);
+	waits_no_more(directory, entry);
 	table_release(&directory->tables[entry->worker], entry);
+	directory->leaving -= entry->closing;
+	directory->crowded -= entry->closing && entry->close_reason == END_CROWDED;
 	directory->count--;
 	entry_free(directory, entry);
 }

@@ -39,6 +39,7 @@ struct entry {
 	uint32_t slot;
 	char *address;			/* of its session, in the directory's texts; NULL: not logged in */
 	struct entry *next;		/* with the same hash of the address */
+	TAILQ_ENTRY(entry) waiting;	/* while it has not logged in, and is not told to go */
 	struct kept_queue kept;		/* in the order of the link */
 	uint64_t numbers;		/* packets ever kept for it */
 	size_t held;			/* bytes kept */
@@ -47,13 +48,17 @@ struct entry {
 	struct peer peer;
 	int fd;				/* until its worker has taken it; then -1 */
 	uint8_t tls;			/* as it came: struct newcomer */
-	bool confirmed;			/* the worker has seen the login, too */
-	bool superseded;		/* its address was given to a later login */
-	bool ended_upstream;		/* the session manager has ended its session */
-	bool proxied;			/* it came through a proxy, whose header has not said yet where it comes from */
-	bool closing;			/* its worker was told to end it, for `close_reason` */
+	bool confirmed : 1;		/* the worker has seen the login, too */
+	bool superseded : 1;		/* its address was given to a later login */
+	bool ended_upstream : 1;	/* the session manager has ended its session */
+	bool proxied : 1;		/* it came through a proxy, whose header has not said yet where it comes from */
+	bool counted : 1;		/* for where it comes from (admission.h) */
+	bool closing : 1;		/* its worker was told to end it, for `close_reason` */
 	uint8_t close_reason;
+	uint8_t failures;		/* of its logins */
 };
+
+TAILQ_HEAD(entry_queue, entry);
 
 /* The slots of one worker. */
 struct slot_table {
@@ -72,12 +77,15 @@ struct directory {
 	size_t bucket_count;
 	size_t session_count;		/* entries with an address */
 	uint32_t count;
+	uint32_t leaving;		/* of them, those that are told to go */
+	uint32_t crowded;		/* ... to make room (END_CROWDED) */
+	struct entry_queue waiting;	/* who has not logged in, and is not told to go, in the order of arrival */
 	struct slab entries;
 	struct texts addresses;
 };
 
 /* What an entry may grow to before somebody asks whether it has to: a test holds us to it. */
-#define ENTRY_SIZE_MAX 112
+#define ENTRY_SIZE_MAX 128
 
 /* 0 or -ENOMEM. `workers`: how many worker numbers there may be. */
 int directory_init(struct directory *directory, uint32_t workers) __attribute__((warn_unused_result));
@@ -85,6 +93,9 @@ void directory_deinit(struct directory *directory);
 
 /* A new entry in that worker's first free slot. NULL without memory. */
 struct entry *directory_add(struct directory *directory, uint32_t worker);
+
+/* It is told to go for this reason, which stays: it waits no more. */
+void directory_leaves(struct directory *directory, struct entry *entry, enum end_reason reason);
 
 /* Put an entry that its worker has refused into another's table; its id changes. False without memory. */
 bool directory_move(struct directory *directory, struct entry *entry, uint32_t worker);

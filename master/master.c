@@ -172,7 +172,9 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	case W2M_SESSION:
 		return router_session(master, entry, frame);
 	case W2M_ADDRESS:
-		return arrivals_address(entry, frame);
+		return arrivals_address(master, entry, frame);
+	case W2M_LOGIN_FAILED:
+		return gate_login_failed(master, entry);
 	case W2M_SETTLED:
 	case W2M_CONSUMED:
 		return router_number(master, entry, frame);
@@ -401,7 +403,7 @@ master_listen(struct master *master, struct listener *listener)
 {
 	listener->on_accept = on_accept;
 	listener->owner = master;
-	listener->paused = !TAILQ_EMPTY(&master->arrivals);
+	listener->paused = arrivals_are_held(master);
 	return listener_start(listener, &master->loop);
 }
 
@@ -513,9 +515,16 @@ static int
 parts_start(struct master *master, uint32_t workers)
 {
 	int result = signals_catch(master);
+	struct address_list lists;
 
 	if (result == 0)
 		result = directory_init(&master->directory, WORKERS_MAX);
+	if (result == 0)
+		result = gate_init(&master->gate);
+	if (result == 0)
+		result = gate_lists(master->options, &lists);
+	if (result == 0)
+		gate_configure(master, &lists);
 	if (result == 0)
 		result = keeper_init(&master->keeper, WORKERS_MAX, master->options->limits.held_bytes);
 	if (result < 0)
@@ -599,6 +608,7 @@ master_deinit(struct master *master)
 	embedded_deinit(&master->embedded);
 	service_deinit(&master->service);
 	keeper_deinit(&master->keeper);
+	gate_deinit(master);
 	directory_deinit(&master->directory);
 	reload_deinit(master);
 	log_stop();

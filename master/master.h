@@ -13,6 +13,7 @@
 #include "master/control.h"
 #include "master/directory.h"
 #include "master/embedded.h"
+#include "master/gate.h"
 #include "master/keeper.h"
 #include "master/link.h"
 #include "master/listener.h"
@@ -45,7 +46,9 @@ struct master {
 	struct control control;
 	struct service service;
 	struct proxies proxies;
+	struct gate gate;
 	struct arrival_queue arrivals;	/* connections that wait for a worker */
+	uint32_t arrival_count;
 	struct timer hold;		/* how long clients are kept without a link */
 	uint64_t hold_since;		/* loop_now() when that began */
 	bool hold_expired;

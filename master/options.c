@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/prefix.h"
 #include "dialect/dialect.h"
 
 /* What the embedded session manager is made for: see LINK_ELEMENT_MAX and LINK_ANSWER_MAX there. */
@@ -43,6 +44,16 @@ static const struct config_option host_table[] = {
 	{ "", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_DOMAIN,
 	    offsetof(struct host_options, name),
 	    "a host that the service answers for, as clients name it" },
+};
+
+static const struct config_option allow_table[] = {
+	{ "address", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_NETWORK,
+	    offsetof(struct network_options, address), "an address, or a network like 192.0.2.0/24 or 2001:db8::/32" },
+};
+
+static const struct config_option deny_table[] = {
+	{ "address", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_NETWORK,
+	    offsetof(struct network_options, address), "an address, or a network like 192.0.2.0/24 or 2001:db8::/32" },
 };
 
 static const struct config_option user_table[] = {
@@ -138,6 +149,22 @@ static const struct config_option limits_table[] = {
 	    "most that may wait for all; above it the link is not read" },
 	{ "clients", CONFIG_NUMBER, 1, 1000000, "auto", "auto", CONFIG_RELOAD, IN(limits, clients),
 	    "clients of one worker; auto: as many as it has descriptors" },
+	{ "connections", CONFIG_NUMBER, 1, 10000000, "unlimited", "100000", CONFIG_RELOAD, IN(limits, connections),
+	    "connections at a time; above it, who has waited for longest without logging in makes room" },
+	{ "address-connections", CONFIG_NUMBER, 1, 10000000, "unlimited", "500", CONFIG_RELOAD,
+	    IN(limits, address_connections), "connections of one address" },
+	{ "network-connections", CONFIG_NUMBER, 1, 10000000, "unlimited", "2000", CONFIG_RELOAD,
+	    IN(limits, network_connections), "connections of one network (/24 of IPv4, /64 of IPv6)" },
+	{ "address-connections-per-second", CONFIG_NUMBER, 1, 1000000, "unlimited", "10", CONFIG_RELOAD,
+	    IN(limits, address_per_second), "new connections of one address (IPv6: of one /64), for long" },
+	{ "address-connections-burst", CONFIG_NUMBER, 1, 1000000, NULL, "500", CONFIG_RELOAD, IN(limits, address_burst),
+	    "new connections of one address (IPv6: of one /64), at once" },
+	{ "connections-per-second", CONFIG_NUMBER, 1, 1000000, "unlimited", "1000", CONFIG_RELOAD,
+	    IN(limits, connections_per_second), "new connections in all, for long; above it they wait" },
+	{ "connections-burst", CONFIG_NUMBER, 1, 1000000, NULL, "5000", CONFIG_RELOAD, IN(limits, connections_burst),
+	    "new connections in all, at once" },
+	{ "login-failures", CONFIG_NUMBER, 1, 1000000, "unlimited", "50", CONFIG_RELOAD, IN(limits, login_failures),
+	    "recent failed logins from one address (IPv6: one /64), above which it is refused for a while" },
 };
 
 static const struct config_option log_table[] = {
@@ -159,6 +186,10 @@ static const struct config_section sections[] = {
 	    PROXIES_MAX, offsetof(struct options, proxy_count), "who may say where a client comes from" },
 	{ "host", host_table, COUNT(host_table), offsetof(struct options, hosts), sizeof(struct host_options),
 	    SETTINGS_HOSTS_MAX, offsetof(struct options, host_count), "hosts of the service" },
+	{ "allow", allow_table, COUNT(allow_table), offsetof(struct options, allow), sizeof(struct network_options),
+	    NETWORKS_MAX, offsetof(struct options, allow_count), "who may connect, and nobody else" },
+	{ "deny", deny_table, COUNT(deny_table), offsetof(struct options, deny), sizeof(struct network_options),
+	    NETWORKS_MAX, offsetof(struct options, deny_count), "who may not connect" },
 	ONE(user, user_table, "who we are"),
 	ONE(workers, workers_table, "processes that own clients"),
 	ONE(link, link_table, "the session manager"),
@@ -298,6 +329,42 @@ check_host(struct check *check, unsigned index)
 	}
 }
 
+/* ---- networks ---- */
+
+/* The entry of the other or the same list, before `end`, that says the same network; NULL: none. */
+static const struct network_options *
+network_find(const struct network_options *networks, unsigned end, const struct prefix *prefix)
+{
+	for (unsigned i = 0; i < end; i++) {
+		struct prefix other;
+		const char *why;
+
+		if (networks[i].address != NULL && prefix_parse(&other, networks[i].address, &why) &&
+		    prefix_equals(&other, prefix))
+			return &networks[i];
+	}
+	return NULL;
+}
+
+/* A network that stands twice may be a slip of the pen, one that is allowed and denied surely is. */
+static void
+check_network(struct check *check, const struct network_options *networks, unsigned index, const char *element)
+{
+	const struct options *options = check->options;
+	const struct network_options *network = &networks[index], *other;
+	struct prefix prefix;
+	const char *why;
+
+	if (network->address == NULL || !prefix_parse(&prefix, network->address, &why))
+		return;
+	other = network_find(networks, index, &prefix);
+	if (other == NULL && networks == options->deny)
+		other = network_find(options->allow, options->allow_count, &prefix);
+	if (other != NULL)
+		check_fail(check, &network->address, network, "%s address: stands in line %d already", element,
+		    config_line(check->lines, other, other));
+}
+
 /* ---- the rest ---- */
 
 static bool
@@ -374,6 +441,10 @@ options_check(const struct options *options, const char *file, const struct conf
 	for (unsigned i = 0; i < options->host_count; i++)
 		check_host(&check, i);
 	check_proxies(&check);
+	for (unsigned i = 0; i < options->allow_count; i++)
+		check_network(&check, options->allow, i, "allow");
+	for (unsigned i = 0; i < options->deny_count; i++)
+		check_network(&check, options->deny, i, "deny");
 	check_link(&check);
 	check_program(&check, &options->workers.program, &options->workers, "workers");
 	if (options->link.type == LINK_TYPE_EMBEDDED && !config_is_wrong(lines, &options->link.type))

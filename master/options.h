@@ -11,6 +11,7 @@
 #define LISTENERS_MAX 32
 #define WORKERS_MAX 256
 #define PROXIES_MAX 64
+#define NETWORKS_MAX 256	/* that are allowed, and that are denied */
 
 enum link_type {
 	LINK_TYPE_EMBEDDED,	/* our own session manager, over a socketpair */
@@ -30,6 +31,11 @@ struct proxy_options {
 	char *address;
 };
 
+/* An address or a network (common/prefix). */
+struct network_options {
+	char *address;
+};
+
 struct host_options {
 	char *name;
 };
@@ -41,6 +47,8 @@ struct options {
 	unsigned proxy_count;
 	struct host_options hosts[SETTINGS_HOSTS_MAX];
 	unsigned host_count;
+	struct network_options allow[NETWORKS_MAX], deny[NETWORKS_MAX];
+	unsigned allow_count, deny_count;
 	struct {
 		char *name, *group;
 	} user;
@@ -79,6 +87,10 @@ struct options {
 		uint32_t header_bytes, login_bytes, login_elements, login_attempts, stanza_bytes, elements, depth, attributes;
 		uint32_t login_seconds, handshake_seconds, idle_seconds, keepalive_seconds, stall_seconds;
 		uint32_t unsent_bytes, held_bytes, clients;
+		uint32_t connections, address_connections, network_connections;	/* at a time; 0: unlimited */
+		uint32_t connections_per_second, connections_burst;		/* new ones; 0: unlimited */
+		uint32_t address_per_second, address_burst;
+		uint32_t login_failures;	/* 0: unlimited */
 	} limits;
 	struct {
 		uint32_t level;		/* enum log_level */

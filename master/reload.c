@@ -29,6 +29,7 @@ struct reload {
 	struct options *options;
 	struct config_lines lines;	/* where everything stands in the file */
 	struct link_addresses addresses;
+	struct address_list networks;
 	enum listener_fate fates[LISTENER_PLACES];
 	unsigned errors;
 };
@@ -250,7 +251,7 @@ listeners_commit(struct reload *reload)
 
 		if (reload->fates[i] == LISTENER_NEW) {
 			log_info("listener %s open inherited=%s", listener->name, listener->inherited ? "yes" : "no");
-			listener_pause(listener, !TAILQ_EMPTY(&master->arrivals));
+			listener_pause(listener, arrivals_are_held(master));
 		} else if (reload->fates[i] == LISTENER_OLD) {
 			listener_empty(listener);
 			listener_close(listener);
@@ -308,6 +309,15 @@ link_check(struct reload *reload)
 		refuse_option(reload, &options->link.address, &options->link, "link address %s: %s", options->link.address, why);
 }
 
+static void
+networks_check(struct reload *reload)
+{
+	int result = gate_lists(reload->options, &reload->networks);
+
+	if (result < 0)
+		refuse(reload, "%s", strerror(-result));
+}
+
 static bool
 log_check(struct reload *reload)
 {
@@ -329,6 +339,7 @@ reload_prepare(struct reload *reload)
 	if (reload->errors > 0)
 		return false;
 	link_check(reload);
+	networks_check(reload);
 	log_is_open = log_check(reload);
 	listeners_sort(reload);
 	listeners_bind(reload, false);
@@ -430,6 +441,7 @@ reload_commit(struct reload *reload)
 	log_commit();
 	listeners_commit(reload);
 	options_swap(master, options);
+	gate_configure(master, &reload->networks);
 	log_set_level((enum log_level)options->log.level);
 	/* Before the workers: who logs in at a new host is known there. */
 	embedded_settings_changed(&master->embedded);
@@ -473,6 +485,7 @@ reload_start(struct master *master, struct reload_request *request)
 			service_ready(&master->service);
 		request->done(request, false);
 	}
+	address_list_deinit(&reload.networks);
 	config_lines_free(&reload.lines);
 }
 

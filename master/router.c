@@ -149,6 +149,8 @@ router_ended(struct master *master, struct entry *entry)
 		keeper_finish(&master->keeper, entry, fate_at_end(master, entry, kept));
 	if (entry->fd >= 0)
 		close(entry->fd);
+	if (entry->counted)
+		gate_left(master, &entry->peer);
 	control_ended(&master->control, entry);
 	directory_remove(&master->directory, entry);
 	router_check_room(master);
@@ -157,13 +159,18 @@ router_ended(struct master *master, struct entry *entry)
 void
 router_close(struct master *master, struct entry *entry, enum end_reason reason)
 {
-	struct buffer body = { 0 };
-
 	if (entry->closing)
 		return;
-	entry->closing = true;
-	entry->close_reason = (uint8_t)reason;
-	message_put_reason(&body, reason);
+	directory_leaves(&master->directory, entry, reason);
+	router_say_close(master, entry);
+}
+
+void
+router_say_close(struct master *master, const struct entry *entry)
+{
+	struct buffer body = { 0 };
+
+	message_put_reason(&body, (enum end_reason)entry->close_reason);
 	channel_send(&master->pool.workers[entry->worker].channel, M2W_CLOSE, entry->slot, entry->serial, &body);
 	buffer_deinit(&body);
 }
@@ -376,6 +383,7 @@ router_session(struct master *master, struct entry *entry, const struct frame *f
 		router_close(master, entry, END_BROKEN);
 	else
 		entry->confirmed = true;
+	gate_logged_in(master, entry);
 	return BREACH_NONE;
 }
 

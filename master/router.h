@@ -32,6 +32,9 @@ enum contract_breach router_number(struct master *master, struct entry *entry, c
 /* Tell its worker to end a client, for this reason; router_ended follows when that is done. */
 void router_close(struct master *master, struct entry *entry, enum end_reason reason);
 
+/* It is told to go, and has come to another worker, which does not know. */
+void router_say_close(struct master *master, const struct entry *entry);
+
 /* Is there room again for more from the session manager? Then it is read. */
 void router_check_room(struct master *master);
 

@@ -236,13 +236,21 @@ client_close(struct client *client, enum end_reason reason)
 	case END_BROKEN:
 		client_end(client, reason, CONDITION_INTERNAL_SERVER_ERROR, NULL);
 		break;
+	case END_CROWDED:
+		client_end(client, reason, CONDITION_RESOURCE_CONSTRAINT, "too many connections");
+		break;
+	case END_REFUSED:
+		client_end(client, reason, CONDITION_POLICY_VIOLATION, "not from this address");
+		break;
+	case END_LOGIN_FAILED:
+		client_end(client, reason, CONDITION_POLICY_VIOLATION, "too many failed logins");
+		break;
 	case END_KICKED:
 	case END_CLOSED:
 	case END_LOST:
 	case END_STREAM_ERROR:
 	case END_NOT_AUTHORIZED:
 	case END_LOGIN_TIMEOUT:
-	case END_LOGIN_FAILED:
 	case END_PROXY_FAILED:
 	case END_TLS_FAILED:
 	case END_HANDSHAKE_TIMEOUT:
@@ -460,6 +468,7 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 	case W2M_SURVEY:
 	case W2M_TRACE:
 	case W2M_ADDRESS:
+	case W2M_LOGIN_FAILED:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

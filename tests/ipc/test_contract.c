@@ -43,6 +43,7 @@ static const struct row {
 	{ W2M_SURVEY, "W2M_SURVEY", CONTRACT_WORKER, "r", false, 4, 4 + 128 * 60, false },
 	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096, false },
 	{ W2M_ADDRESS, "W2M_ADDRESS", CONTRACT_WORKER, "r", false, 18, 18, false },
+	{ W2M_LOGIN_FAILED, "W2M_LOGIN_FAILED", CONTRACT_WORKER, "r", false, 0, 0, false },
 };
 
 START_TEST(no_type_is_missing_here)

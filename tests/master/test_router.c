@@ -491,7 +491,7 @@ END_TEST
 
 START_TEST(refused_by_all_waits)
 {
-	struct entry *entry = client_new(0);
+	struct entry *entry = client_login(0, ALICE);
 	int far_end;
 
 	puppet_forget(0);

@@ -162,7 +162,13 @@ class Hundred(ReloadCase):
             'idle_seconds': pick((500, 'never')), 'keepalive_seconds': pick((60, 300, 'never')),
             'stall_seconds': pick((30, 60)),
             'unsent_bytes': pick((1048576, 4194304)), 'held_bytes': pick((16777216, 268435456)),
-            'clients': pick((100, 1000, 'auto'))}
+            'clients': pick((100, 1000, 'auto')), 'connections': pick((1000, 'unlimited')),
+            'address_connections': pick((300, 'unlimited')), 'network_connections': pick((300, 'unlimited')),
+            'address_connections_per_second': 'unlimited', 'address_connections_burst': pick((10, 1000)),
+            'connections_per_second': pick((10000, 'unlimited')), 'connections_burst': pick((1000, 5000)),
+            'login_failures': pick((100, 'unlimited'))}
+        configuration.extra = pick(('', '<allow address="127.0.0.0/8"/><deny address="127.0.0.2"/>',
+                                    '<deny address="::/0"/>'))
         configuration.log = {'level': pick(('error', 'warning', 'info', 'debug')), 'target': pick(('stderr', 'file')),
                              'file': os.path.join(daemon.folder, pick(('one.log', 'another.log')))}
 
