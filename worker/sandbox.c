@@ -75,6 +75,7 @@ rules_add(scmp_filter_ctx context, int channel)
 		/* Where these do not stay in the process: a machine whose clock the vDSO cannot read. */
 		ALWAYS(clock_gettime),
 		ALWAYS(gettimeofday),
+		ALWAYS(time),			/* OpenSSL: how old a ticket is */
 		/* A client comes, and goes. */
 		IF(setsockopt, is(1, IPPROTO_TCP), is(2, TCP_NODELAY)),
 		IF(shutdown, is(1, SHUT_WR)),

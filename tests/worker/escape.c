@@ -29,6 +29,7 @@
 
 #include "common/privilege.h"
 #include "tests/dialect/tap.h"
+#include "tests/worker/tls_peer.h"
 #include "worker/sandbox.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -323,6 +324,50 @@ START_TEST(work_goes_on)
 }
 END_TEST
 
+/* A certificate comes, and a client who speaks TLS, with either version. */
+static int
+work_tls(SSL_CTX *client, const struct made *made)
+{
+	struct tls_tickets *tickets = peer_tickets(1, 0);
+	struct tls_context *context = peer_context(&peer_settings, tickets, made, NULL);
+	struct wire wire;
+
+	wire_init(&wire, context, client, (int[]){ CLIENT, CLIENT_PEER });
+	while (wire_up(&wire, SIZE_MAX))
+		wire_step(&wire);
+	if (wire.result != TLS_READY || SSL_write(wire.client, "x", 1) != 1 || !wire_up(&wire, SIZE_MAX))
+		return 1;
+	if (tls_read(wire.tls, bytes, 2) != 1 || tls_write(wire.tls, "y", 1) != 1)
+		return 2;
+	tls_close(wire.tls);
+	wire_down(&wire);
+	if (SSL_read(wire.client, bytes, 2) != 1 || SSL_read(wire.client, bytes, 1) != 0)
+		return 3;
+	wire_deinit(&wire);
+	tls_context_free(&context);
+	tls_tickets_free(&tickets);
+	return 0;
+}
+
+START_TEST(tls_goes_on)
+{
+	SSL_CTX *client = NULL;
+	struct made made;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (tls_init() < 0)
+			_exit(100);
+		made_init(&made, _i % 2 ? MADE_EC : MADE_RSA, "a.example", "DNS:a.example");
+		client = peer_client();
+		SSL_CTX_set_max_proto_version(client, _i / 2 ? TLS1_3_VERSION : TLS1_2_VERSION);
+		enter();
+		exit(work_tls(client, &made));
+	}
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
 /* A bug of ours shows as what it is. */
 START_TEST(abort_is_an_abort)
 {
@@ -385,6 +430,7 @@ main(void)
 	tcase_add_test(tests, call_of_32_bits_is_killed);
 #endif
 	tcase_add_test(tests, work_goes_on);
+	tcase_add_loop_test(tests, tls_goes_on, 0, 4);
 	tcase_add_test(tests, abort_is_an_abort);
 	tcase_add_test(tests, no_way_out_of_the_sandbox);
 	suite_add_tcase(suite, tests);

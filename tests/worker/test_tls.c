@@ -578,77 +578,7 @@ START_TEST(resumed_client_certificate)
 }
 END_TEST
 
-/* ---- the wire: a client without a socket, whose bytes the test passes on ---- */
-
-struct wire {
-	struct tls *tls;
-	SSL *client;
-	BIO *in, *out;		/* the client's */
-	int fds[2];
-	int result;		/* of tls_handshake */
-	size_t sent;		/* bytes passed on to the server */
-};
-
-static void
-wire_init(struct wire *wire, struct tls_context *context)
-{
-	*wire = (struct wire){ .result = TLS_WANTS_READ };
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, wire->fds), 0);
-	wire->tls = tls_new(context, wire->fds[0], NULL);
-	wire->client = SSL_new(client);
-	wire->in = BIO_new(BIO_s_mem());
-	wire->out = BIO_new(BIO_s_mem());
-	SSL_set_bio(wire->client, wire->in, wire->out);
-	SSL_set_connect_state(wire->client);
-}
-
-static void
-wire_deinit(struct wire *wire)
-{
-	SSL_free(wire->client);
-	tls_free(&wire->tls);
-	close(wire->fds[0]);
-	if (wire->fds[1] >= 0)
-		close(wire->fds[1]);
-	wire->fds[1] = -1;
-}
-
-/* What the server has said. */
-static void
-wire_down(struct wire *wire)
-{
-	uint8_t bytes[16384];
-	ssize_t length;
-
-	while ((length = recv(wire->fds[1], bytes, sizeof bytes, 0)) > 0)
-		BIO_write(wire->in, bytes, (int)length);
-}
-
-/* The next bytes of the client; false: it has none. */
-static bool
-wire_up(struct wire *wire, size_t size)
-{
-	uint8_t bytes[16384];
-	int length;
-
-	ERR_clear_error();
-	SSL_do_handshake(wire->client);
-	ERR_clear_error();
-	length = BIO_read(wire->out, bytes, (int)size);
-	if (length <= 0)
-		return false;
-	ck_assert_int_eq(send(wire->fds[1], bytes, (size_t)length, MSG_NOSIGNAL), length);
-	wire->sent += (size_t)length;
-	return true;
-}
-
-static void
-wire_step(struct wire *wire)
-{
-	if (wire->result == TLS_WANTS_READ || wire->result == TLS_WANTS_WRITE)
-		wire->result = tls_handshake(wire->tls);
-	wire_down(wire);
-}
+/* ---- bytes one by one ---- */
 
 /* A handshake in pieces of `size`, until the client has nothing more to say or said `most` bytes. */
 static void
@@ -665,7 +595,7 @@ START_TEST(every_byte_alone)
 	uint8_t bytes[16];
 
 	set_version(versions[_i]);
-	wire_init(&wire, context);
+	wire_init(&wire, context, client, NULL);
 	wire_shake(&wire, 1, SIZE_MAX);
 	ck_assert_int_eq(wire.result, TLS_READY);
 	ck_assert(SSL_is_init_finished(wire.client));
@@ -696,7 +626,7 @@ START_TEST(closed_at_every_byte)
 
 	set_version(versions[_i]);
 	for (size_t cut = 0; ; cut++) {
-		wire_init(&wire, context);
+		wire_init(&wire, context, client, NULL);
 		wire_shake(&wire, 1, cut);
 		if (wire.result == TLS_READY)
 			break;
@@ -724,12 +654,12 @@ START_TEST(wrong_at_every_byte)
 	int length;
 
 	set_version(versions[_i]);
-	wire_init(&wire, context);
+	wire_init(&wire, context, client, NULL);
 	SSL_do_handshake(wire.client);
 	length = BIO_read(wire.out, hello, sizeof hello);
 	wire_deinit(&wire);
 	for (int i = 0; i < length; i++) {
-		wire_init(&wire, context);
+		wire_init(&wire, context, client, NULL);
 		hello[i] ^= 1 << i % 8;
 		send(wire.fds[1], hello, (size_t)length, 0);
 		hello[i] ^= 1 << i % 8;
@@ -776,7 +706,7 @@ START_TEST(rude_from_the_start)
 	struct wire wire;
 	uint8_t byte;
 
-	wire_init(&wire, context);
+	wire_init(&wire, context, client, NULL);
 	send(wire.fds[1], rude->bytes, rude->length, 0);
 	wire_step(&wire);
 	if (rude->error == NULL) {
@@ -980,7 +910,7 @@ START_TEST(data_behind_the_handshake)
 	struct wire wire;
 
 	set_version(TLS1_3_VERSION);
-	wire_init(&wire, context);
+	wire_init(&wire, context, client, NULL);
 	wire_up(&wire, 16384);
 	wire_step(&wire);
 	ck_assert_int_eq(SSL_do_handshake(wire.client), 1);

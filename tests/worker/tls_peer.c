@@ -217,3 +217,67 @@ pair_certificate_name(const struct peer_pair *pair)
 	X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name, sizeof name);
 	return name;
 }
+
+/* ---- the wire ---- */
+
+void
+wire_init(struct wire *wire, struct tls_context *context, SSL_CTX *client, const int *fds)
+{
+	*wire = (struct wire){ .result = TLS_WANTS_READ };
+	if (fds != NULL)
+		memcpy(wire->fds, fds, sizeof wire->fds);
+	else
+		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, wire->fds) == 0);
+	wire->tls = tls_new(context, wire->fds[0], NULL);
+	wire->client = SSL_new(client);
+	wire->in = BIO_new(BIO_s_mem());
+	wire->out = BIO_new(BIO_s_mem());
+	must(wire->tls != NULL && wire->client != NULL && wire->in != NULL && wire->out != NULL);
+	SSL_set_bio(wire->client, wire->in, wire->out);
+	SSL_set_connect_state(wire->client);
+}
+
+void
+wire_deinit(struct wire *wire)
+{
+	SSL_free(wire->client);
+	tls_free(&wire->tls);
+	close(wire->fds[0]);
+	if (wire->fds[1] >= 0)
+		close(wire->fds[1]);
+}
+
+void
+wire_down(struct wire *wire)
+{
+	uint8_t bytes[16384];
+	ssize_t length;
+
+	while ((length = recv(wire->fds[1], bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+		must(BIO_write(wire->in, bytes, (int)length) == length);
+}
+
+bool
+wire_up(struct wire *wire, size_t size)
+{
+	uint8_t bytes[16384];
+	int length;
+
+	ERR_clear_error();
+	SSL_do_handshake(wire->client);
+	ERR_clear_error();
+	length = BIO_read(wire->out, bytes, (int)(size < sizeof bytes ? size : sizeof bytes));
+	if (length <= 0)
+		return false;
+	must(send(wire->fds[1], bytes, (size_t)length, MSG_NOSIGNAL) == length);
+	wire->sent += (size_t)length;
+	return true;
+}
+
+void
+wire_step(struct wire *wire)
+{
+	if (wire->result == TLS_WANTS_READ || wire->result == TLS_WANTS_WRITE)
+		wire->result = tls_handshake(wire->tls);
+	wire_down(wire);
+}

@@ -61,4 +61,27 @@ void pair_ready(struct peer_pair *pair);
 /* The subject's common name of the certificate that the client was given. */
 const char *pair_certificate_name(const struct peer_pair *pair);
 
+/* A client without a socket, whose bytes the test passes on. */
+struct wire {
+	struct tls *tls;
+	SSL *client;
+	BIO *in, *out;		/* the client's */
+	int fds[2];		/* ours; where the test speaks for the client */
+	int result;		/* of tls_handshake */
+	size_t sent;		/* bytes passed on to the server */
+};
+
+/* On a new pair of sockets where `fds` is NULL. */
+void wire_init(struct wire *wire, struct tls_context *context, SSL_CTX *client, const int *fds);
+void wire_deinit(struct wire *wire);
+
+/* What the server has said goes to the client. */
+void wire_down(struct wire *wire);
+
+/* At most `size` bytes of the client go to the server; false: it has none. */
+bool wire_up(struct wire *wire, size_t size);
+
+/* The server goes on, and is heard. */
+void wire_step(struct wire *wire);
+
 #endif
