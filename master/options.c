@@ -124,6 +124,8 @@ static const struct config_option limits_table[] = {
 	    "an element before login" },
 	{ "login-elements", CONFIG_NUMBER, 4, 1000000, NULL, "32", CONFIG_RELOAD, IN(limits, login_elements),
 	    "elements inside one element before login" },
+	{ "login-total-bytes", CONFIG_NUMBER, 512, 16777216, NULL, "65536", CONFIG_RELOAD, IN(limits, login_total_bytes),
+	    "everything before login" },
 	{ "login-attempts", CONFIG_NUMBER, 1, 255, NULL, "5", CONFIG_RELOAD, IN(limits, login_attempts),
 	    "refused logins of one connection" },
 	{ "stanza-bytes", CONFIG_NUMBER, 10000, 8388608, NULL, "262144", CONFIG_RELOAD, IN(limits, stanza_bytes),
@@ -165,6 +167,10 @@ static const struct config_option limits_table[] = {
 	    "new connections in all, at once" },
 	{ "login-failures", CONFIG_NUMBER, 1, 1000000, "unlimited", "50", CONFIG_RELOAD, IN(limits, login_failures),
 	    "recent failed logins from one address (IPv6: one /64), above which it is refused for a while" },
+	{ "rate-bytes", CONFIG_NUMBER, 1024, 1073741824, "unlimited", "65536", CONFIG_RELOAD, IN(limits, rate_bytes),
+	    "a second of one client; above it the client is not read for a while" },
+	{ "burst-bytes", CONFIG_NUMBER, 65536, 1073741824, NULL, "524288", CONFIG_RELOAD, IN(limits, burst_bytes),
+	    "of one client at once" },
 };
 
 static const struct config_option log_table[] = {
@@ -417,6 +423,34 @@ check_link(struct check *check)
 		    "the embedded session manager takes", EMBEDDED_STANZA_MAX);
 }
 
+/* What is allowed by one option must get through the other. */
+static void
+check_not_below(struct check *check, const uint32_t *option, uint32_t least, const char *complaint)
+{
+	if (*option < least && !config_is_wrong(check->lines, option))
+		check_fail(check, option, &check->options->limits, "%s %u", complaint, least);
+}
+
+static void
+check_limits(struct check *check)
+{
+	const struct options *options = check->options;
+
+	if (options->limits.held_bytes / 4 < options->limits.unsent_bytes &&
+	    !config_is_wrong(check->lines, &options->limits.held_bytes) &&
+	    !config_is_wrong(check->lines, &options->limits.unsent_bytes))
+		check_fail(check, &options->limits.held_bytes, &options->limits.unsent_bytes,
+		    "limits held-bytes: for all clients; must be four times unsent-bytes, for one");
+	if (!config_is_wrong(check->lines, &options->limits.header_bytes) &&
+	    !config_is_wrong(check->lines, &options->limits.login_bytes))
+		check_not_below(check, &options->limits.login_total_bytes,
+		    options->limits.header_bytes + options->limits.login_bytes,
+		    "limits login-total-bytes: below header-bytes and login-bytes together:");
+	if (options->limits.rate_bytes > 0 && !config_is_wrong(check->lines, &options->limits.stanza_bytes))
+		check_not_below(check, &options->limits.burst_bytes, options->limits.stanza_bytes,
+		    "limits burst-bytes: below stanza-bytes, so that one stanza would be too much:");
+}
+
 /* One that the file does not name is where it was installed, and is missed when it is started. */
 static void
 check_program(struct check *check, char *const *program, const void *section, const char *name)
@@ -449,10 +483,7 @@ options_check(const struct options *options, const char *file, const struct conf
 	check_program(&check, &options->workers.program, &options->workers, "workers");
 	if (options->link.type == LINK_TYPE_EMBEDDED && !config_is_wrong(lines, &options->link.type))
 		check_program(&check, &options->sessiond.program, &options->sessiond, "sessiond");
-	if (options->limits.held_bytes / 4 < options->limits.unsent_bytes &&
-	    !config_is_wrong(lines, &options->limits.held_bytes) && !config_is_wrong(lines, &options->limits.unsent_bytes))
-		check_fail(&check, &options->limits.held_bytes, &options->limits.unsent_bytes,
-		    "limits held-bytes: for all clients; must be four times unsent-bytes, for one");
+	check_limits(&check);
 	return check.errors;
 }
 

@@ -84,13 +84,15 @@ struct options {
 		char *file;
 	} pid;
 	struct {
-		uint32_t header_bytes, login_bytes, login_elements, login_attempts, stanza_bytes, elements, depth, attributes;
+		uint32_t header_bytes, login_bytes, login_elements, login_total_bytes, login_attempts;
+		uint32_t stanza_bytes, elements, depth, attributes;
 		uint32_t login_seconds, handshake_seconds, idle_seconds, keepalive_seconds, stall_seconds;
 		uint32_t unsent_bytes, held_bytes, clients;
 		uint32_t connections, address_connections, network_connections;	/* at a time; 0: unlimited */
 		uint32_t connections_per_second, connections_burst;		/* new ones; 0: unlimited */
 		uint32_t address_per_second, address_burst;
 		uint32_t login_failures;	/* 0: unlimited */
+		uint32_t rate_bytes, burst_bytes;
 	} limits;
 	struct {
 		uint32_t level;		/* enum log_level */

@@ -362,6 +362,7 @@ limits_of(const struct options *options)
 		.header_bytes = options->limits.header_bytes,
 		.login_bytes = options->limits.login_bytes,
 		.login_elements = options->limits.login_elements,
+		.login_total_bytes = options->limits.login_total_bytes,
 		.login_attempts = options->limits.login_attempts,
 		.element_bytes = options->limits.stanza_bytes,
 		.elements = options->limits.elements,
@@ -374,6 +375,8 @@ limits_of(const struct options *options)
 		.stall_time = options->limits.stall_seconds * 1000,
 		.unsent_bytes = options->limits.unsent_bytes,
 		.clients = options->limits.clients,
+		.rate_bytes = options->limits.rate_bytes,
+		.burst_bytes = options->limits.burst_bytes,
 	};
 }
 

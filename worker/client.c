@@ -16,9 +16,6 @@
 #include "worker/transport.h"
 #include "worker/worker.h"
 
-/* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
-#define READ_SIZE 16384
-
 const char *
 client_state_name(enum client_state state)
 {
@@ -66,7 +63,8 @@ client_report(const struct client *client, struct client_report *report_r)
 		.slot = client->slot,
 		.serial = client->serial,
 		.state = states[client->state],
-		.paused = client->is_paused,
+		.paused = client->unread != UNREAD_NO,
+		.throttled = client->unread == UNREAD_THROTTLED,
 		.unsent = unsent > UINT32_MAX ? UINT32_MAX : (uint32_t)unsent,
 		.idle = loop_now(&client->worker->loop) - client->last_read,
 		.bytes_in = client->bytes_in,
@@ -122,12 +120,12 @@ silence_is_broken(struct client *client)
 		deadline_set(&client->worker->loop, &client->worker->silence, &client->deadline);
 }
 
-static void
+void
 client_wants(struct client *client)
 {
 	uint32_t events = 0;
 
-	if (!client->is_paused && !(client->hung_up && client->output != NULL))
+	if (client->unread == UNREAD_NO && !(client->hung_up && client->output != NULL))
 		events |= EPOLLIN;
 	if (output_is_stalled(client->output))
 		events |= EPOLLOUT;
@@ -174,20 +172,11 @@ client_flush_later(struct client *client)
 /* ---- the one way out ---- */
 
 static void
-client_unpause(struct client *client)
-{
-	if (!client->is_paused)
-		return;
-	TAILQ_REMOVE(&client->worker->paused, client, paused);
-	client->is_paused = false;
-}
-
-static void
 client_gone(struct client *client)
 {
 	int fd = client->watch.fd;
 
-	client_unpause(client);
+	unread_end(client);
 	change_state(client, CLIENT_GONE);
 	output_drop(client);
 	watch_remove(&client->worker->loop, &client->watch);
@@ -203,7 +192,7 @@ client_lose(struct client *client, enum end_reason reason)
 		return;
 	if (client->state != CLIENT_CLOSING) {
 		client->reason = (uint8_t)reason;
-		client_log_end(client, CONDITION_NONE, NULL);
+		client_log_end(client, NULL);
 	}
 	if (reason == END_BROKEN)
 		worker_pinch(client->worker);
@@ -224,20 +213,47 @@ client_end(struct client *client, enum end_reason reason, enum stream_condition 
 	client->reason = (uint8_t)reason;
 	if (reason == END_BROKEN)
 		worker_pinch(client->worker);
-	client_log_end(client, condition, text);
-	greeting_end(client, condition, text);
-	client_unpause(client);
+	client->condition = (uint8_t)condition;
+	client_log_end(client, text);
+	greeting_end(client, text);
+	unread_end(client);
 	change_state(client, CLIENT_CLOSING);
 	client_wants(client);
 	client_flush_later(client);
+}
+
+void
+client_exceed(struct client *client, enum end_limit limit, const char *text)
+{
+	/* What is not named here breaks the rules of the stream. */
+	static const struct {
+		enum end_reason reason;
+		enum stream_condition condition;
+	} ends[END_LIMIT_COUNT] = {
+		[LIMIT_LOGIN_ATTEMPTS] = { END_LOGIN_FAILED, CONDITION_POLICY_VIOLATION },
+		[LIMIT_LOGIN_SECONDS] = { END_LOGIN_TIMEOUT, CONDITION_CONNECTION_TIMEOUT },
+		[LIMIT_IDLE_SECONDS] = { END_IDLE_TIMEOUT, CONDITION_CONNECTION_TIMEOUT },
+		[LIMIT_UNSENT_BYTES] = { END_TOO_SLOW, CONDITION_RESOURCE_CONSTRAINT },
+	};
+
+	if (client->state >= CLIENT_CLOSING)
+		return;
+	client->limit = (uint8_t)limit;
+	if (ends[limit].condition == CONDITION_NONE)
+		client_end(client, END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, text);
+	else
+		client_end(client, ends[limit].reason, ends[limit].condition, text);
 }
 
 /* ---- what happens to a client ---- */
 
 /* A session of a host that is gone stays until its client leaves, and so does the answer to a login that is under way. */
 void
-client_settings_changed(struct client *client)
+client_settings_changed(struct client *client, const struct karma_limit *before)
 {
+	const struct worker *worker = client->worker;
+
+	karma_change(&client->karma, before, &worker->karma, loop_now(&worker->loop));
 	if (client->state == CLIENT_LOGIN && client->login->asked_id == NULL && greeting_host_is_gone(client))
 		client_end(client, END_STREAM_ERROR, CONDITION_HOST_GONE, NULL);
 	/* Nobody was watched before. */
@@ -272,8 +288,13 @@ client_silent(struct client *client)
 	const struct client_limits *limits = &client->worker->settings.limits;
 	struct buffer *down;
 
-	if (limits->idle_time > 0 && loop_now(&client->worker->loop) - client->last_read >= limits->idle_time) {
-		client_end(client, END_IDLE_TIMEOUT, CONDITION_CONNECTION_TIMEOUT, "silent for too long");
+	/* One that is throttled is anything but silent. */
+	if (client->unread == UNREAD_THROTTLED) {
+		silence_is_broken(client);
+		return;
+	}
+	if (limits->idle_time > 0 && client->unread == UNREAD_NO && loop_now(&client->worker->loop) - client->last_read >= limits->idle_time) {
+		client_exceed(client, LIMIT_IDLE_SECONDS, "silent for too long");
 		return;
 	}
 	silence_is_broken(client);
@@ -308,7 +329,7 @@ client_login_expired(struct client *client)
 		deadline_set(&client->worker->loop, &client->worker->login, &client->deadline);
 		return;
 	}
-	client_end(client, END_LOGIN_TIMEOUT, CONDITION_CONNECTION_TIMEOUT, "not logged in in time");
+	client_exceed(client, LIMIT_LOGIN_SECONDS, "not logged in in time");
 }
 
 static void
@@ -420,44 +441,49 @@ client_on_deadline(struct deadline *deadline)
 
 /* ---- reading ---- */
 
-void
-client_pause(struct client *client)
+/* So many of these bytes may it still send: before a login not more than that all together. */
+static size_t
+allowed_of(const struct client *client, size_t length)
 {
-	if (client->is_paused)
-		return;
-	client->is_paused = true;
-	TAILQ_INSERT_TAIL(&client->worker->paused, client, paused);
-	client_wants(client);
+	uint32_t most = client->worker->settings.limits.login_total_bytes;
+
+	if (client->state >= CLIENT_SESSION || client->bytes_in + length <= most)
+		return length;
+	return most > client->bytes_in ? (size_t)(most - client->bytes_in) : 0;
 }
 
 static void
 client_take(struct client *client, const uint8_t *bytes, size_t length)
 {
 	struct worker *worker = client->worker;
+	size_t allowed = allowed_of(client, length);
 
 	client->bytes_in += length;
 	worker->counters.bytes_in += length;
 	client->last_read = loop_now(&worker->loop);
 	silence_is_broken(client);
-	intake_take(client, bytes, length);
+	intake_take(client, bytes, allowed);
+	if (allowed < length)
+		client_exceed(client, LIMIT_LOGIN_TOTAL_BYTES, "too much before a login");
 }
 
 void
 client_resume(struct client *client)
 {
-	client_unpause(client);
+	unread_end(client);
 	client_wants(client);
 	intake_go_on(client);
+	unread_throttle(client);
 }
 
 static void
 client_read(struct client *client)
 {
-	static uint8_t bytes[READ_SIZE];
+	static uint8_t bytes[CLIENT_READ_SIZE];
 	ssize_t length;
 
 	if (client->state < CLIENT_CLOSING && !worker_may_read(client->worker)) {
-		client_pause(client);
+		unread_begin(client, UNREAD_STOPPED);
 		return;
 	}
 	length = client->state < CLIENT_CLOSING ? transport_read(client, bytes, sizeof bytes) : transport_discard(client);
@@ -467,6 +493,7 @@ client_read(struct client *client)
 		client_lose(client, END_LOST);
 	else if (length > 0 && client->state < CLIENT_CLOSING)
 		client_take(client, bytes, (size_t)length);
+	unread_throttle(client);
 }
 
 static void
@@ -474,7 +501,7 @@ on_ready(struct watch *watch, uint32_t events)
 {
 	struct client *client = container_of(watch, struct client, watch);
 
-	/* A paused client is not read, so its connection's end is all that can be heard of it. */
+	/* Of one that is not read the end of its connection is all that can be heard. */
 	if ((events & EPOLLERR) != 0 || ((events & EPOLLHUP) != 0 && (watch->events & EPOLLIN) == 0)) {
 		client_lose(client, END_LOST);
 		return;
@@ -521,7 +548,7 @@ client_free(struct client *client)
 	struct worker *worker = client->worker;
 	int fd = client->watch.fd;
 
-	client_unpause(client);
+	unread_end(client);
 	if (deadlines != NULL)
 		deadline_clear(deadlines, &client->deadline);
 	job_cancel(&client->worker->loop, &client->flush);

@@ -20,9 +20,11 @@
 #include "dialect/dialect.h"
 #include "ipc/message.h"
 #include "worker/intake.h"
+#include "worker/karma.h"
 #include "worker/output.h"
 #include "worker/scope.h"
 #include "worker/stream.h"
+#include "worker/unread.h"
 
 struct worker;
 
@@ -59,7 +61,7 @@ struct client {
 	struct watch watch;
 	struct worker *worker;
 	struct deadline deadline;	/* login, silence or drain, by state */
-	TAILQ_ENTRY(client) paused;	/* readable, but the worker was told not to read */
+	struct deadline unread_until;	/* on a list of the worker's while it is not read */
 	struct job flush;		/* write what was queued in this turn; frees the struct when it is gone */
 	struct intake *intake;
 	struct output *output;
@@ -71,21 +73,28 @@ struct client {
 	uint64_t bytes_in, bytes_out;
 	uint64_t since;			/* loop_now() when it came */
 	uint64_t last_read;
+	struct karma karma;		/* of what it has sent */
 	uint32_t packets_in, packets_out;
 	uint32_t slot;
 	struct peer peer;
 	uint8_t state;			/* enum client_state */
-	uint8_t reason;			/* enum end_reason, from CLIENT_CLOSING on */
+	uint8_t reason;			/* enum end_reason, from CLIENT_CLOSING on, as the next two */
+	uint8_t condition;		/* enum stream_condition: what it was told */
+	uint8_t limit;			/* enum end_limit: what it was above */
 	uint8_t refusals;		/* of its logins, by the session manager; no more are counted than fit */
 	uint8_t listen_tls;		/* enum listen_tls */
 	uint8_t failures;		/* as M2W_CLIENT said */
 	bool proxied;			/* likewise */
 	bool header_sent;		/* ours */
-	bool is_paused;
+	uint8_t unread;			/* enum unread: why it is not read */
+	bool was_throttled;		/* that was said in the log */
 	bool hung_up;			/* it has closed its half of the connection */
 	bool shut;			/* we have closed ours */
 	bool traced;			/* the master is shown what it sends and gets (trace.h) */
 };
+
+/* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
+#define CLIENT_READ_SIZE 16384
 
 /* What struct client may grow to before somebody asks whether it has to: a test holds us to it. */
 #define CLIENT_SIZE_MAX 256
@@ -106,6 +115,9 @@ void client_fsm(struct client *client, enum client_event event, const struct cli
  */
 void client_end(struct client *client, enum end_reason reason, enum stream_condition condition, const char *text);
 
+/* The same for a limit of the configuration, which says the reason and what the client is told. */
+void client_exceed(struct client *client, enum end_limit limit, const char *text);
+
 /* Its connection is lost: nothing can be told any more. */
 void client_lose(struct client *client, enum end_reason reason);
 
@@ -122,12 +134,14 @@ bool client_is_modern(const struct client *client);
 void client_flush_later(struct client *client);
 void client_flush(struct client *client);
 
-/* The worker may not read: put it aside. Wait for its bytes again. */
-void client_pause(struct client *client);
+/* Ask the loop for what the client can do with. */
+void client_wants(struct client *client);
+
+/* Why it was not read is over: go on with what waits in its parser, and read again. */
 void client_resume(struct client *client);
 
-/* The settings have changed: it may have to be ended, or to be watched for silence. */
-void client_settings_changed(struct client *client);
+/* The settings have changed: it may have to be ended, or to be watched for silence. `before`: what it could send then. */
+void client_settings_changed(struct client *client, const struct karma_limit *before);
 
 /* True when it owns nothing but its struct and a few strings. */
 bool client_is_idle(const struct client *client);

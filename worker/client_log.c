@@ -13,13 +13,16 @@
 #define TEXT_LOGGED 200
 
 void
-client_log_end(const struct client *client, enum stream_condition condition, const char *text)
+client_log_end(const struct client *client, const char *text)
 {
+	enum stream_condition condition = (enum stream_condition)client->condition;
+	enum end_limit limit = (enum end_limit)client->limit;
 	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[TEXT_LOGGED];
 
-	log_info("%s client ended reason=%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
+	log_info("%s client ended reason=%s%s%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
 	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=%s",
 	    client_id(client, id), end_reason_name((enum end_reason)client->reason),
+	    limit == LIMIT_NONE ? "" : " limit=", limit == LIMIT_NONE ? "" : end_limit_name(limit),
 	    condition == CONDITION_NONE ? "" : " condition=", condition == CONDITION_NONE ? "" : condition_name(condition),
 	    text == NULL ? "" : " text=", text == NULL ? "" : log_quote(quoted, sizeof quoted, text),
 	    peer_format(&client->peer, address), client->peer.port,
@@ -36,6 +39,16 @@ client_log_login(const struct client *client)
 	log_info("%s client logged-in account=%s address=%s port=%u", client_id(client, id),
 	    log_quote(account, sizeof account, client->address), peer_format(&client->peer, address),
 	    client->peer.port);
+}
+
+void
+client_log_throttled(const struct client *client)
+{
+	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
+
+	log_info("%s client throttled address=%s port=%u in=%" PRIu64 " seconds=%" PRIu64 " account=%s", client_id(client, id),
+	    peer_format(&client->peer, address), client->peer.port, client->bytes_in,
+	    (loop_now(&client->worker->loop) - client->since) / 1000, log_quote(account, sizeof account, client->address));
 }
 
 /* The number of the attempt is there so that no two lines are the same, which would be folded into one. */

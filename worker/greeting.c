@@ -77,9 +77,17 @@ greeting_give(struct client *client, const struct stream_header *header)
 	return true;
 }
 
-void
-greeting_end(struct client *client, enum stream_condition condition, const char *text)
+/* XEP-0205 4.6: what an element above the limit of its size is called, beyond the general policy-violation. */
+static const char *
+detail_of(const struct client *client)
 {
+	return client->limit == LIMIT_STANZA_BYTES || client->limit == LIMIT_LOGIN_BYTES ? "stanza-too-big" : NULL;
+}
+
+void
+greeting_end(struct client *client, const char *text)
+{
+	enum stream_condition condition = (enum stream_condition)client->condition;
 	struct buffer *down;
 
 	if (!client->header_sent && condition == CONDITION_NONE)
@@ -92,7 +100,7 @@ greeting_end(struct client *client, enum stream_condition condition, const char 
 		reply_header(down, client_is_modern(client), client->worker->settings.hosts[0], client->stream_id);
 	client->header_sent = true;
 	if (condition != CONDITION_NONE)
-		reply_error(down, client_is_modern(client), condition, text);
+		reply_error(down, client_is_modern(client), condition, text, detail_of(client));
 	reply_end(down);
 	output_queued(client);
 }

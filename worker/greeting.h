@@ -7,8 +7,6 @@
 
 #include <stdbool.h>
 
-#include "ipc/condition.h"
-
 struct client;
 struct stream_header;
 
@@ -18,7 +16,7 @@ bool greeting_give(struct client *client, const struct stream_header *header);
 /* The host that the client wants to log in to is none of ours any more. */
 bool greeting_host_is_gone(const struct client *client);
 
-/* Say the end, with a stream error if there is a condition, where it can still be told. `text` may be NULL. */
-void greeting_end(struct client *client, enum stream_condition condition, const char *text);
+/* Say the end, with a stream error if there is a client->condition, where it can still be told. `text` may be NULL. */
+void greeting_end(struct client *client, const char *text);
 
 #endif

@@ -74,6 +74,26 @@ take_header(struct client *client, struct stream *stream)
 	stream_header_deinit(&header);
 }
 
+/* The limits of before login have other names than those of later. */
+static enum end_limit
+limit_of(const struct client *client, enum end_limit limit)
+{
+	if (client->state == CLIENT_SESSION)
+		return limit;
+	return limit == LIMIT_STANZA_BYTES ? LIMIT_LOGIN_BYTES : limit == LIMIT_ELEMENTS ? LIMIT_LOGIN_ELEMENTS : limit;
+}
+
+static void
+stream_failed(struct client *client, const struct stream_event *event)
+{
+	if (event->limit != LIMIT_NONE)
+		client_exceed(client, limit_of(client, event->limit), event->text);
+	else if (event->condition == CONDITION_INTERNAL_SERVER_ERROR)
+		client_end(client, END_BROKEN, event->condition, event->text);
+	else
+		client_end(client, END_STREAM_ERROR, event->condition, event->text);
+}
+
 /* False when nothing more is to be fetched. */
 static bool
 take_event(struct client *client, struct stream *stream)
@@ -98,8 +118,7 @@ take_event(struct client *client, struct stream *stream)
 		client_end(client, END_CLOSED, CONDITION_NONE, NULL);
 		break;
 	case STREAM_FAILED:
-		client_end(client, event.condition == CONDITION_INTERNAL_SERVER_ERROR ? END_BROKEN : END_STREAM_ERROR,
-		    event.condition, event.text);
+		stream_failed(client, &event);
 		break;
 	}
 	return client->state < CLIENT_CLOSING;
@@ -119,7 +138,7 @@ take_events(struct client *client)
 		;
 	deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
 	if (client->state < CLIENT_CLOSING && !worker_may_read(worker))
-		client_pause(client);
+		unread_begin(client, UNREAD_STOPPED);
 	if (client->state >= CLIENT_CLOSING || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
 		intake_free(client);
 }

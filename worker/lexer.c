@@ -27,6 +27,13 @@ refuse(struct lexer *lexer, enum stream_condition condition, const char *text)
 }
 
 static enum step
+refuse_above(struct lexer *lexer, enum end_limit limit, const char *text)
+{
+	lexer->limit = limit;
+	return refuse(lexer, CONDITION_POLICY_VIOLATION, text);
+}
+
+static enum step
 refuse_malformed(struct lexer *lexer, const char *text)
 {
 	return refuse(lexer, CONDITION_NOT_WELL_FORMED, text);
@@ -167,7 +174,7 @@ step_tag(struct lexer *lexer, uint8_t c)
 		if (lexer->last != '=')
 			return refuse_malformed(lexer, "a value without an attribute");
 		if (++lexer->attributes > lexer->limits->attributes)
-			return refuse(lexer, CONDITION_POLICY_VIOLATION, "too many attributes");
+			return refuse_above(lexer, LIMIT_ATTRIBUTES, "too many attributes");
 		lexer->quote = c;
 		lexer->state = LEXER_IN_VALUE;
 		return STEP_ON;
@@ -194,9 +201,9 @@ begin_tag(struct lexer *lexer, uint8_t c)
 	/* The root is neither counted nor deep. */
 	if (lexer->depth > 0) {
 		if (lexer->depth > lexer->limits->depth)
-			return refuse(lexer, CONDITION_POLICY_VIOLATION, "elements nested too deeply");
+			return refuse_above(lexer, LIMIT_DEPTH, "elements nested too deeply");
 		if (++lexer->elements > lexer->limits->elements)
-			return refuse(lexer, CONDITION_POLICY_VIOLATION, "too many elements in one");
+			return refuse_above(lexer, LIMIT_ELEMENTS, "too many elements in one");
 	}
 	lexer->attributes = 0;
 	lexer->last = c;
@@ -397,8 +404,10 @@ lexer_room(const struct lexer *lexer)
 static enum lexer_result
 lexer_too_long(struct lexer *lexer)
 {
-	refuse(lexer, CONDITION_POLICY_VIOLATION, lexer->depth == 0 ? "the stream header is too long" :
-	    "an element is too long");
+	if (lexer->depth == 0)
+		refuse_above(lexer, LIMIT_HEADER_BYTES, "the stream header is too long");
+	else
+		refuse_above(lexer, LIMIT_STANZA_BYTES, "an element is too long");
 	return LEXER_REFUSED;
 }
 

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "ipc/condition.h"
+#include "ipc/reason.h"
 #include "worker/stream.h"
 
 enum lexer_result {
@@ -67,6 +68,7 @@ struct lexer {
 	bool declared;		/* there was an XML declaration */
 	bool empty_root;	/* the root's start tag was also its end */
 	enum stream_condition condition;
+	enum end_limit limit;		/* as in struct stream_event */
 	const char *text;
 };
 

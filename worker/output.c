@@ -147,5 +147,9 @@ output_flush(struct client *client)
 void
 output_on_stall(struct deadline *deadline)
 {
-	client_lose(container_of(deadline, struct output, stall)->client, END_TOO_SLOW);
+	struct client *client = container_of(deadline, struct output, stall)->client;
+
+	if (client->state < CLIENT_CLOSING)
+		client->limit = LIMIT_STALL_SECONDS;
+	client_lose(client, END_TOO_SLOW);
 }

@@ -121,7 +121,7 @@ login_refused(struct client *client, const struct client_message *message)
 	say_consumed(client, message->number);
 	/* RFC 6120 6.4.5: two to five attempts are enough for who does not guess. */
 	if (attempts > 0 && client->refusals >= attempts)
-		client_end(client, END_LOGIN_FAILED, CONDITION_POLICY_VIOLATION, "too many failed logins");
+		client_exceed(client, LIMIT_LOGIN_ATTEMPTS, "too many failed logins");
 }
 
 /* The session manager has ended it: RFC 6120 4.9.3.3 where another login has taken its place. */
@@ -186,7 +186,7 @@ relay_packet(struct client *client, const struct client_message *message)
 	if (client->output == NULL || client->state == CLIENT_GONE)
 		return;
 	if (output_length(client->output) > most)
-		client_end(client, END_TOO_SLOW, CONDITION_RESOURCE_CONSTRAINT, "too much is waiting to be read");
+		client_exceed(client, LIMIT_UNSENT_BYTES, "too much is waiting to be read");
 	else if (output_length(client->output) == 0)
 		output_drop(client);
 }

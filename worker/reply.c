@@ -23,7 +23,7 @@ reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream
 }
 
 void
-reply_error(struct buffer *down, bool modern, enum stream_condition condition, const char *text)
+reply_error(struct buffer *down, bool modern, enum stream_condition condition, const char *text, const char *detail)
 {
 	if (!modern) {
 		if (text == NULL)
@@ -40,6 +40,8 @@ reply_error(struct buffer *down, bool modern, enum stream_condition condition, c
 		buffer_append_escaped(down, text, strlen(text));
 		buffer_append_string(down, "</text>");
 	}
+	if (detail != NULL)
+		buffer_append_format(down, "<%s xmlns='urn:xmpp:errors'/>", detail);
 	buffer_append_string(down, "</stream:error>");
 }
 

@@ -18,8 +18,11 @@
 /* Our header, from `host`. */
 void reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream_id);
 
-/* The stream error (one text for clients of before RFC 3920) without the stream's end. `text` may be NULL. */
-void reply_error(struct buffer *down, bool modern, enum stream_condition condition, const char *text);
+/*
+ * The stream error (one text for clients of before RFC 3920) without the stream's end. `text` may be NULL, and so may
+ * `detail`: an application-specific condition (RFC 6120 4.9.4) of those that servers have in urn:xmpp:errors.
+ */
+void reply_error(struct buffer *down, bool modern, enum stream_condition condition, const char *text, const char *detail);
 
 /* </stream:stream> */
 void reply_end(struct buffer *down);

@@ -41,6 +41,7 @@ struct stream {
 	bool closing;			/* the client has sent a stream error */
 	bool ended;			/* STREAM_CLOSED or STREAM_FAILED was fetched */
 	enum stream_condition condition;
+	enum end_limit limit;
 	const char *text;
 };
 
@@ -56,6 +57,14 @@ stream_fail(struct stream *stream, enum stream_condition condition, const char *
 	}
 	if (stream->parser != NULL)
 		stream->parser->disableSAX = 1;
+}
+
+static void
+stream_fail_above(struct stream *stream, enum end_limit limit, const char *text)
+{
+	if (stream->condition == CONDITION_NONE)
+		stream->limit = limit;
+	stream_fail(stream, CONDITION_POLICY_VIOLATION, text);
 }
 
 static void
@@ -211,7 +220,7 @@ check_written(struct stream *stream)
 	if (stream->canonical.out.failed)
 		stream_fail_memory(stream);
 	else if (buffer_length(&stream->canonical.out) > (size_t)stream->limits->element_bytes + STREAM_WRITTEN_EXTRA)
-		stream_fail(stream, CONDITION_POLICY_VIOLATION, "an element is too long when written out");
+		stream_fail_above(stream, LIMIT_STANZA_BYTES, "an element is too long when written out");
 }
 
 static void
@@ -487,6 +496,7 @@ stream_end(struct stream *stream, struct stream_event *event, enum stream_event_
 	event->type = type;
 	if (type == STREAM_FAILED) {
 		event->condition = stream->condition;
+		event->limit = stream->limit;
 		event->text = stream->text;
 	}
 	stream->ended = true;
@@ -519,7 +529,9 @@ stream_judge(struct stream *stream, struct stream_event *event, enum lexer_resul
 {
 	if (stream->closing)
 		return stream_end(stream, event, STREAM_CLOSED);
-	if (result == LEXER_REFUSED)
+	if (result == LEXER_REFUSED && stream->lexer.limit != LIMIT_NONE)
+		stream_fail_above(stream, stream->lexer.limit, stream->lexer.text);
+	else if (result == LEXER_REFUSED)
 		stream_fail(stream, stream->lexer.condition, stream->lexer.text);
 	if (stream->condition != CONDITION_NONE)
 		return stream_end(stream, event, STREAM_FAILED);

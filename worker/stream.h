@@ -43,6 +43,7 @@
 #include <stdint.h>
 
 #include "ipc/condition.h"
+#include "ipc/reason.h"
 
 /*
  * All are checked before the work that they limit is done. Exceeding one is CONDITION_POLICY_VIOLATION. Lengths above
@@ -90,6 +91,7 @@ struct stream_event {
 
 	/* STREAM_FAILED */
 	enum stream_condition condition;
+	enum end_limit limit;	/* which of struct stream_limits, by the name that it has after login; LIMIT_NONE: none */
 	const char *text;	/* what was wrong, in a few English words, without anything the client sent */
 };
 

@@ -3,10 +3,19 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "worker/client.h"
+#include "worker/worker.h"
 
 /* What is thrown away in one turn. */
 #define DISCARD_SIZE 16384
+
+/* What has come from the network is what counts, whatever it means. */
+static ssize_t
+received(struct client *client, ssize_t length)
+{
+	if (length > 0)
+		karma_charge(&client->karma, &client->worker->karma, loop_now(&client->worker->loop), (size_t)length);
+	return length;
+}
 
 static ssize_t
 outcome(ssize_t length)
@@ -19,7 +28,7 @@ outcome(ssize_t length)
 ssize_t
 transport_read(struct client *client, void *bytes, size_t size)
 {
-	return outcome(recv(client->watch.fd, bytes, size, MSG_DONTWAIT));
+	return outcome(received(client, recv(client->watch.fd, bytes, size, MSG_DONTWAIT)));
 }
 
 ssize_t
@@ -33,7 +42,7 @@ transport_discard(struct client *client)
 {
 	static char bytes[DISCARD_SIZE];
 
-	return outcome(recv(client->watch.fd, bytes, sizeof bytes, MSG_DONTWAIT));
+	return outcome(received(client, recv(client->watch.fd, bytes, sizeof bytes, MSG_DONTWAIT)));
 }
 
 void

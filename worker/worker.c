@@ -38,10 +38,10 @@ worker_may_read(const struct worker *worker)
 static void
 resume_paused(struct worker *worker)
 {
-	struct client *client;
+	struct deadline *deadline;
 
-	while (worker_may_read(worker) && (client = TAILQ_FIRST(&worker->paused)) != NULL)
-		client_resume(client);
+	while (worker_may_read(worker) && (deadline = TAILQ_FIRST(&worker->paused)) != NULL)
+		client_resume(container_of(deadline, struct client, unread_until));
 }
 
 static struct client *
@@ -61,7 +61,11 @@ worker_lent(struct worker *worker)
 static void
 send_end(struct worker *worker, const struct client *client)
 {
-	struct client_end end = { .reason = (enum end_reason)client->reason };
+	struct client_end end = {
+		.reason = (enum end_reason)client->reason,
+		.condition = (enum stream_condition)client->condition,
+		.limit = (enum end_limit)client->limit,
+	};
 	struct buffer body = { 0 };
 
 	message_put_end(&body, &end);
@@ -326,16 +330,18 @@ limits_apply(struct worker *worker)
 		.attributes = limits->attributes,
 		.elements = limits->login_elements,
 	};
+	worker->karma = (struct karma_limit){ limits->rate_bytes, limits->burst_bytes };
 	worker->session_limits = worker->login_limits;
 	worker->session_limits.element_bytes = limits->element_bytes;
 	worker->session_limits.elements = limits->elements;
 	deadline_list_change(&worker->login, limits->login_time);
 	deadline_list_change(&worker->silence, shorter_time(limits->keepalive_time, limits->idle_time));
 	deadline_list_change(&worker->stall, limits->stall_time);
+	deadline_list_change(&worker->throttled, karma_pause(&worker->karma, CLIENT_READ_SIZE));
 }
 
 static void
-settings_tell_clients(struct worker *worker)
+settings_tell_clients(struct worker *worker, const struct karma_limit *before)
 {
 	struct deadline *deadline;
 
@@ -344,13 +350,14 @@ settings_tell_clients(struct worker *worker)
 		deadline_clear(&worker->silence, deadline);
 	for (uint32_t slot = 0; slot < worker->slots; slot++) {
 		if (worker->clients[slot] != NULL)
-			client_settings_changed(worker->clients[slot]);
+			client_settings_changed(worker->clients[slot], before);
 	}
 }
 
 static enum contract_breach
 handle_settings(struct worker *worker, const struct frame *frame)
 {
+	struct karma_limit before = worker->karma;
 	struct settings settings;
 	const struct dialect *dialect;
 
@@ -365,7 +372,7 @@ handle_settings(struct worker *worker, const struct frame *frame)
 	worker->settings = settings;
 	worker->dialect = dialect;
 	limits_apply(worker);
-	settings_tell_clients(worker);
+	settings_tell_clients(worker, &before);
 	log_set_level((enum log_level)settings.log_level);
 	channel_send(&worker->channel, W2M_READY, 0, 0, NULL);
 	return BREACH_NONE;
@@ -544,6 +551,7 @@ worker_init(struct worker *worker, int fd)
 	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->silence, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->drain, DRAIN_TIME, client_on_deadline);
+	deadline_list_init(&worker->loop, &worker->throttled, 0, unread_on_paid);
 	deadline_list_init(&worker->loop, &worker->stall, 0, output_on_stall);
 	deadline_list_init(&worker->loop, &worker->intake_idle, INTAKE_IDLE_TIME, intake_on_idle);
 	result = channel_init(&worker->channel, &worker->loop, fd, CONTRACT_WORKER);

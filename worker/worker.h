@@ -32,7 +32,9 @@ struct worker {
 	struct scopes scopes;			/* of their headers */
 
 	bool stopped;				/* M2W_STOP */
-	TAILQ_HEAD(, client) paused;
+	struct deadline_queue paused;		/* clients that wait for the end of that (worker_may_read) */
+	struct karma_limit karma;
+	struct deadline_list throttled;		/* clients that have sent too much */
 
 	struct deadline_list login;		/* OPENING and LOGIN */
 	struct deadline_list silence;		/* SESSION */

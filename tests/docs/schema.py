@@ -108,10 +108,16 @@ def section(rows):
     if rows[0].element == 'link':
         special, rows = link(rows, indent + '    ')
         lines += special
+    named = [option for option in rows if option.name]
+    if len(named) > 1:
+        # Attributes have no order anyway. As a group libxml2 tries them with and without each: 2^20 times for 20 of them.
+        lines.append(indent + '    <interleave>')
+    for option in named:
+        lines += attribute(option, indent + '    ' + '  ' * (len(named) > 1), option.required == 'required')
+    if len(named) > 1:
+        lines.append(indent + '    </interleave>')
     for option in rows:
-        if option.name:
-            lines += attribute(option, indent + '    ', option.required == 'required')
-        else:
+        if not option.name:
             lines += [indent + '    ' + documentation(option), indent + '    ' + values(option)]
     return lines + [indent + '  </element>', indent + '</%s>' % often]
 

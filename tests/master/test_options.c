@@ -109,8 +109,14 @@ static const struct {
 	    "3: limits held-bytes: for all clients; must be four times unsent-bytes, for one\n" },
 	{ SMALLEST "<link\npacket-bytes='65536'/></c2sd>",
 	    "2: link packet-bytes: below 4194304: the embedded session manager's packets may be as long\n" },
-	{ SMALLEST "<limits\nstanza-bytes='524289'/></c2sd>",
+	{ SMALLEST "<limits\nstanza-bytes='524289' rate-bytes='unlimited'/></c2sd>",
 	    "2: limits stanza-bytes: above 524288, the most that the embedded session manager takes\n" },
+	{ SMALLEST "<limits\nburst-bytes='262143'/></c2sd>",
+	    "2: limits burst-bytes: below stanza-bytes, so that one stanza would be too much: 262144\n" },
+	{ "<c2sd><listen/><host>h</host><link type='connect' address='h:1' secret='s'/>\n<limits stanza-bytes='524289'/></c2sd>",
+	    "2: limits burst-bytes: below stanza-bytes, so that one stanza would be too much: 524289\n" },
+	{ SMALLEST "\n<limits\nheader-bytes='5000' login-bytes='5001'\nlogin-total-bytes='10000'/></c2sd>",
+	    "4: limits login-total-bytes: below header-bytes and login-bytes together: 10001\n" },
 	{ SMALLEST "\n<listen address='localhost' port='1'/></c2sd>", "2: listen address: not a numeric address\n" },
 	{ SMALLEST "\n<listen address='::g' port='1'/></c2sd>", "2: listen address: not a numeric address\n" },
 	{ SMALLEST "\n<listen/></c2sd>", "2: listen: port 5222 is taken by the listener of line 1\n" },
@@ -325,9 +331,20 @@ check_bound(const struct config_section *section, const struct config_option *op
 	char text[256];
 	const char *embedded = strcmp(option->name, "stanza-bytes") == 0 ? "<link type='connect' address='h:1' secret='s'/>" : "";
 	/* What no option may be alone is tested by itself. */
-	const char *with = strcmp(option->name, "unsent-bytes") == 0 ? "held-bytes='4294967295' " :
-	    strcmp(option->name, "held-bytes") == 0 ? "unsent-bytes='65536' " : "";
+	static const struct {
+		const char *name, *with;
+	} pairs[] = {
+		{ "unsent-bytes", "held-bytes='4294967295' " }, { "held-bytes", "unsent-bytes='65536' " },
+		{ "header-bytes", "login-total-bytes='16777216' " }, { "login-bytes", "login-total-bytes='16777216' " },
+		{ "login-total-bytes", "header-bytes='256' login-bytes='256' " }, { "stanza-bytes", "rate-bytes='unlimited' " },
+		{ "burst-bytes", "stanza-bytes='65536' " },
+	};
+	const char *with = "";
 
+	for (size_t i = 0; i < COUNT(pairs); i++) {
+		if (strcmp(option->name, pairs[i].name) == 0)
+			with = pairs[i].with;
+	}
 	snprintf(text, sizeof text, "<c2sd>%s<host>h</host>%s<%s %s%s='%llu'/></c2sd>",
 	    strcmp(section->element, "listen") == 0 ? "" : "<listen/>", embedded, section->element, with, option->name,
 	    (unsigned long long)value);

@@ -216,14 +216,16 @@ def free_port(address='127.0.0.1'):
 
 # Tests come from one address, thousands of times: what would keep them out is off where a test does not ask for it.
 OPEN = {name: 'unlimited' for name in ('connections', 'address-connections', 'network-connections',
-                                       'address-connections-per-second', 'connections-per-second', 'login-failures')}
+                                       'address-connections-per-second', 'connections-per-second', 'login-failures',
+                                       'rate-bytes')}
 
 
 class Daemon:
     """c2sd in the foreground in a folder of its own.
 
     link: None for the embedded session manager, else a dict of attributes for <link type="connect">.
-    limits: dict of attributes for <limits>. extra: more XML. arguments: more command line. tls: of all listeners.
+    limits: dict of attributes for <limits>, beside OPEN. extra: more XML. arguments: more command line.
+    tls: of all listeners.
     """
 
     def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
@@ -282,8 +284,8 @@ class Daemon:
         text += element('control', socket=self.socket_path)
         if '<pid' not in self.extra:
             text += element('pid', file=os.path.join(self.folder, 'c2sd.pid'))
-        if self.limits:
-            text += element('limits', **self.limits)
+        # Both ways of writing a name; what the test says is behind OPEN, and counts.
+        text += element('limits', **{key.replace('_', '-'): value for key, value in self.limits.items()})
         text += element('log', level=self.log_level, **self.log_attributes)
         return text + self.extra + '</c2sd>\n'
 

@@ -156,7 +156,7 @@ class Hundred(ReloadCase):
         configuration.sessiond.update(registration=pick(('yes', 'no')), offline=pick((0, 10, 1000)))
         configuration.limits = {
             'header_bytes': pick((1024, 4096)), 'login_bytes': pick((5000, 10000)), 'login_elements': pick((16, 32)),
-            'login_attempts': pick((3, 5)),
+            'login_total_bytes': pick((20000, 65536)), 'login_attempts': pick((3, 5)),
             'stanza_bytes': pick((10000, 262144)), 'elements': pick((1000, 10000)), 'depth': pick((20, 100)),
             'attributes': pick((20, 100)), 'login_seconds': pick((30, 60)), 'handshake_seconds': pick((5, 15)),
             'idle_seconds': pick((500, 'never')), 'keepalive_seconds': pick((60, 300, 'never')),
@@ -166,7 +166,8 @@ class Hundred(ReloadCase):
             'address_connections': pick((300, 'unlimited')), 'network_connections': pick((300, 'unlimited')),
             'address_connections_per_second': 'unlimited', 'address_connections_burst': pick((10, 1000)),
             'connections_per_second': pick((10000, 'unlimited')), 'connections_burst': pick((1000, 5000)),
-            'login_failures': pick((100, 'unlimited'))}
+            'login_failures': pick((100, 'unlimited')), 'rate_bytes': pick((65536, 1048576, 'unlimited')),
+            'burst_bytes': pick((262144, 524288))}
         configuration.extra = pick(('', '<allow address="127.0.0.0/8"/><deny address="127.0.0.2"/>',
                                     '<deny address="::/0"/>'))
         configuration.log = {'level': pick(('error', 'warning', 'info', 'debug')), 'target': pick(('stderr', 'file')),

@@ -236,6 +236,7 @@ setup(void)
 	settings.host_count = 1;
 	settings.registration = true;
 	settings.limits.clients = 3;
+	settings.limits.rate_bytes = 0;
 	message_put_hello(&body, CONTRACT_VERSION);
 	channel_send(&master, M2W_HELLO, 0, 0, &body);
 	buffer_deinit(&body);
@@ -1057,7 +1058,7 @@ START_TEST(gone_while_stopped)
 	for (unsigned i = 0; i < 3; i++)
 		say(&persons[i], "<presence/>");
 	turns();
-	ck_assert(client_of(&persons[2])->is_paused);
+	ck_assert(client_of(&persons[2])->unread == UNREAD_STOPPED);
 	setsockopt(persons[0].fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 	leave(&persons[0]);
 	expect_ended(&persons[0], END_LOST);
@@ -1083,7 +1084,7 @@ START_TEST(not_read_while_the_master_is_slow)
 	memset(long_text, 'x', sizeof long_text - 1);
 	log_in(&person, 0, true);
 	watch_change(&worker.loop, &master.watch, 0);
-	while (!client_of(&person)->is_paused) {
+	while (client_of(&person)->unread == UNREAD_NO) {
 		ck_assert_uint_lt(sent, 200);
 		say(&person, "<message><body>");
 		say(&person, long_text);

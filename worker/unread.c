@@ -1,0 +1,74 @@
+#include "worker/unread.h"
+
+#include "worker/client_log.h"
+#include "worker/worker.h"
+
+/* Where it waits for its time; NULL: for the worker. */
+static struct deadline_list *
+list_of(struct client *client, enum unread why)
+{
+	return why == UNREAD_THROTTLED ? &client->worker->throttled : NULL;
+}
+
+void
+unread_begin(struct client *client, enum unread why)
+{
+	struct worker *worker = client->worker;
+	struct deadline_list *list = list_of(client, why);
+
+	if (client->unread != UNREAD_NO)
+		return;
+	client->unread = (uint8_t)why;
+	if (list == NULL)
+		TAILQ_INSERT_TAIL(&worker->paused, &client->unread_until, entry);
+	else
+		deadline_set(&worker->loop, list, &client->unread_until);
+	worker->counters.throttled += why == UNREAD_THROTTLED;
+	client_wants(client);
+}
+
+void
+unread_end(struct client *client)
+{
+	struct worker *worker = client->worker;
+	struct deadline_list *list = list_of(client, (enum unread)client->unread);
+
+	if (client->unread == UNREAD_NO)
+		return;
+	if (list == NULL)
+		TAILQ_REMOVE(&worker->paused, &client->unread_until, entry);
+	else
+		deadline_clear(list, &client->unread_until);
+	worker->counters.throttled -= client->unread == UNREAD_THROTTLED;
+	client->unread = UNREAD_NO;
+}
+
+static bool
+is_over(const struct client *client)
+{
+	return karma_is_over(&client->karma, &client->worker->karma, loop_now(&client->worker->loop));
+}
+
+void
+unread_throttle(struct client *client)
+{
+	if (client->state == CLIENT_GONE || client->unread != UNREAD_NO || !is_over(client))
+		return;
+	client->worker->counters.throttles++;
+	if (!client->was_throttled && client->state < CLIENT_CLOSING) {
+		client->was_throttled = true;
+		client_log_throttled(client);
+	}
+	unread_begin(client, UNREAD_THROTTLED);
+}
+
+void
+unread_on_paid(struct deadline *deadline)
+{
+	struct client *client = container_of(deadline, struct client, unread_until);
+
+	if (is_over(client))
+		deadline_set(&client->worker->loop, &client->worker->throttled, deadline);
+	else
+		client_resume(client);
+}
