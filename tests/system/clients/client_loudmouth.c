@@ -148,6 +148,30 @@ handler_add(struct client *client, LmHandleMessageFunction fn, LmMessageType typ
 	lm_message_handler_unref(handler);
 }
 
+/* Whatever is wrong with the certificate, it is not taken. */
+static LmSSLResponse
+certificate_wrong(LmSSL *ssl, LmSSLStatus status, gpointer argument)
+{
+	(void)ssl, (void)status, (void)argument;
+	return LM_SSL_RESPONSE_STOP;
+}
+
+static void
+tls_begin(const struct client *client)
+{
+	LmSSL *ssl;
+
+	if (!client->arguments.starttls && !client->arguments.direct)
+		return;
+	ssl = lm_ssl_new(NULL, certificate_wrong, NULL, NULL);
+	if (client->arguments.starttls)
+		lm_ssl_use_starttls(ssl, TRUE, TRUE);
+	if (client->arguments.authorities != NULL)
+		lm_ssl_set_ca(ssl, client->arguments.authorities);
+	lm_connection_set_ssl(client->connection, ssl);
+	lm_ssl_unref(ssl);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -158,6 +182,7 @@ main(int argc, char **argv)
 	client.connection = lm_connection_new(client.arguments.host);
 	lm_connection_set_port(client.connection, client.arguments.port);
 	lm_connection_set_jid(client.connection, client.arguments.jid);
+	tls_begin(&client);
 	lm_connection_set_disconnect_function(client.connection, connection_closed, &client, NULL);
 	handler_add(&client, message_arrived, LM_MESSAGE_TYPE_MESSAGE);
 	handler_add(&client, presence_arrived, LM_MESSAGE_TYPE_PRESENCE);
