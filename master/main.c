@@ -24,6 +24,7 @@
 
 static struct master master;
 static struct pidfh *pid_file;
+static struct config_lines lines;	/* of the configuration, while we start */
 
 struct arguments {
 	const char *file;
@@ -106,21 +107,44 @@ report_error(const struct config_report *report, const char *file, int line, con
 	fprintf(stderr, "%s\n", text);
 }
 
+static void __attribute__((noreturn))
+configuration_refuse(struct options *options, int result)
+{
+	if (result < 0)
+		fprintf(stderr, "c2sd: %s\n", strerror(-result));
+	options_free(options);
+	config_lines_free(&lines);
+	exit(1);
+}
+
 static void
 configuration_load(struct options *options, const struct arguments *arguments)
 {
 	struct config_report report = { .fn = report_error };
-	int result = options_load(options, arguments->file, &report);
+	int result = options_reload(options, NULL, arguments->file, &report, NULL, &lines);
 
-	if (result < 0)
-		fprintf(stderr, "c2sd: %s\n", strerror(-result));
-	if (result != 0) {
-		options_free(options);
-		exit(1);
-	}
+	if (result != 0)
+		configuration_refuse(options, result);
 	options->foreground = arguments->foreground;
 	if (arguments->verbose)
 		options->log.level = LOG_LEVEL_DEBUG;
+}
+
+/* -t: with the files that it names. What is doubtful is said, and is no error. */
+static void
+configuration_check(struct options *options, const char *file)
+{
+	struct config_report report = { .fn = report_error };
+	struct certificates_source source = { .file = file, .lines = &lines, .errors = &report };
+	int result = certificates_read(&master.certificates, NULL, options, &source);
+
+	if (result == 0)
+		certificates_review(&master.certificates, options, &source);
+	certificates_deinit(&master.certificates);
+	if (result != 0)
+		configuration_refuse(options, result);
+	options_free(options);
+	config_lines_free(&lines);
 }
 
 /* A reload finds the file from / as well, where the service works in the background. Never freed. */
@@ -215,13 +239,41 @@ go_to_background(const struct options *options)
 	return result == 0;
 }
 
+static void
+log_certificate_error(const struct config_report *report, const char *file, int line, const char *what)
+{
+	char text[PATH_MAX + 1536], quoted[PATH_MAX + 1536];
+
+	(void)report;
+	config_report_format(text, sizeof text, file, line, what);
+	log_error("certificate unusable error=%s", log_quote(quoted, sizeof quoted, text));
+}
+
+/* Root reads the keys. False: said why. */
+static bool
+certificates_load(const struct options *options)
+{
+	struct config_report report = { .fn = log_certificate_error };
+	struct certificates_source source = { .file = master.source.file, .lines = &lines, .errors = &report };
+	struct certificates set = { 0 };
+	int result = certificates_read(&set, NULL, options, &source);
+
+	if (result < 0)
+		log_error("certificate unusable error=\"%s\"", strerror(-result));
+	if (result == 0)
+		certificates_take(&master.certificates, &set);
+	certificates_deinit(&set);
+	config_lines_free(&lines);
+	return result == 0;
+}
+
 /* Everything that root is needed for; false: said why. */
 static bool
 start_as_root(struct options *options, const struct account_ids *ids)
 {
 	int result;
 
-	if (!master_bind(&master, options))
+	if (!certificates_load(options) || !master_bind(&master, options))
 		return false;
 	result = control_open(&master.control, options->control.socket, ids->uid, ids->gid);
 	if (result < 0) {
@@ -331,7 +383,7 @@ main(int argc, char **argv, char **environment)
 	descriptors_raise();
 	configuration_load(&options, &arguments);
 	if (arguments.check) {
-		options_free(&options);
+		configuration_check(&options, arguments.file);
 		return 0;
 	}
 	log_set_level((enum log_level)options.log.level);

@@ -473,6 +473,12 @@ signals_catch(struct master *master)
 }
 
 static void
+on_tickets_rotated(struct tickets *tickets)
+{
+	pool_tickets_changed(&container_of(tickets, struct master, tickets)->pool);
+}
+
+static void
 pool_prepare(struct master *master)
 {
 	master->pool = (struct pool){
@@ -483,7 +489,10 @@ pool_prepare(struct master *master)
 		.on_dead = on_worker_dead,
 		.on_pong = on_pong,
 		.clients = clients,
+		.certificates = &master->certificates,
+		.tickets = &master->tickets,
 	};
+	master->tickets.on_rotated = on_tickets_rotated;
 }
 
 static bool
@@ -530,9 +539,13 @@ parts_start(struct master *master, uint32_t workers)
 	if (result < 0)
 		return result;
 	pool_prepare(master);
+	result = tickets_init(&master->tickets, &master->loop, (uint64_t)master->options->tls.ticket_hours * HOUR);
+	if (result < 0)
+		return result;
 	if (!link_prepare(master))
 		return -EINVAL;
 	reload_apply(master);
+	certificates_watch(&master->certificates, &master->loop);
 	result = pool_start(&master->pool, &master->loop, workers);
 	for (unsigned i = 0; i < master->listener_count && result == 0; i++)
 		result = master_listen(master, &master->listeners[i]);
@@ -611,6 +624,8 @@ master_deinit(struct master *master)
 	gate_deinit(master);
 	directory_deinit(&master->directory);
 	reload_deinit(master);
+	tickets_deinit(&master->tickets);
+	certificates_deinit(&master->certificates);
 	log_stop();
 	if (master->loop.epoll_fd > 0)
 		loop_deinit(&master->loop);

@@ -10,6 +10,7 @@
 #include "common/loop.h"
 #include "common/trim.h"
 #include "master/arrivals.h"
+#include "master/certificates.h"
 #include "master/control.h"
 #include "master/directory.h"
 #include "master/embedded.h"
@@ -23,6 +24,7 @@
 #include "master/proxies.h"
 #include "master/reload.h"
 #include "master/service.h"
+#include "master/tickets.h"
 
 /* In a reload there are the old ones and the new ones, and always those that were handed over. */
 #define LISTENER_PLACES (2 * LISTENERS_MAX + ACTIVATION_MAX)
@@ -38,6 +40,8 @@ struct master {
 	struct keeper keeper;
 	struct ends ends;
 	struct pool pool;
+	struct certificates certificates;	/* in force */
+	struct tickets tickets;
 	struct link link;
 	struct embedded embedded;
 	struct listener listeners[LISTENER_PLACES];

@@ -15,6 +15,7 @@
 
 #include "common/prefix.h"
 #include "dialect/dialect.h"
+#include "master/tls_names.h"
 
 /* What the embedded session manager is made for: see LINK_ELEMENT_MAX and LINK_ANSWER_MAX there. */
 #define EMBEDDED_STANZA_MAX 524288
@@ -54,6 +55,28 @@ static const struct config_option allow_table[] = {
 static const struct config_option deny_table[] = {
 	{ "address", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_NETWORK,
 	    offsetof(struct network_options, address), "an address, or a network like 192.0.2.0/24 or 2001:db8::/32" },
+};
+
+static const struct config_option certificate_table[] = {
+	{ "chain", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_PATH,
+	    offsetof(struct certificate_options, chain), "file (PEM) of the certificate and those that lead to its root" },
+	{ "key", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_RELOAD | CONFIG_PATH, offsetof(struct certificate_options, key),
+	    "file (PEM) of its private key; left out: that of the chain" },
+};
+
+static const struct config_option tls_table[] = {
+	{ "required", CONFIG_BOOLEAN, 0, 0, NULL, "yes", CONFIG_RELOAD, IN(tls, required),
+	    "nobody logs in without TLS, but where a listener has tls none" },
+	{ "min", CONFIG_CHOICE, 0, 0, "1.2|1.3", "1.2", CONFIG_RELOAD, IN(tls, min), "lowest version" },
+	{ "ciphers", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_RELOAD, IN(tls, ciphers), "of TLS 1.2, best first" },
+	{ "ciphersuites", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_RELOAD, IN(tls, ciphersuites), "of TLS 1.3, best first" },
+	{ "groups", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_RELOAD, IN(tls, groups), "for the exchange of keys, best first" },
+	{ "client-certificates", CONFIG_CHOICE, 0, 0, "no|ask", "no", CONFIG_RELOAD, IN(tls, client_certificates),
+	    "whether clients are asked for certificates of theirs" },
+	{ "ticket-hours", CONFIG_NUMBER, 1, 168, NULL, "12", CONFIG_RELOAD, IN(tls, ticket_hours),
+	    "how long a client may resume a session" },
+	{ "expiry-days", CONFIG_NUMBER, 0, 365, NULL, "14", CONFIG_RELOAD, IN(tls, expiry_days),
+	    "with less than so many days left a certificate is named in the log" },
 };
 
 static const struct config_option user_table[] = {
@@ -196,6 +219,10 @@ static const struct config_section sections[] = {
 	    NETWORKS_MAX, offsetof(struct options, allow_count), "who may connect, and nobody else" },
 	{ "deny", deny_table, COUNT(deny_table), offsetof(struct options, deny), sizeof(struct network_options),
 	    NETWORKS_MAX, offsetof(struct options, deny_count), "who may not connect" },
+	{ "certificate", certificate_table, COUNT(certificate_table), offsetof(struct options, certificates),
+	    sizeof(struct certificate_options), SETTINGS_CERTIFICATES_MAX, offsetof(struct options, certificate_count),
+	    "certificates; the first is the default" },
+	ONE(tls, tls_table, "how clients are encrypted"),
 	ONE(user, user_table, "who we are"),
 	ONE(workers, workers_table, "processes that own clients"),
 	ONE(link, link_table, "the session manager"),
@@ -371,6 +398,53 @@ check_network(struct check *check, const struct network_options *networks, unsig
 		    config_line(check->lines, other, other));
 }
 
+/* ---- TLS ---- */
+
+static bool
+certificates_equal(const struct certificate_options *one, const struct certificate_options *other)
+{
+	return one->chain != NULL && other->chain != NULL && strcmp(one->chain, other->chain) == 0 &&
+	    (one->key == NULL || other->key == NULL ? one->key == other->key : strcmp(one->key, other->key) == 0);
+}
+
+static void
+check_certificate(struct check *check, unsigned index)
+{
+	const struct certificate_options *certificate = &check->options->certificates[index], *other;
+
+	for (unsigned i = 0; i < index; i++) {
+		other = &check->options->certificates[i];
+		if (certificates_equal(certificate, other)) {
+			check_fail(check, certificate, certificate, "certificate: stands in line %d already",
+			    config_line(check->lines, other, other));
+			return;
+		}
+	}
+}
+
+static void
+check_names(struct check *check, char *const *list, const char *option, const char *what,
+    bool (*wrong)(const char *list, char *name_r, size_t size))
+{
+	char name[64];
+
+	if (*list != NULL && !config_is_wrong(check->lines, list) && wrong(*list, name, sizeof name))
+		check_fail(check, list, &check->options->tls, "tls %s: %s: %s", option, name, what);
+}
+
+static void
+check_tls(struct check *check)
+{
+	const struct options *options = check->options;
+
+	for (unsigned i = 0; i < options->certificate_count; i++)
+		check_certificate(check, i);
+	check_names(check, &options->tls.ciphers, "ciphers", "no cipher of TLS 1.2 that can be used",
+	    tls_names_wrong_cipher);
+	check_names(check, &options->tls.ciphersuites, "ciphersuites", "no suite of TLS 1.3", tls_names_wrong_suite);
+	check_names(check, &options->tls.groups, "groups", "no group that OpenSSL has here", tls_names_wrong_group);
+}
+
 /* ---- the rest ---- */
 
 static bool
@@ -479,6 +553,7 @@ options_check(const struct options *options, const char *file, const struct conf
 		check_network(&check, options->allow, i, "allow");
 	for (unsigned i = 0; i < options->deny_count; i++)
 		check_network(&check, options->deny, i, "deny");
+	check_tls(&check);
 	check_link(&check);
 	check_program(&check, &options->workers.program, &options->workers, "workers");
 	if (options->link.type == LINK_TYPE_EMBEDDED && !config_is_wrong(lines, &options->link.type))

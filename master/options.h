@@ -40,6 +40,11 @@ struct host_options {
 	char *name;
 };
 
+struct certificate_options {
+	char *chain;
+	char *key;		/* NULL: in the chain's file */
+};
+
 struct options {
 	struct listen_options listeners[LISTENERS_MAX];
 	unsigned listener_count;
@@ -49,6 +54,16 @@ struct options {
 	unsigned host_count;
 	struct network_options allow[NETWORKS_MAX], deny[NETWORKS_MAX];
 	unsigned allow_count, deny_count;
+	struct certificate_options certificates[SETTINGS_CERTIFICATES_MAX];
+	unsigned certificate_count;
+	struct {
+		bool required;
+		uint32_t min;			/* the index in "1.2|1.3" */
+		char *ciphers, *ciphersuites, *groups;
+		uint32_t client_certificates;	/* the index in "no|ask" */
+		uint32_t ticket_hours;
+		uint32_t expiry_days;
+	} tls;
 	struct {
 		char *name, *group;
 	} user;

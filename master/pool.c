@@ -283,6 +283,35 @@ pool_drain(struct pool *pool, uint32_t number)
 /* ---- settings ---- */
 
 static void
+send_certificates(struct worker_process *worker)
+{
+	const struct certificates *certificates = worker->pool->certificates;
+
+	for (unsigned i = 0; certificates != NULL && i < certificates->count; i++) {
+		const struct certificate *certificate = &certificates->entries[i].certificate;
+		struct buffer body = { 0 };
+
+		message_put_certificate(&body, buffer_bytes(&certificate->chain), buffer_length(&certificate->chain),
+		    certificate->key.bytes, certificate->key.size);
+		channel_send(&worker->channel, M2W_CERTIFICATE, 0, 0, &body);
+		buffer_deinit(&body);
+	}
+}
+
+static void
+send_tickets(struct worker_process *worker)
+{
+	const struct tickets *tickets = worker->pool->tickets;
+	struct buffer body = { 0 };
+
+	if (tickets == NULL || tickets->count == 0)
+		return;
+	message_put_tickets(&body, tickets->keys.bytes, tickets->count);
+	channel_send(&worker->channel, M2W_TICKETS, 0, 0, &body);
+	buffer_deinit(&body);
+}
+
+static void
 send_settings(struct worker_process *worker)
 {
 	struct settings settings = worker->pool->settings;
@@ -290,6 +319,8 @@ send_settings(struct worker_process *worker)
 
 	worker->unanswered++;
 	settings.worker = worker->number;
+	settings.tls.certificate_count = worker->pool->certificates != NULL ? worker->pool->certificates->count : 0;
+	send_certificates(worker);
 	message_put_settings(&body, &settings);
 	channel_send(&worker->channel, M2W_SETTINGS, 0, 0, &body);
 	buffer_deinit(&body);
@@ -349,8 +380,10 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 
 	(void)fd;	/* the contract lets no worker send one */
 	if (frame->type == W2M_HELLO) {
-		if (worker->state == WORKER_STARTING)
+		if (worker->state == WORKER_STARTING) {
+			send_tickets(worker);
 			send_settings(worker);
+		}
 		return BREACH_NONE;
 	}
 	if (frame->type == W2M_READY)
@@ -493,6 +526,13 @@ pool_is_ready(const struct pool *pool)
 	return true;
 }
 
+/* One that has not said hello yet gets everything when it has. */
+static bool
+is_settled_with(const struct worker_process *worker)
+{
+	return worker->state == WORKER_READY || (worker->state == WORKER_STARTING && worker->unanswered > 0);
+}
+
 void
 pool_settings_changed(struct pool *pool)
 {
@@ -500,9 +540,17 @@ pool_settings_changed(struct pool *pool)
 	for (uint32_t i = 0; i < pool->count; i++) {
 		struct worker_process *worker = &pool->workers[i];
 
-		/* One that has not said hello yet gets them when it has. */
-		if (worker->state == WORKER_READY || (worker->state == WORKER_STARTING && worker->unanswered > 0))
+		if (is_settled_with(worker))
 			send_settings(worker);
+	}
+}
+
+void
+pool_tickets_changed(struct pool *pool)
+{
+	for (uint32_t i = 0; i < pool->count; i++) {
+		if (is_settled_with(&pool->workers[i]))
+			send_tickets(&pool->workers[i]);
 	}
 }
 

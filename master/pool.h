@@ -21,7 +21,9 @@
 #include "common/rate.h"
 #include "ipc/channel.h"
 #include "ipc/message.h"
+#include "master/certificates.h"
 #include "master/options.h"
+#include "master/tickets.h"
 
 enum worker_state {
 	WORKER_ABSENT,
@@ -63,6 +65,8 @@ struct pool {
 	const char *program;		/* the owner's; used at each start of a worker */
 	uint64_t memory;		/* bytes of address space that a worker may have, from its start; 0: as many as we */
 	struct settings settings;	/* what workers are told; its strings are the owner's */
+	const struct certificates *certificates;	/* the owner's: they go before the settings, as many as those say */
+	const struct tickets *tickets;	/* the owner's */
 	uint64_t generation;		/* of the settings: pool_settings_changed */
 	uint32_t retire;		/* seconds; 0: clients of a retiring worker are never told to go */
 	struct worker_process *workers;	/* room for WORKERS_MAX: they never move */
@@ -104,6 +108,9 @@ void pool_retire_changed(struct pool *pool);
  */
 void pool_settings_changed(struct pool *pool);
 bool pool_has_taken(const struct pool *pool, uint64_t generation);
+
+/* There are other `tickets`: every worker is told. */
+void pool_tickets_changed(struct pool *pool);
 
 /* Close every channel, so that the workers end; kill those that did not; forget them all. */
 void pool_close(struct pool *pool);

@@ -30,6 +30,7 @@ struct reload {
 	struct config_lines lines;	/* where everything stands in the file */
 	struct link_addresses addresses;
 	struct address_list networks;
+	struct certificates certificates;
 	enum listener_fate fates[LISTENER_PLACES];
 	unsigned errors;
 };
@@ -85,6 +86,19 @@ on_kept(const struct config_report *report, const char *file, int line, const ch
 
 	config_report_format(text, sizeof text, file, line, what);
 	log_warning("reload incomplete number=%" PRIu64 " option=%s", reload->request->number,
+	    log_quote(quoted, sizeof quoted, text));
+	buffer_append_format(&reload->request->lines, "%s\n", text);
+}
+
+/* A certificate of before that stays because its files are bad. */
+static void
+on_certificate_kept(const struct config_report *report, const char *file, int line, const char *what)
+{
+	struct reload *reload = report->argument;
+	char text[LINE_MAX_LENGTH], quoted[LINE_MAX_LENGTH];
+
+	config_report_format(text, sizeof text, file, line, what);
+	log_error("certificate kept number=%" PRIu64 " error=%s", reload->request->number,
 	    log_quote(quoted, sizeof quoted, text));
 	buffer_append_format(&reload->request->lines, "%s\n", text);
 }
@@ -330,6 +344,20 @@ log_check(struct reload *reload)
 	return result == 0;
 }
 
+static void
+certificates_check(struct reload *reload)
+{
+	struct master *master = reload->master;
+	struct config_report errors = { .fn = on_error, .argument = reload };
+	struct config_report kept = { .fn = on_certificate_kept, .argument = reload };
+	struct certificates_source source = { .file = master->source.file, .lines = &reload->lines, .errors = &errors,
+		.kept = &kept };
+	int result = certificates_read(&reload->certificates, &master->certificates, reload->options, &source);
+
+	if (result < 0)
+		refuse(reload, "%s", strerror(-result));
+}
+
 static bool
 reload_prepare(struct reload *reload)
 {
@@ -340,6 +368,7 @@ reload_prepare(struct reload *reload)
 		return false;
 	link_check(reload);
 	networks_check(reload);
+	certificates_check(reload);
 	log_is_open = log_check(reload);
 	listeners_sort(reload);
 	listeners_bind(reload, false);
@@ -380,6 +409,21 @@ limits_of(const struct options *options)
 	};
 }
 
+/* How many certificates there are is the pool's to say, which sends them. */
+static struct tls_settings
+tls_settings_of(const struct options *options)
+{
+	return (struct tls_settings){
+		.required = options->tls.required,
+		.ask_client_certificates = options->tls.client_certificates != 0,
+		.min_version = options->tls.min == 0 ? 12 : 13,
+		.ciphers = options->tls.ciphers,
+		.ciphersuites = options->tls.ciphersuites,
+		.groups = options->tls.groups,
+		.ticket_lifetime = options->tls.ticket_hours * 3600,
+	};
+}
+
 static void
 settings_apply(struct master *master)
 {
@@ -393,6 +437,7 @@ settings_apply(struct master *master)
 	settings->registration = embedded ? options->sessiond.registration : options->link.registration;
 	settings->log_level = (uint8_t)options->log.level;
 	settings->limits = limits_of(options);
+	settings->tls = tls_settings_of(options);
 	settings->host_count = options->host_count;
 	for (unsigned i = 0; i < options->host_count; i++)
 		settings->hosts[i] = options->hosts[i].name;
@@ -416,6 +461,8 @@ reload_apply(struct master *master)
 	master->link.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes;
 	master->embedded.options = options;
 	proxies_apply(&master->proxies, options);
+	master->certificates.options = options;
+	tickets_set_period(&master->tickets, (uint64_t)options->tls.ticket_hours * HOUR);
 }
 
 /* ---- from the old to the new ---- */
@@ -443,8 +490,10 @@ reload_commit(struct reload *reload)
 
 	log_commit();
 	listeners_commit(reload);
+	certificates_take(&master->certificates, &reload->certificates);
 	options_swap(master, options);
 	gate_configure(master, &reload->networks);
+	certificates_watch(&master->certificates, &master->loop);
 	log_set_level((enum log_level)options->log.level);
 	/* Before the workers: who logs in at a new host is known there. */
 	embedded_settings_changed(&master->embedded);
@@ -489,6 +538,7 @@ reload_start(struct master *master, struct reload_request *request)
 		request->done(request, false);
 	}
 	address_list_deinit(&reload.networks);
+	certificates_deinit(&reload.certificates);
 	config_lines_free(&reload.lines);
 }
 

@@ -6,6 +6,8 @@
  * named. Then everything is taken over at once, in which nothing can fail, and workers and session manager are told.
  * A reload is done when every worker has said that it has taken its settings.
  *
+ * A certificate whose files are bad, and that was in force before, stays as it was and is named, too: certificates.h.
+ *
  * What only a restart changes (the column `reload` of the option's row) keeps its value and is named. `-w`, `-v` and `-f`
  * beat the file, as at the start.
  *

@@ -360,6 +360,7 @@ handle_settings(struct worker *worker, const struct frame *frame)
 	struct karma_limit before = worker->karma;
 	struct settings settings;
 	const struct dialect *dialect;
+	enum contract_breach breach;
 
 	if (!message_get_settings(frame, &settings))
 		return BREACH_BODY;
@@ -367,6 +368,11 @@ handle_settings(struct worker *worker, const struct frame *frame)
 	if (dialect == NULL || settings.host_count == 0) {
 		settings_deinit(&settings);
 		return BREACH_BODY;
+	}
+	breach = keys_settings(&worker->keys, &settings.tls);
+	if (breach != BREACH_NONE) {
+		settings_deinit(&settings);
+		return breach;
 	}
 	settings_deinit(&worker->settings);
 	worker->settings = settings;
@@ -459,7 +465,9 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 	case M2W_TRACE:
 		return handle_trace(worker, frame);
 	case M2W_CERTIFICATE:
+		return keys_certificate(&worker->keys, frame);
 	case M2W_TICKETS:
+		return keys_tickets(&worker->keys, frame);
 	case M2W_HELLO:	/* the channel has checked it */
 	case W2M_HELLO:
 	case W2M_READY:
@@ -545,7 +553,7 @@ worker_init(struct worker *worker, int fd)
 	result = loop_init(&worker->loop);
 	if (result < 0)
 		return result;
-	if (!reserve_get(worker))
+	if (!reserve_get(worker) || keys_init(&worker->keys) < 0)
 		return -ENOMEM;
 	trim_init(&worker->trim, &worker->loop);
 	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
@@ -594,5 +602,6 @@ worker_deinit(struct worker *worker)
 	trim_deinit(&worker->trim);
 	channel_deinit(&worker->channel);
 	settings_deinit(&worker->settings);
+	keys_deinit(&worker->keys);
 	loop_deinit(&worker->loop);
 }

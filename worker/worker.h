@@ -12,6 +12,7 @@
 #include "ipc/channel.h"
 #include "ipc/message.h"
 #include "worker/client.h"
+#include "worker/keys.h"
 
 /* The socketpair's place in a worker that the master has executed. */
 #define WORKER_CHANNEL_FD 3
@@ -21,6 +22,7 @@ struct worker {
 	struct channel channel;
 	struct settings settings;
 	const struct dialect *dialect;
+	struct keys keys;
 	struct stream_limits login_limits;	/* before login; the session's are in session_limits */
 	struct stream_limits session_limits;
 

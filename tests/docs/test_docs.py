@@ -116,7 +116,8 @@ class Schema(unittest.TestCase):
         if not option.name:
             element = '<%s>%s</%s>' % (option.element, value.replace('&', '&amp;').replace('<', '&lt;'), option.element)
         else:
-            attributes = {'type': 'connect', 'address': 'h:1', 'secret': 's'} if option.element == 'link' else {}
+            attributes = {'link': {'type': 'connect', 'address': 'h:1', 'secret': 's'},
+                          'certificate': {'chain': '/c'}}.get(option.element, {})
             attributes[option.name] = value
             element = '<%s %s/>' % (option.element, ' '.join('%s=%s' % (name, quoteattr(text, {'\t': '&#9;'}))
                                                            for name, text in attributes.items()))
@@ -143,7 +144,7 @@ class Schema(unittest.TestCase):
                      'Never', str(lowest - 1)])
         if option.kind in ('choice', 'boolean'):
             words = option.word.split('|') if option.kind == 'choice' else ['yes', 'no']
-            return words, ['', 'true', words[0].upper(), ' ' + words[0], words[0] + words[1]]
+            return words, ['', 'true', words[0].upper() + ('x' if words[0].upper() == words[0] else ''), ' ' + words[0], words[0] + words[1]]
         bad = ['', 'a' * 1024, 'a\tb'] + {'path': ['a/b', ' /a'], 'domain': ['a@b', 'a/b', 'a b', 'a&b', 'a<b', 'a"b'],
                                           'network': ['example.org', '192.0.2.1/', '192.0.2.1 ', '::1%lo', '192.0.2.1/-1'],
                                           'string': []}[option.kind]

@@ -232,6 +232,8 @@ setup(void)
 	master = (struct channel){ .watch.fd = -1, .on_frame = on_frame, .on_end = on_end };
 	ck_assert_int_eq(channel_init(&master, &worker.loop, fds[0], CONTRACT_MASTER), 0);
 	sample_settings(&settings);
+	/* Certificates would have to come before. */
+	settings.tls = (struct tls_settings){ 0 };
 	settings.worker = 3;
 	settings.host_count = 1;
 	settings.registration = true;
