@@ -5,7 +5,7 @@
  * Every object is embedded in its owner and never allocated here; the callback finds its owner with container_of.
  * Nothing is freed by the loop. An owner that goes away in the middle of a turn removes its watch, timers and jobs,
  * and may free itself only in a job (events already fetched for a removed watch are skipped, but the loop must still be
- * able to look at the watch until the turn ends). Level-triggered.
+ * able to look at the watch until the turn ends). Level-triggered, unless an owner wants EPOLLET.
  */
 #ifndef C2SD_COMMON_LOOP_H
 #define C2SD_COMMON_LOOP_H
@@ -23,7 +23,7 @@
 struct watch {
 	void (*fn)(struct watch *watch, uint32_t events);
 	int fd;			/* -1: not in the loop */
-	uint32_t events;	/* EPOLLIN, EPOLLOUT */
+	uint32_t events;	/* EPOLLIN, EPOLLOUT, ... (epoll_ctl(2)) */
 };
 
 /* One of very many: all on a list wait equally long, so the list is in order of expiry by itself and costs O(1). */

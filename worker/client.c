@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "worker/client_log.h"
 #include "worker/greeting.h"
+#include "worker/origin.h"
 #include "worker/relay.h"
 #include "worker/transport.h"
 #include "worker/worker.h"
@@ -129,6 +130,9 @@ client_wants(struct client *client)
 		events |= EPOLLIN;
 	if (output_is_stalled(client->output))
 		events |= EPOLLOUT;
+	/* What has come stays in the socket: wait for more than that, and for the end of it. */
+	if (client->half_header && client->state < CLIENT_CLOSING)
+		events |= EPOLLET | EPOLLRDHUP;
 	watch_change(&client->worker->loop, &client->watch, events);
 }
 
@@ -476,12 +480,25 @@ client_resume(struct client *client)
 	unread_throttle(client);
 }
 
+/* What comes before everything else, and whether or not the worker may read what is for the link. */
+static bool
+client_read_origin(struct client *client)
+{
+	bool was_half = client->half_header, known = origin_read(client);
+
+	if (client->half_header != was_half)
+		client_wants(client);
+	return known;
+}
+
 static void
 client_read(struct client *client)
 {
 	static uint8_t bytes[CLIENT_READ_SIZE];
 	ssize_t length;
 
+	if (client->proxied && client->state < CLIENT_CLOSING && !client_read_origin(client))
+		return;
 	if (client->state < CLIENT_CLOSING && !worker_may_read(client->worker)) {
 		unread_begin(client, UNREAD_STOPPED);
 		return;
@@ -508,6 +525,8 @@ on_ready(struct watch *watch, uint32_t events)
 	}
 	if (events & (EPOLLIN | EPOLLHUP))
 		client_read(client);
+	if ((events & EPOLLRDHUP) != 0 && client->half_header)
+		client_fsm(client, CLIENT_HUNG_UP, NULL);
 	if ((events & EPOLLOUT) != 0 && client->state != CLIENT_GONE)
 		client_flush_later(client);
 }
@@ -527,7 +546,7 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	client->serial = serial;
 	client->peer = newcomer->peer;
 	client->listen_tls = newcomer->tls;
-	client->proxied = newcomer->proxied;
+	client->proxied = client->is_check = newcomer->proxied;
 	client->failures = newcomer->failures;
 	client->since = client->last_read = loop_now(&worker->loop);
 	arc4random_buf(&client->stream_id, sizeof client->stream_id);

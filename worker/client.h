@@ -84,7 +84,9 @@ struct client {
 	uint8_t refusals;		/* of its logins, by the session manager; no more are counted than fit */
 	uint8_t listen_tls;		/* enum listen_tls */
 	uint8_t failures;		/* as M2W_CLIENT said */
-	bool proxied;			/* likewise */
+	bool proxied;			/* likewise; the header has not come yet (origin.h) */
+	bool half_header;		/* of it not all has come */
+	bool is_check;			/* as far as is known, of the proxy itself */
 	bool header_sent;		/* ours */
 	uint8_t unread;			/* enum unread: why it is not read */
 	bool was_throttled;		/* that was said in the log */

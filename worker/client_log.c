@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "worker/client.h"
+#include "worker/origin.h"
 #include "worker/worker.h"
 
 /* What is shown of an account and of an explanation. */
@@ -19,6 +20,11 @@ client_log_end(const struct client *client, const char *text)
 	enum end_limit limit = (enum end_limit)client->limit;
 	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[TEXT_LOGGED];
 
+	if (origin_is_check(client)) {
+		log_debug("%s client checked address=%s port=%u", client_id(client, id), peer_format(&client->peer, address),
+		    client->peer.port);
+		return;
+	}
 	log_info("%s client ended reason=%s%s%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
 	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=%s",
 	    client_id(client, id), end_reason_name((enum end_reason)client->reason),

@@ -32,6 +32,12 @@ transport_read(struct client *client, void *bytes, size_t size)
 }
 
 ssize_t
+transport_peek(struct client *client, void *bytes, size_t size)
+{
+	return outcome(recv(client->watch.fd, bytes, size, MSG_PEEK | MSG_DONTWAIT));
+}
+
+ssize_t
 transport_write(struct client *client, const void *bytes, size_t length)
 {
 	return outcome(send(client->watch.fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT));

@@ -13,6 +13,9 @@ struct client;
 /* Bytes read; 0: the other side has closed its half; -EAGAIN: nothing has come; other: the connection is lost. */
 ssize_t transport_read(struct client *client, void *bytes, size_t size);
 
+/* The same, but the bytes stay where they are: what has come so far. */
+ssize_t transport_peek(struct client *client, void *bytes, size_t size);
+
 /* Bytes written; -EAGAIN: none are taken now; other: the connection is lost. */
 ssize_t transport_write(struct client *client, const void *bytes, size_t length);
 

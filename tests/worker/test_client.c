@@ -277,18 +277,24 @@ tcp_pair(int fds[2])
 
 /* Hand a connection over as the master does. Its own answer is left for the caller. */
 static void
-hand_over(struct person *person, uint32_t slot)
+hand_over_as(struct person *person, uint32_t slot, const struct newcomer *newcomer)
 {
 	struct buffer body = { 0 };
 	int fds[2];
 
 	tcp_pair(fds);
 	*person = (struct person){ .fd = fds[0], .slot = slot, .serial = ++serial };
-	sample_body(&body, M2W_CLIENT);
+	message_put_client(&body, newcomer);
 	channel_send_descriptor(&master, M2W_CLIENT, slot, person->serial, &body, fds[1]);
 	buffer_deinit(&body);
 	turns();
 	close(fds[1]);
+}
+
+static void
+hand_over(struct person *person, uint32_t slot)
+{
+	hand_over_as(person, slot, &(struct newcomer){ .peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 } });
 }
 
 static void
@@ -1584,6 +1590,260 @@ talk_tests(void)
 	return tests;
 }
 
+/* ---- proxies ---- */
+
+#define LINE "PROXY TCP4 192.0.2.7 198.51.100.1 12345 5222\r\n"
+#define BINARY "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xc0\0\x02\x07\xc6\x33\x64\x01\x30\x39\x14\x66\x04\0\x04tlvs"
+#define LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+/* What its connection is said to come from: nobody but the proxy. */
+#define ITSELF "PROXY TCP6 ::1 ::1 5222 5222\r\n"
+
+#define BYTES(text) text, sizeof(text) - 1
+
+static const struct {
+	const char *bytes;
+	size_t length;
+	bool says;	/* where the client comes from */
+} prefaces[] = {
+	{ BYTES(LINE), true },
+	{ BYTES(BINARY), true },
+	{ BYTES(LOCAL), false },
+	{ BYTES("PROXY UNKNOWN\r\n"), false },
+	{ BYTES(ITSELF), false },
+};
+
+static void
+connect_proxied(struct person *person)
+{
+	hand_over_as(person, 0, &(struct newcomer){ .peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 },
+	    .proxied = true });
+	expect_about(person, W2M_TAKEN);
+}
+
+static void
+say_bytes(const struct person *person, const void *bytes, size_t length)
+{
+	ck_assert_int_eq(send(person->fd, bytes, length, MSG_NOSIGNAL), (ssize_t)length);
+}
+
+/* Behind all headers: whose client this is, for everybody. */
+static void
+expect_origin(const struct person *person, bool said)
+{
+	const struct client *client = client_of(person);
+	char address[INET6_ADDRSTRLEN];
+	struct frame frame;
+	struct peer peer;
+
+	ck_assert_str_eq(peer_format(&client->peer, address), said ? "192.0.2.7" : "::1");
+	ck_assert_uint_eq(client->peer.port, said ? 12345 : 5222);
+	if (!said)
+		return;
+	expect_about(person, W2M_ADDRESS);
+	frame = frame_of(&queue[queue_taken - 1]);
+	ck_assert(message_get_address(&frame, &peer));
+	ck_assert_str_eq(peer_format(&peer, address), "192.0.2.7");
+	ck_assert_uint_eq(peer.port, 12345);
+}
+
+static bool
+header_is_over(void *argument)
+{
+	return !client_of(argument)->proxied;
+}
+
+static bool
+header_is_half(void *argument)
+{
+	return client_of(argument)->half_header;
+}
+
+/* Nothing is ready, so nothing turns in circles. */
+static void
+expect_quiet(void)
+{
+	struct epoll_event event;
+
+	turns();
+	ck_assert_int_eq(epoll_wait(worker.loop.epoll_fd, &event, 1, 0), 0);
+}
+
+START_TEST(a_header_comes_first)
+{
+	struct person person;
+
+	connect_proxied(&person);
+	say_bytes(&person, prefaces[_i].bytes, prefaces[_i].length);
+	ck_assert(loop_turn_until(&worker.loop, header_is_over, &person));
+	expect_origin(&person, prefaces[_i].says);
+	expect_quiet();
+	say(&person, MODERN);
+	expect_header(&person, true);
+	ck_assert_uint_eq(client_of(&person)->bytes_in, strlen(MODERN));
+	leave(&person);
+	expect_ended(&person, END_LOST);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), prefaces[_i].says ? " address=192.0.2.7 port=12345 " :
+	    " address=::1 port=5222 "));
+}
+END_TEST
+
+START_TEST(a_header_is_cut_anywhere)
+{
+	for (size_t cut = 1; cut < prefaces[_i].length; cut++) {
+		struct person person;
+
+		connect_proxied(&person);
+		say_bytes(&person, prefaces[_i].bytes, cut);
+		ck_assert(loop_turn_until(&worker.loop, header_is_half, &person));
+		expect_no_frame();
+		expect_quiet();
+		ck_assert_uint_eq(client_memory(client_of(&person)), 0);
+		say_bytes(&person, prefaces[_i].bytes + cut, prefaces[_i].length - cut);
+		say(&person, MODERN);
+		expect_header(&person, true);
+		expect_origin(&person, prefaces[_i].says);
+		leave(&person);
+		expect_ended(&person, END_LOST);
+	}
+}
+END_TEST
+
+START_TEST(a_header_and_a_stream_byte_by_byte)
+{
+	struct person person;
+
+	connect_proxied(&person);
+	for (size_t i = 0; i < prefaces[_i].length; i++) {
+		say_bytes(&person, prefaces[_i].bytes + i, 1);
+		turns();
+	}
+	for (const char *byte = MODERN; *byte != '\0'; byte++) {
+		say_bytes(&person, byte, 1);
+		turns();
+	}
+	expect_header(&person, true);
+	expect_origin(&person, prefaces[_i].says);
+	leave(&person);
+}
+END_TEST
+
+/* Bytes are neither lost nor taken for the header when everything comes at once. */
+START_TEST(a_header_and_a_stream_at_once)
+{
+	struct person person;
+	struct buffer all = { 0 };
+
+	connect_proxied(&person);
+	buffer_append(&all, prefaces[_i].bytes, prefaces[_i].length);
+	buffer_append_string(&all, MODERN);
+	say_bytes(&person, buffer_bytes(&all), buffer_length(&all));
+	expect_header(&person, true);
+	expect_origin(&person, prefaces[_i].says);
+	leave(&person);
+	buffer_deinit(&all);
+}
+END_TEST
+
+static const struct {
+	const char *bytes;
+	size_t length;
+	const char *text;
+} no_prefaces[] = {
+	{ BYTES(MODERN), "no-header" },
+	{ BYTES("\x16\x03\x01\x02\0\x01"), "no-header" },
+	{ BYTES("PROXY TCP4 192.0.2.07 198.51.100.1 12345 5222\r\n" MODERN), "bad-line" },
+	{ BYTES("\r\n\r\n\0\r\nQUIT\n\x11"), "bad-version" },
+	{ BYTES("\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"), "too-long" },
+};
+
+START_TEST(what_is_no_header)
+{
+	struct person person;
+	char expected[64];
+
+	connect_proxied(&person);
+	say_bytes(&person, no_prefaces[_i].bytes, no_prefaces[_i].length);
+	expect_hung_up(&person);
+	leave(&person);
+	expect_ended(&person, END_PROXY_FAILED);
+	snprintf(expected, sizeof expected, "reason=proxy-failed text=\"%s\" address=::1 port=5222 ", no_prefaces[_i].text);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), expected));
+}
+END_TEST
+
+/* Closed, and reset. */
+START_TEST(half_a_header_and_gone)
+{
+	struct linger hard = { .l_onoff = 1 };
+	struct person person;
+
+	connect_proxied(&person);
+	say_bytes(&person, BINARY, 14);
+	ck_assert(loop_turn_until(&worker.loop, header_is_half, &person));
+	if (_i == 0)
+		setsockopt(person.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+/* Nothing; LOCAL; version 1's way to say so. Closed, and reset. */
+START_TEST(health_checks_leave_no_line)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+	} checks[] = { { BYTES("") }, { BYTES(LOCAL) }, { BYTES(ITSELF) } };
+	struct linger hard = { .l_onoff = 1 };
+	struct person person;
+
+	connect_proxied(&person);
+	buffer_clear(&lines);
+	say_bytes(&person, checks[_i / 2].bytes, checks[_i / 2].length);
+	turns();
+	if (_i % 2 == 0)
+		setsockopt(person.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	leave(&person);
+	expect_about(&person, W2M_ENDED);
+	turns();
+	ck_assert_str_eq(text_of(&lines), "");
+}
+END_TEST
+
+/* While the link takes nothing, the master still learns of whom there are how many. */
+START_TEST(a_header_does_not_wait_for_the_link)
+{
+	struct person person;
+
+	tell(M2W_STOP);
+	connect_proxied(&person);
+	say(&person, LINE MODERN);
+	ck_assert(loop_turn_until(&worker.loop, header_is_over, &person));
+	expect_origin(&person, true);
+	expect_no_frame();
+	ck_assert_uint_eq(client_of(&person)->bytes_in, 0);
+	tell(M2W_GO);
+	expect_header(&person, true);
+	leave(&person);
+}
+END_TEST
+
+static TCase *
+proxy_tests(void)
+{
+	TCase *tests = tcase_create("proxies");
+
+	tcase_add_loop_test(tests, a_header_comes_first, 0, COUNT(prefaces));
+	tcase_add_loop_test(tests, a_header_is_cut_anywhere, 0, COUNT(prefaces));
+	tcase_add_loop_test(tests, a_header_and_a_stream_byte_by_byte, 0, COUNT(prefaces));
+	tcase_add_loop_test(tests, a_header_and_a_stream_at_once, 0, COUNT(prefaces));
+	tcase_add_loop_test(tests, what_is_no_header, 0, COUNT(no_prefaces));
+	tcase_add_loop_test(tests, half_a_header_and_gone, 0, 2);
+	tcase_add_loop_test(tests, health_checks_leave_no_line, 0, 6);
+	tcase_add_test(tests, a_header_does_not_wait_for_the_link);
+	return tests;
+}
+
 static TCase *
 end_tests(void)
 {
@@ -1639,7 +1899,7 @@ bound_tests(void)
 int
 main(void)
 {
-	TCase *tests[] = { talk_tests(), end_tests(), bound_tests() };
+	TCase *tests[] = { talk_tests(), end_tests(), bound_tests(), proxy_tests() };
 	Suite *suite = suite_create("client");
 
 	for (unsigned i = 0; i < COUNT(tests); i++) {
