@@ -12,15 +12,21 @@
 #include "common/log.h"
 #include "worker/client_log.h"
 #include "worker/greeting.h"
+#include "worker/handshake.h"
 #include "worker/origin.h"
 #include "worker/relay.h"
+#include "worker/starttls.h"
 #include "worker/transport.h"
 #include "worker/worker.h"
 
 const char *
 client_state_name(enum client_state state)
 {
-	static const char *const names[] = { "opening", "login", "session", "closing", "gone" };
+	static const char *const names[] = {
+		[CLIENT_PREFACE] = "preface", [CLIENT_HANDSHAKE] = "handshake", [CLIENT_OPENING] = "opening",
+		[CLIENT_LOGIN] = "login", [CLIENT_UPGRADING] = "upgrading", [CLIENT_SESSION] = "session",
+		[CLIENT_CLOSING] = "closing", [CLIENT_GONE] = "gone",
+	};
 
 	return names[state];
 }
@@ -45,17 +51,24 @@ client_is_modern(const struct client *client)
 	return client->scope == NULL || client->scope->header.version_major >= 1;
 }
 
+bool
+client_has_stream(const struct client *client)
+{
+	return client->state == CLIENT_OPENING || client->state == CLIENT_LOGIN || client->state == CLIENT_SESSION;
+}
+
 size_t
 client_memory(const struct client *client)
 {
-	return intake_memory(client) + output_length(client->output);
+	return intake_memory(client) + output_length(client->output) + transport_memory(client);
 }
 
 void
 client_report(const struct client *client, struct client_report *report_r)
 {
 	static const enum report_state states[] = {
-		[CLIENT_OPENING] = REPORT_OPENING, [CLIENT_LOGIN] = REPORT_LOGIN, [CLIENT_SESSION] = REPORT_SESSION,
+		[CLIENT_PREFACE] = REPORT_OPENING, [CLIENT_HANDSHAKE] = REPORT_HANDSHAKE, [CLIENT_OPENING] = REPORT_OPENING,
+		[CLIENT_LOGIN] = REPORT_LOGIN, [CLIENT_UPGRADING] = REPORT_HANDSHAKE, [CLIENT_SESSION] = REPORT_SESSION,
 		[CLIENT_CLOSING] = REPORT_CLOSING, [CLIENT_GONE] = REPORT_CLOSING,
 	};
 	size_t unsent = output_length(client->output);
@@ -72,6 +85,7 @@ client_report(const struct client *client, struct client_report *report_r)
 		.bytes_out = client->bytes_out,
 		.packets_in = client->packets_in,
 		.packets_out = client->packets_out,
+		.tls = client->tls == NULL ? 0 : (uint8_t)tls_version(client->tls),
 	};
 }
 
@@ -83,8 +97,12 @@ state_deadlines(struct client *client, enum client_state state)
 	struct worker *worker = client->worker;
 
 	switch (state) {
+	case CLIENT_PREFACE:
+	case CLIENT_HANDSHAKE:
+		return &worker->handshake;
 	case CLIENT_OPENING:
 	case CLIENT_LOGIN:
+	case CLIENT_UPGRADING:
 		return &worker->login;
 	case CLIENT_SESSION:
 		return &worker->silence;
@@ -106,7 +124,7 @@ change_state(struct client *client, enum client_state state)
 	log_debug("%s client changed from=%s to=%s", client_id(client, id), client_state_name(client->state),
 	    client_state_name(state));
 	client->state = (uint8_t)state;
-	if (before == after)	/* the time for the login began with the connection */
+	if (before == after)	/* the time for the login began with the connection, or with TLS */
 		return;
 	if (before != NULL)
 		deadline_clear(before, &client->deadline);
@@ -121,19 +139,49 @@ silence_is_broken(struct client *client)
 		deadline_set(&client->worker->loop, &client->worker->silence, &client->deadline);
 }
 
+/* Where it is not: what is in clear text behind <starttls/> is to be seen by who knows what that means. */
+static bool
+is_read(const struct client *client)
+{
+	return client->unread == UNREAD_NO && !client->wants_write && client->state != CLIENT_UPGRADING &&
+	    !(client->hung_up && client->output != NULL);
+}
+
 void
 client_wants(struct client *client)
 {
 	uint32_t events = 0;
 
-	if (client->unread == UNREAD_NO && !(client->hung_up && client->output != NULL))
+	if (is_read(client))
 		events |= EPOLLIN;
-	if (output_is_stalled(client->output))
+	if (output_is_stalled(client->output) || (client->wants_write && client->unread == UNREAD_NO))
 		events |= EPOLLOUT;
 	/* What has come stays in the socket: wait for more than that, and for the end of it. */
 	if (client->half_header && client->state < CLIENT_CLOSING)
 		events |= EPOLLET | EPOLLRDHUP;
 	watch_change(&client->worker->loop, &client->watch, events);
+}
+
+/* ---- TLS ---- */
+
+/* It can be told nothing any more, and what it should have been told is lost. */
+static void
+client_tls_failed(struct client *client)
+{
+	client->mute = true;
+	client->wants_write = false;
+	output_drop(client);
+	client_end(client, END_TLS_FAILED, CONDITION_NONE, tls_error(client->tls));
+}
+
+/* Its connection, or the TLS on it, is no more: `result` is what transport said. */
+static void
+client_fail(struct client *client, int result)
+{
+	if (result == -EPROTO && client->tls != NULL && client->state < CLIENT_CLOSING)
+		client_tls_failed(client);
+	else
+		client_lose(client, result == -ENOMEM ? END_BROKEN : END_LOST);
 }
 
 /* ---- writing ---- */
@@ -144,7 +192,7 @@ client_flush(struct client *client)
 	int result = output_flush(client);
 
 	if (result < 0) {
-		client_lose(client, result == -ENOMEM ? END_BROKEN : END_LOST);
+		client_fail(client, result);
 		return;
 	}
 	if (client->output == NULL)
@@ -183,6 +231,7 @@ client_gone(struct client *client)
 	unread_end(client);
 	change_state(client, CLIENT_GONE);
 	output_drop(client);
+	transport_free(client);
 	watch_remove(&client->worker->loop, &client->watch);
 	close(fd);
 	worker_forget(client->worker, client);
@@ -221,6 +270,7 @@ client_end(struct client *client, enum end_reason reason, enum stream_condition 
 	client_log_end(client, text);
 	greeting_end(client, text);
 	unread_end(client);
+	client->wants_write = false;
 	change_state(client, CLIENT_CLOSING);
 	client_wants(client);
 	client_flush_later(client);
@@ -275,10 +325,42 @@ login_drop(struct client *client)
 	client->login = NULL;
 }
 
+/* TLS is there, or will not be: from here on there is a stream, whose answers reach the client. */
+static void
+client_open(struct client *client)
+{
+	client->mute = false;
+	change_state(client, CLIENT_OPENING);
+}
+
+/* RFC 6120 5.4.3.3: what was said in clear text was said by anybody. */
+static void
+client_begin_anew(struct client *client)
+{
+	scope_leave(&client->worker->scopes, client->scope);
+	client->scope = NULL;
+	client->header_sent = false;
+	arc4random_buf(&client->stream_id, sizeof client->stream_id);
+	change_state(client, CLIENT_PREFACE);
+}
+
+static void
+client_begin_tls(struct client *client)
+{
+	if (!handshake_begin(client))
+		return;
+	login_drop(client);
+	client->mute = true;
+	change_state(client, CLIENT_HANDSHAKE);
+	handshake_go_on(client);
+}
+
 static void
 client_logged_in(struct client *client)
 {
 	login_drop(client);
+	if (client->tls != NULL)
+		tls_forget(client->tls);
 	if (client->intake != NULL)
 		stream_set_limits(client->intake->stream, &client->worker->session_limits);
 	change_state(client, CLIENT_SESSION);
@@ -315,14 +397,21 @@ client_silent(struct client *client)
 static void
 client_shut(struct client *client)
 {
-	if (client->hung_up) {
-		client_gone(client);
-		return;
-	}
-	if (client->shut)
-		return;
+	if (!client->shut)
+		transport_shut(client);
 	client->shut = true;
-	transport_shut(client);
+	if (client->hung_up)
+		client_gone(client);
+}
+
+static void
+client_handshake_expired(struct client *client)
+{
+	/* As for the login, below. */
+	if (!worker_may_read(client->worker))
+		deadline_set(&client->worker->loop, &client->worker->handshake, &client->deadline);
+	else
+		handshake_fail(client, END_HANDSHAKE_TIMEOUT, NULL);
 }
 
 static void
@@ -339,8 +428,82 @@ client_login_expired(struct client *client)
 static void
 client_hung_up(struct client *client)
 {
-	client->hung_up = true;
+	/* Where only its TLS was closed, its FIN is still to come, and is waited for. */
+	client->hung_up = transport_has_ended(client);
 	client_end(client, END_LOST, CONDITION_NONE, NULL);
+}
+
+static void
+fsm_preface(struct client *client, enum client_event event)
+{
+	switch (event) {
+	case CLIENT_STREAM_COMES:
+		client_open(client);
+		break;
+	case CLIENT_TLS_COMES:
+		client_begin_tls(client);
+		break;
+	case CLIENT_HUNG_UP:
+		client_hung_up(client);
+		break;
+	case CLIENT_TIMEOUT:
+		client_handshake_expired(client);
+		break;
+	case CLIENT_SECURED:
+	case CLIENT_STARTTLS:
+	case CLIENT_HEADER:
+	case CLIENT_ELEMENT:
+	case CLIENT_PACKET:	/* nobody has asked for one: it stays the master's, which bounces it at the end */
+	case CLIENT_LOGGED_IN:
+	case CLIENT_FLUSHED:
+		break;
+	}
+}
+
+static void
+fsm_handshake(struct client *client, enum client_event event)
+{
+	switch (event) {
+	case CLIENT_SECURED:
+		client_open(client);
+		break;
+	case CLIENT_TIMEOUT:
+		client_handshake_expired(client);
+		break;
+	case CLIENT_STREAM_COMES:
+	case CLIENT_TLS_COMES:
+	case CLIENT_STARTTLS:
+	case CLIENT_HEADER:
+	case CLIENT_ELEMENT:
+	case CLIENT_PACKET:	/* as above */
+	case CLIENT_LOGGED_IN:
+	case CLIENT_HUNG_UP:	/* the handshake ends with it */
+	case CLIENT_FLUSHED:
+		break;
+	}
+}
+
+static void
+fsm_upgrading(struct client *client, enum client_event event)
+{
+	switch (event) {
+	case CLIENT_FLUSHED:
+		client_begin_anew(client);
+		break;
+	case CLIENT_TIMEOUT:
+		client_login_expired(client);
+		break;
+	case CLIENT_STREAM_COMES:
+	case CLIENT_TLS_COMES:
+	case CLIENT_SECURED:
+	case CLIENT_STARTTLS:
+	case CLIENT_HEADER:
+	case CLIENT_ELEMENT:
+	case CLIENT_PACKET:	/* as above */
+	case CLIENT_LOGGED_IN:
+	case CLIENT_HUNG_UP:	/* it is not read */
+		break;
+	}
 }
 
 static void
@@ -357,8 +520,12 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 	case CLIENT_TIMEOUT:
 		client_login_expired(client);
 		break;
+	case CLIENT_STREAM_COMES:
+	case CLIENT_TLS_COMES:
+	case CLIENT_SECURED:
+	case CLIENT_STARTTLS:
 	case CLIENT_ELEMENT:	/* the stream gives none before the header */
-	case CLIENT_PACKET:	/* nobody has asked for one: it stays the master's, which bounces it at the end */
+	case CLIENT_PACKET:	/* as above */
 	case CLIENT_LOGGED_IN:
 	case CLIENT_FLUSHED:
 		break;
@@ -366,11 +533,23 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 }
 
 static void
+client_upgrade(struct client *client)
+{
+	client->mute = true;
+	change_state(client, CLIENT_UPGRADING);
+	client_wants(client);
+}
+
+static void
 fsm_open(struct client *client, enum client_event event, const struct client_message *message)
 {
 	switch (event) {
 	case CLIENT_ELEMENT:
-		relay_element(client, message->element);
+		if (!starttls_take(client, message->element))
+			relay_element(client, message->element);
+		break;
+	case CLIENT_STARTTLS:
+		client_upgrade(client);
 		break;
 	case CLIENT_PACKET:
 		relay_packet(client, message);
@@ -387,6 +566,9 @@ fsm_open(struct client *client, enum client_event event, const struct client_mes
 		else
 			client_silent(client);
 		break;
+	case CLIENT_STREAM_COMES:
+	case CLIENT_TLS_COMES:
+	case CLIENT_SECURED:
 	case CLIENT_HEADER:	/* the stream gives one */
 	case CLIENT_FLUSHED:
 		break;
@@ -410,6 +592,10 @@ fsm_closing(struct client *client, enum client_event event)
 	case CLIENT_TIMEOUT:
 		client_gone(client);
 		break;
+	case CLIENT_STREAM_COMES:
+	case CLIENT_TLS_COMES:
+	case CLIENT_SECURED:
+	case CLIENT_STARTTLS:
 	case CLIENT_HEADER:
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* stays the master's, which bounces it at the end */
@@ -422,6 +608,15 @@ void
 client_fsm(struct client *client, enum client_event event, const struct client_message *message)
 {
 	switch ((enum client_state)client->state) {
+	case CLIENT_PREFACE:
+		fsm_preface(client, event);
+		break;
+	case CLIENT_HANDSHAKE:
+		fsm_handshake(client, event);
+		break;
+	case CLIENT_UPGRADING:
+		fsm_upgrading(client, event);
+		break;
 	case CLIENT_OPENING:
 		fsm_opening(client, event, message);
 		break;
@@ -471,13 +666,39 @@ client_take(struct client *client, const uint8_t *bytes, size_t length)
 		client_exceed(client, LIMIT_LOGIN_TOTAL_BYTES, "too much before a login");
 }
 
-void
-client_resume(struct client *client)
+/* TLS has plain text, or an end, that no event will tell of. */
+static bool
+client_has_more(const struct client *client)
 {
-	unread_end(client);
-	client_wants(client);
-	intake_go_on(client);
-	unread_throttle(client);
+	return client_has_stream(client) && transport_has_more(client);
+}
+
+static void
+client_read_stream(struct client *client)
+{
+	static uint8_t bytes[CLIENT_READ_SIZE];
+	ssize_t length = transport_read(client, bytes, sizeof bytes);
+
+	client->wants_write = transport_reads_when_writable(client);
+	if (length == 0)
+		client_fsm(client, CLIENT_HUNG_UP, NULL);
+	else if (length > 0)
+		client_take(client, bytes, (size_t)length);
+	else if (length != -EAGAIN)
+		client_fail(client, (int)length);
+	if (client->wants_write && client->state < CLIENT_CLOSING)
+		client_wants(client);
+}
+
+static void
+client_discard(struct client *client)
+{
+	ssize_t length = transport_discard(client);
+
+	if (length == 0)
+		client_fsm(client, CLIENT_HUNG_UP, NULL);
+	else if (length < 0 && length != -EAGAIN)
+		client_lose(client, END_LOST);
 }
 
 /* What comes before everything else, and whether or not the worker may read what is for the link. */
@@ -494,23 +715,47 @@ client_read_origin(struct client *client)
 static void
 client_read(struct client *client)
 {
-	static uint8_t bytes[CLIENT_READ_SIZE];
-	ssize_t length;
-
 	if (client->proxied && client->state < CLIENT_CLOSING && !client_read_origin(client))
 		return;
 	if (client->state < CLIENT_CLOSING && !worker_may_read(client->worker)) {
 		unread_begin(client, UNREAD_STOPPED);
 		return;
 	}
-	length = client->state < CLIENT_CLOSING ? transport_read(client, bytes, sizeof bytes) : transport_discard(client);
-	if (length == 0)
-		client_fsm(client, CLIENT_HUNG_UP, NULL);
-	else if (length < 0 && length != -EAGAIN)
-		client_lose(client, END_LOST);
-	else if (length > 0 && client->state < CLIENT_CLOSING)
-		client_take(client, bytes, (size_t)length);
+	switch ((enum client_state)client->state) {
+	case CLIENT_PREFACE:
+		handshake_look(client);
+		break;
+	case CLIENT_HANDSHAKE:
+		handshake_go_on(client);
+		break;
+	case CLIENT_OPENING:
+	case CLIENT_LOGIN:
+	case CLIENT_SESSION:
+		client_read_stream(client);
+		break;
+	case CLIENT_CLOSING:
+		client_discard(client);
+		break;
+	case CLIENT_UPGRADING:
+	case CLIENT_GONE:
+		break;
+	}
 	unread_throttle(client);
+	/* Of who sends more than one read takes, not everything at once. */
+	if (client_has_more(client))
+		unread_begin(client, UNREAD_TURN);
+}
+
+void
+client_resume(struct client *client)
+{
+	unread_end(client);
+	client_wants(client);
+	intake_go_on(client);
+	if (client->unread == UNREAD_NO && client_has_more(client))
+		client_read(client);
+	else
+		unread_throttle(client);
 }
 
 static void
@@ -523,7 +768,7 @@ on_ready(struct watch *watch, uint32_t events)
 		client_lose(client, END_LOST);
 		return;
 	}
-	if (events & (EPOLLIN | EPOLLHUP))
+	if ((events & (EPOLLIN | EPOLLHUP)) != 0 || ((events & EPOLLOUT) != 0 && client->wants_write))
 		client_read(client);
 	if ((events & EPOLLRDHUP) != 0 && client->half_header)
 		client_fsm(client, CLIENT_HUNG_UP, NULL);
@@ -548,6 +793,8 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	client->listen_tls = newcomer->tls;
 	client->proxied = client->is_check = newcomer->proxied;
 	client->failures = newcomer->failures;
+	client->state = client->listen_tls >= LISTEN_TLS_DIRECT ? CLIENT_PREFACE : CLIENT_OPENING;
+	client->mute = client->state == CLIENT_PREFACE;
 	client->since = client->last_read = loop_now(&worker->loop);
 	arc4random_buf(&client->stream_id, sizeof client->stream_id);
 	if (watch_add(&worker->loop, &client->watch, fd, EPOLLIN, on_ready) < 0) {
@@ -556,7 +803,7 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	}
 	/* Writes are batched by turn: Nagle would only add its 40 ms (baselines). Fails on no TCP socket: no matter. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	deadline_set(&worker->loop, &worker->login, &client->deadline);
+	deadline_set(&worker->loop, state_deadlines(client, client->state), &client->deadline);
 	return client;
 }
 
@@ -573,6 +820,7 @@ client_free(struct client *client)
 	job_cancel(&client->worker->loop, &client->flush);
 	intake_free(client);
 	output_drop(client);
+	transport_free(client);
 	if (fd >= 0) {
 		watch_remove(&client->worker->loop, &client->watch);
 		close(fd);

@@ -1,9 +1,18 @@
 /*
  * client: one connection, from the descriptor that the master hands over to its one way out, client_end().
  *
- *	OPENING --header--> LOGIN --positive answer--> SESSION
- *	   |                  |                           |
- *	   +------------------+---- any end, a reason ----+--> CLOSING --flushed, drained--> gone (W2M_ENDED)
+ *	PREFACE --first byte: no TLS--------+
+ *	   |  ^                             v
+ *	   |  |     HANDSHAKE --secured--> OPENING --header--> LOGIN --positive answer--> SESSION
+ *	   |  |         ^                                        |
+ *	   +--|-- TLS --+                                  <starttls/>
+ *	      +---------------<proceed/> was written--- UPGRADING
+ *
+ *	any of them --an end, with a reason--> CLOSING --flushed, drained--> GONE (W2M_ENDED)
+ *
+ * Where TLS comes first, or may, a client begins in PREFACE, else in OPENING. <starttls/> leads there once more, and of all
+ * that the client was before nothing is left then but its struct, with who it is and what it has cost: parser, scope,
+ * login and the stream's id are made anew.
  *
  * A client's whole state is in this struct and small. While it is idle it owns its struct and its session's address, both
  * packed with those of others (common/slab), and shares what its header said (worker/scope); nothing else: what only a
@@ -24,19 +33,27 @@
 #include "worker/output.h"
 #include "worker/scope.h"
 #include "worker/stream.h"
+#include "worker/tls.h"
 #include "worker/unread.h"
 
 struct worker;
 
 enum client_state {
-	CLIENT_OPENING,		/* connected; its header has not come */
+	CLIENT_PREFACE,		/* connected; its first byte will say whether TLS comes */
+	CLIENT_HANDSHAKE,	/* TLS has begun */
+	CLIENT_OPENING,		/* its header has not come */
 	CLIENT_LOGIN,		/* the header was answered; it may log in and register */
+	CLIENT_UPGRADING,	/* <proceed/> is on its way, and the client is not read until that is written */
 	CLIENT_SESSION,		/* logged in */
 	CLIENT_CLOSING,		/* the end was said: what is unsent goes out, then the socket is shut and drained */
 	CLIENT_GONE,		/* only for the rest of this turn */
 };
 
 enum client_event {
+	CLIENT_STREAM_COMES,	/* its first byte is one of a stream */
+	CLIENT_TLS_COMES,	/* its first byte is one of a handshake */
+	CLIENT_SECURED,		/* the handshake is done */
+	CLIENT_STARTTLS,	/* it was told to proceed */
 	CLIENT_HEADER,		/* its header is complete */
 	CLIENT_ELEMENT,		/* it sent a complete element */
 	CLIENT_PACKET,		/* a packet for it came from the link */
@@ -60,11 +77,12 @@ struct client_message {
 struct client {
 	struct watch watch;
 	struct worker *worker;
-	struct deadline deadline;	/* login, silence or drain, by state */
+	struct deadline deadline;	/* handshake, login, silence or drain, by state */
 	struct deadline unread_until;	/* on a list of the worker's while it is not read */
 	struct job flush;		/* write what was queued in this turn; frees the struct when it is gone */
 	struct intake *intake;
 	struct output *output;
+	struct tls *tls;		/* NULL: none, or not yet */
 	struct scope *scope;		/* of its header, which was complete and right; NULL: not yet */
 	struct dialect_client *login;	/* until it is logged in, from its header on */
 	char *address;			/* of its session, in the worker's texts; NULL: not logged in */
@@ -82,17 +100,19 @@ struct client {
 	uint8_t condition;		/* enum stream_condition: what it was told */
 	uint8_t limit;			/* enum end_limit: what it was above */
 	uint8_t refusals;		/* of its logins, by the session manager; no more are counted than fit */
+	uint8_t unread;			/* enum unread: why it is not read */
 	uint8_t listen_tls;		/* enum listen_tls */
 	uint8_t failures;		/* as M2W_CLIENT said */
-	bool proxied;			/* likewise; the header has not come yet (origin.h) */
-	bool half_header;		/* of it not all has come */
-	bool is_check;			/* as far as is known, of the proxy itself */
-	bool header_sent;		/* ours */
-	uint8_t unread;			/* enum unread: why it is not read */
-	bool was_throttled;		/* that was said in the log */
-	bool hung_up;			/* it has closed its half of the connection */
-	bool shut;			/* we have closed ours */
-	bool traced;			/* the master is shown what it sends and gets (trace.h) */
+	bool proxied : 1;		/* likewise; the header has not come yet (origin.h) */
+	bool half_header : 1;		/* of it not all has come */
+	bool is_check : 1;		/* as far as is known, of the proxy itself */
+	bool mute : 1;			/* what we would say is no use: TLS is not there yet, or has failed */
+	bool wants_write : 1;		/* TLS cannot go on before the socket takes bytes */
+	bool header_sent : 1;		/* ours */
+	bool was_throttled : 1;		/* that was said in the log */
+	bool hung_up : 1;		/* it has closed its half of the connection */
+	bool shut : 1;			/* we have closed ours */
+	bool traced : 1;		/* the master is shown what it sends and gets (trace.h) */
 };
 
 /* One read of a client per turn: bounds what a turn costs, and what a parser is fed at once. */
@@ -131,6 +151,12 @@ void client_broken(struct client *client);
 
 /* True unless its header has shown that it is of before RFC 3920: by having no version. */
 bool client_is_modern(const struct client *client);
+
+/* Its stream, of which it has one now, is read by a parser. */
+bool client_has_stream(const struct client *client);
+
+/* Wait for what it can do something with. */
+void client_wants(struct client *client);
 
 /* Write what is queued for it: at the end of this turn; or now, after which it may be gone. */
 void client_flush_later(struct client *client);

@@ -13,6 +13,22 @@
 #define ACCOUNT_LOGGED 400
 #define TEXT_LOGGED 200
 
+/* Longest name of a host (RFC 1035 2.3.4), more or less. */
+#define NAME_LOGGED 300
+
+static const char *
+tls_name(const struct client *client)
+{
+	switch (client->tls == NULL ? 0 : tls_version(client->tls)) {
+	case 12:
+		return "TLSv1.2";
+	case 13:
+		return "TLSv1.3";
+	default:
+		return "none";
+	}
+}
+
 void
 client_log_end(const struct client *client, const char *text)
 {
@@ -26,14 +42,14 @@ client_log_end(const struct client *client, const char *text)
 		return;
 	}
 	log_info("%s client ended reason=%s%s%s%s%s%s%s address=%s port=%u in=%" PRIu64 " out=%" PRIu64
-	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " account=%s",
+	    " packets_in=%" PRIu32 " packets_out=%" PRIu32 " seconds=%" PRIu64 " tls=%s account=%s",
 	    client_id(client, id), end_reason_name((enum end_reason)client->reason),
 	    limit == LIMIT_NONE ? "" : " limit=", limit == LIMIT_NONE ? "" : end_limit_name(limit),
 	    condition == CONDITION_NONE ? "" : " condition=", condition == CONDITION_NONE ? "" : condition_name(condition),
 	    text == NULL ? "" : " text=", text == NULL ? "" : log_quote(quoted, sizeof quoted, text),
 	    peer_format(&client->peer, address), client->peer.port,
 	    client->bytes_in, client->bytes_out, client->packets_in, client->packets_out,
-	    (loop_now(&client->worker->loop) - client->since) / 1000,
+	    (loop_now(&client->worker->loop) - client->since) / 1000, tls_name(client),
 	    log_quote(account, sizeof account, client->address));
 }
 
@@ -42,9 +58,19 @@ client_log_login(const struct client *client)
 {
 	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED];
 
-	log_info("%s client logged-in account=%s address=%s port=%u", client_id(client, id),
+	log_info("%s client logged-in account=%s address=%s port=%u tls=%s", client_id(client, id),
 	    log_quote(account, sizeof account, client->address), peer_format(&client->peer, address),
-	    client->peer.port);
+	    client->peer.port, tls_name(client));
+}
+
+void
+client_log_secured(const struct client *client)
+{
+	const struct tls_facts *facts = tls_facts(client->tls);
+	char id[CLIENT_ID_SIZE], sni[NAME_LOGGED];
+
+	log_debug("%s client secured tls=%s cipher=%s sni=%s resumed=%s", client_id(client, id), tls_name(client), facts->cipher,
+	    log_quote(sni, sizeof sni, facts->sni), facts->resumed ? "yes" : "no");
 }
 
 void

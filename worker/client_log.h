@@ -8,6 +8,9 @@
 struct client;
 struct client_message;
 
+/* Its TLS handshake is done. */
+void client_log_secured(const struct client *client);
+
 /* It has a session now. */
 void client_log_login(const struct client *client);
 

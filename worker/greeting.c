@@ -6,6 +6,7 @@
 
 #include "worker/relay.h"
 #include "worker/reply.h"
+#include "worker/starttls.h"
 #include "worker/worker.h"
 
 /* The host that a header means: the one it names or, where it names none, the only one there is. */
@@ -50,7 +51,9 @@ append_features(const struct client *client, struct buffer *down)
 	struct dialect_context context = relay_context(client, id, stream_id);
 
 	buffer_append_string(down, "<stream:features>");
-	client->worker->dialect->client_features(down, &context);
+	starttls_append_feature(client, down);
+	if (!starttls_is_required(client))
+		client->worker->dialect->client_features(down, &context);
 	buffer_append_string(down, "</stream:features>");
 }
 
@@ -62,6 +65,11 @@ greeting_give(struct client *client, const struct stream_header *header)
 
 	if (host == NULL) {
 		client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN, NULL);
+		return false;
+	}
+	/* Who gets no features can neither see that nor do anything about it. */
+	if (!client_is_modern(client) && starttls_is_required(client)) {
+		client_end(client, END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, "TLS is required");
 		return false;
 	}
 	down = output_get(client);
@@ -90,7 +98,7 @@ greeting_end(struct client *client, const char *text)
 	enum stream_condition condition = (enum stream_condition)client->condition;
 	struct buffer *down;
 
-	if (!client->header_sent && condition == CONDITION_NONE)
+	if (client->mute || (!client->header_sent && condition == CONDITION_NONE))
 		return;
 	down = output_get(client);
 	if (down == NULL)

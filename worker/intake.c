@@ -121,7 +121,7 @@ take_event(struct client *client, struct stream *stream)
 		stream_failed(client, &event);
 		break;
 	}
-	return client->state < CLIENT_CLOSING;
+	return client_has_stream(client);
 }
 
 /*
@@ -137,9 +137,9 @@ take_events(struct client *client)
 	while (worker_may_read(worker) && take_event(client, intake->stream))
 		;
 	deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
-	if (client->state < CLIENT_CLOSING && !worker_may_read(worker))
+	if (client_has_stream(client) && !worker_may_read(worker))
 		unread_begin(client, UNREAD_STOPPED);
-	if (client->state >= CLIENT_CLOSING || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
+	if (!client_has_stream(client) || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
 		intake_free(client);
 }
 

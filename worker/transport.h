@@ -1,28 +1,47 @@
 /*
- * transport: what a client's bytes travel on: its socket. Nothing above this file reads, writes or shuts a client's
- * descriptor.
+ * transport: what a client's bytes travel on: its socket, or TLS over it. Nothing above this file knows which of them,
+ * but for the way to TLS (handshake) and what is said of it in the log.
  */
 #ifndef C2SD_WORKER_TRANSPORT_H
 #define C2SD_WORKER_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct client;
 
-/* Bytes read; 0: the other side has closed its half; -EAGAIN: nothing has come; other: the connection is lost. */
+/*
+ * Bytes read; 0: the other side has closed its half; -EAGAIN: nothing has come; -ENOMEM; -EPROTO: its TLS is wrong, and
+ * nothing can be told it any more; other: the connection is lost.
+ */
 ssize_t transport_read(struct client *client, void *bytes, size_t size);
 
 /* The same, but the bytes stay where they are: what has come so far. */
 ssize_t transport_peek(struct client *client, void *bytes, size_t size);
 
-/* Bytes written; -EAGAIN: none are taken now; other: the connection is lost. */
+/* There is something to read although the socket may not be readable. To be asked after each read. */
+bool transport_has_more(const struct client *client);
+
+/* Reading can go on only when the socket takes bytes. */
+bool transport_reads_when_writable(const struct client *client);
+
+/* After a read of 0: the whole connection has ended, and nothing will come, of whatever kind. */
+bool transport_has_ended(const struct client *client);
+
+/* Bytes written; -EAGAIN: none are taken now, and the next call has the same bytes in front; other as above. */
 ssize_t transport_write(struct client *client, const void *bytes, size_t length);
 
-/* Read what still comes to a client that is ending, and throw it away; as transport_read. */
+/* Read what still comes to a client that is ending, and throw it away; as transport_read of a bare socket. */
 ssize_t transport_discard(struct client *client);
 
 /* Everything was written: close our half. */
 void transport_shut(struct client *client);
+
+/* Bytes of memory that it holds for what is on its way. */
+size_t transport_memory(const struct client *client);
+
+/* Before the socket is closed, without a word. */
+void transport_free(struct client *client);
 
 #endif

@@ -7,6 +7,8 @@
 static struct deadline_list *
 list_of(struct client *client, enum unread why)
 {
+	if (why == UNREAD_TURN)
+		return &client->worker->next_turn;
 	return why == UNREAD_THROTTLED ? &client->worker->throttled : NULL;
 }
 
@@ -71,4 +73,10 @@ unread_on_paid(struct deadline *deadline)
 		deadline_set(&client->worker->loop, &client->worker->throttled, deadline);
 	else
 		client_resume(client);
+}
+
+void
+unread_on_turn(struct deadline *deadline)
+{
+	client_resume(container_of(deadline, struct client, unread_until));
 }

@@ -16,6 +16,7 @@ enum unread {
 	UNREAD_NO,		/* it is read */
 	UNREAD_STOPPED,		/* it would be readable, but the worker may not read: until worker_may_read() */
 	UNREAD_THROTTLED,	/* it has sent more than it may (karma.h): until that is paid */
+	UNREAD_TURN,		/* it has had its share of this turn, and TLS has more of it: until the next */
 };
 
 /* Do not read it, for this reason. One that it is unread for already stays. */
@@ -29,5 +30,8 @@ void unread_throttle(struct client *client);
 
 /* Of the worker's list of those that are throttled. */
 void unread_on_paid(struct deadline *deadline);
+
+/* Of the worker's list of those that have had their share. */
+void unread_on_turn(struct deadline *deadline);
 
 #endif

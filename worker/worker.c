@@ -14,6 +14,9 @@
 /* RFC 6120 4.4 asks for a wait for the other side's end; its connection may be half dead. */
 #define DRAIN_TIME 5000
 
+/* Deadlines of less would be due in the turn in which they were set. */
+#define NEXT_TURN_TIME 1
+
 /* How long a parser is kept without bytes: making it anew costs two stanzas' worth of work (baselines). */
 #define INTAKE_IDLE_TIME 1000
 
@@ -334,6 +337,7 @@ limits_apply(struct worker *worker)
 	worker->session_limits = worker->login_limits;
 	worker->session_limits.element_bytes = limits->element_bytes;
 	worker->session_limits.elements = limits->elements;
+	deadline_list_change(&worker->handshake, limits->handshake_time);
 	deadline_list_change(&worker->login, limits->login_time);
 	deadline_list_change(&worker->silence, shorter_time(limits->keepalive_time, limits->idle_time));
 	deadline_list_change(&worker->stall, limits->stall_time);
@@ -556,10 +560,12 @@ worker_init(struct worker *worker, int fd)
 	if (!reserve_get(worker) || keys_init(&worker->keys) < 0)
 		return -ENOMEM;
 	trim_init(&worker->trim, &worker->loop);
+	deadline_list_init(&worker->loop, &worker->handshake, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->silence, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->drain, DRAIN_TIME, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->throttled, 0, unread_on_paid);
+	deadline_list_init(&worker->loop, &worker->next_turn, NEXT_TURN_TIME, unread_on_turn);
 	deadline_list_init(&worker->loop, &worker->stall, 0, output_on_stall);
 	deadline_list_init(&worker->loop, &worker->intake_idle, INTAKE_IDLE_TIME, intake_on_idle);
 	result = channel_init(&worker->channel, &worker->loop, fd, CONTRACT_WORKER);

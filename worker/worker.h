@@ -37,8 +37,10 @@ struct worker {
 	struct deadline_queue paused;		/* clients that wait for the end of that (worker_may_read) */
 	struct karma_limit karma;
 	struct deadline_list throttled;		/* clients that have sent too much */
+	struct deadline_list next_turn;		/* clients of which enough was read in this turn */
 
-	struct deadline_list login;		/* OPENING and LOGIN */
+	struct deadline_list handshake;		/* PREFACE and HANDSHAKE */
+	struct deadline_list login;		/* OPENING, LOGIN and UPGRADING */
 	struct deadline_list silence;		/* SESSION */
 	struct deadline_list drain;		/* CLOSING */
 	struct deadline_list stall;		/* output that makes no progress */

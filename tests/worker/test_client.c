@@ -239,6 +239,7 @@ setup(void)
 	settings.registration = true;
 	settings.limits.clients = 3;
 	settings.limits.rate_bytes = 0;
+	settings.tls = (struct tls_settings){ 0 };
 	message_put_hello(&body, CONTRACT_VERSION);
 	channel_send(&master, M2W_HELLO, 0, 0, &body);
 	buffer_deinit(&body);
