@@ -78,9 +78,9 @@ class Lines(LogCase):
         failed = daemon.wait_line(HEAD + r'login-failed ' + PEER + r'account="alice@localhost" reason=not-authorized '
                                   r'attempt=\d+$', 2)
         self.assertEqual(['1', '2'], [line.rpartition('=')[2] for line in failed])
-        logged_in, = daemon.wait_line(HEAD + r'logged-in account="alice@localhost/say \'cheese\'" ' + port + '$')
+        logged_in, = daemon.wait_line(HEAD + r'logged-in account="alice@localhost/say \'cheese\'" ' + port + ' tls=none$')
         ended, = daemon.wait_line(HEAD + r'ended reason=closed ' + port + r' in=\d+ out=\d+ packets_in=3 packets_out=\d+ '
-                                  r'seconds=\d+ account="alice@localhost/say \'cheese\'"$')
+                                  r'seconds=\d+ tls=none account="alice@localhost/say \'cheese\'"$')
         self.assertEqual(1, len({re.search(port, line).group(1) for line in failed + [logged_in, ended]}))
         for line in daemon.lines():
             self.assertRegex(line, '^' + TIME + r'c2sd\[\d+\]: (master|worker \d+|sessiond): ')
