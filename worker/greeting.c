@@ -44,16 +44,23 @@ login_begin(struct client *client, const char *host)
 	return client->login->host != NULL;
 }
 
+/*
+ * No features follow a login with jabber:iq:auth, so these are told what holds from then on. What comes before it is
+ * short, whatever is said: a client that kept to the limit of that time (XEP-0478 has one number) would keep to it for good.
+ */
 static void
 append_features(const struct client *client, struct buffer *down)
 {
+	const struct client_limits *limits = &client->worker->settings.limits;
 	char id[CLIENT_ID_SIZE], stream_id[17];
 	struct dialect_context context = relay_context(client, id, stream_id);
 
 	buffer_append_string(down, "<stream:features>");
 	starttls_append_feature(client, down);
-	if (!starttls_is_required(client))
+	if (!starttls_is_required(client)) {
 		client->worker->dialect->client_features(down, &context);
+		reply_limits(down, limits->element_bytes, limits->idle_time / 1000);
+	}
 	buffer_append_string(down, "</stream:features>");
 }
 

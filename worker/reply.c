@@ -23,6 +23,15 @@ reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream
 }
 
 void
+reply_limits(struct buffer *down, uint32_t max_bytes, uint32_t idle_seconds)
+{
+	buffer_append_format(down, "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>%" PRIu32 "</max-bytes>", max_bytes);
+	if (idle_seconds > 0)
+		buffer_append_format(down, "<idle-seconds>%" PRIu32 "</idle-seconds>", idle_seconds);
+	buffer_append_string(down, "</limits>");
+}
+
+void
 reply_error(struct buffer *down, bool modern, enum stream_condition condition, const char *text, const char *detail)
 {
 	if (!modern) {

@@ -19,6 +19,12 @@
 void reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream_id);
 
 /*
+ * The feature of XEP-0478: the longest element that is taken, and the seconds of silence after which a client is ended; 0:
+ * never, and nothing is said of it.
+ */
+void reply_limits(struct buffer *down, uint32_t max_bytes, uint32_t idle_seconds);
+
+/*
  * The stream error (one text for clients of before RFC 3920) without the stream's end. `text` may be NULL, and so may
  * `detail`: an application-specific condition (RFC 6120 4.9.4) of those that servers have in urn:xmpp:errors.
  */

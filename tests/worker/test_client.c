@@ -27,7 +27,7 @@
 #define MODERN HEADER " version='1.0'>"
 #define OLD HEADER ">"
 #define FEATURES "<stream:features><register xmlns='http://jabber.org/features/iq-register'/>" \
-	"<auth xmlns='http://jabber.org/features/iq-auth'/></stream:features>"
+	"<auth xmlns='http://jabber.org/features/iq-auth'/><limits xmlns='urn:xmpp:stream-limits:0'>"
 #define LOGIN "<iq type='set' id='a1'><query xmlns='jabber:iq:auth'><username>alice</username>" \
 	"<password>pw</password><resource>r</resource></query></iq>"
 #define END "</stream:stream>"
@@ -395,6 +395,16 @@ expect_heard(struct person *person, const char *text)
 	buffer_clear(&person->heard);
 }
 
+/* The worker has closed its half, and said this before. */
+static void
+expect_hung_up_after(struct person *person, const char *word)
+{
+	struct hearing hearing = { .person = person, .length = SIZE_MAX };
+
+	ck_assert(loop_turn_until(&worker.loop, has_heard, &hearing));
+	ck_assert_ptr_nonnull(strstr(text_of(&person->heard), word));
+}
+
 /* The worker has closed its half. */
 static void
 expect_hung_up(struct person *person)
@@ -408,12 +418,17 @@ expect_hung_up(struct person *person)
 static void
 expect_header(struct person *person, bool modern)
 {
-	char expected[512], id[17];
+	char expected[1024], limits[128], idle[64] = "", id[17];
 
 	turns();
+	if (settings.limits.idle_time > 0)
+		snprintf(idle, sizeof idle, "<idle-seconds>%u</idle-seconds>", settings.limits.idle_time / 1000);
+	snprintf(limits, sizeof limits, "<max-bytes>%u</max-bytes>%s</limits></stream:features>",
+	    settings.limits.element_bytes, idle);
 	snprintf(expected, sizeof expected, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' from='foo.com'%s",
-	    reply_stream_id(client_of(person)->stream_id, id), modern ? " version='1.0' xml:lang='en'>" FEATURES : ">");
+	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' from='foo.com'%s%s",
+	    reply_stream_id(client_of(person)->stream_id, id), modern ? " version='1.0' xml:lang='en'>" FEATURES : ">",
+	    modern ? limits : "");
 	expect_heard(person, expected);
 }
 
@@ -1111,6 +1126,461 @@ START_TEST(not_read_while_the_master_is_slow)
 	}
 	ck_assert(worker_may_read(&worker));
 	leave(&person);
+}
+END_TEST
+
+/* ---- who sends too much (karma.h) ---- */
+
+#define BURST 65536
+
+static void
+limit_rate(uint32_t rate)
+{
+	settings.limits.rate_bytes = rate;
+	settings.limits.burst_bytes = BURST;
+	tell_settings();
+}
+
+/* Messages, numbered from `first`, until the worker reads no more of them; and then a debt that no test lasts for. */
+static unsigned
+flood(const struct person *person, unsigned first)
+{
+	unsigned number = first;
+	char text[2048];
+
+	while (client_of(person)->unread == UNREAD_NO) {
+		snprintf(text, sizeof text, "<message id='%u'><body>%01500u</body></message>", number++, 0);
+		ck_assert_uint_lt(number, first + 1000);
+		say_all(person, text);
+	}
+	ck_assert_int_eq(client_of(person)->unread, UNREAD_THROTTLED);
+	karma_charge(&client_of(person)->karma, &worker.karma, loop_now(&worker.loop), 1000000);
+	return number;
+}
+
+/* Those have come, in order. */
+static void
+expect_flood(const struct person *person, unsigned first, unsigned end)
+{
+	char text[32];
+
+	for (unsigned number = first; number < end; number++) {
+		expect_about(person, W2M_PACKET);
+		snprintf(text, sizeof text, " id='%u'", number);
+		ck_assert_ptr_nonnull(strstr(text_of(&queue[queue_taken - 1].body), text));
+		buffer_deinit(&queue[queue_taken - 1].body);
+	}
+	if (queue_taken == queue_count)
+		queue_taken = queue_count = 0;
+}
+
+/* All that is owed has been paid. */
+static void
+pay(const struct person *person)
+{
+	client_of(person)->karma = (struct karma){ 0 };
+	deadlines_are_due(&worker.throttled);
+}
+
+static struct worker_counters
+ask_counters(void)
+{
+	struct worker_counters counters;
+	struct frame frame;
+
+	tell(M2W_PING);
+	frame = frame_of(expect_frame(W2M_PONG));
+	ck_assert(message_get_counters(&frame, &counters));
+	return counters;
+}
+
+START_TEST(too_much_is_not_read_for_a_while)
+{
+	struct person person;
+	struct client_report report;
+	char text[64];
+	unsigned sent;
+
+	limit_rate(1000);
+	log_in(&person, 0, true);
+	sent = flood(&person, 0);
+	ck_assert_uint_ge(client_of(&person)->bytes_in + sent * KARMA_READ_COST, BURST);
+	ck_assert_uint_le(client_of(&person)->bytes_in, BURST + CLIENT_READ_SIZE);
+	expect_flood(&person, 0, sent);
+	/* What it says now waits. */
+	snprintf(text, sizeof text, "<message id='%u'/><presence/>", sent);
+	say(&person, text);
+	expect_no_frame();
+	ck_assert_uint_eq(client_of(&person)->watch.events, 0);
+	client_report(client_of(&person), &report);
+	ck_assert(report.paused && report.throttled);
+	ck_assert(ask_counters().throttled == 1 && ask_counters().throttles == 1);
+	/* A part of it is paid: not enough. */
+	client_of(&person)->karma.paid -= 1000000000;
+	deadlines_are_due(&worker.throttled);
+	expect_no_frame();
+	ck_assert(ask_counters().throttled == 1 && ask_counters().throttles == 1);
+	pay(&person);
+	expect_flood(&person, sent, sent + 1);
+	expect_about(&person, W2M_PACKET);
+	client_report(client_of(&person), &report);
+	ck_assert(!report.paused && !report.throttled);
+	ck_assert(ask_counters().throttled == 0 && ask_counters().throttles == 1);
+	ck_assert_uint_eq(client_of(&person)->watch.events, EPOLLIN);
+	/* Again: counted, and not said again. */
+	expect_flood(&person, 0, flood(&person, 0));
+	ck_assert(ask_counters().throttled == 1 && ask_counters().throttles == 2);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "client throttled address="));
+	ck_assert_ptr_null(strstr(strstr(text_of(&lines), "client throttled") + 1, "client throttled"));
+	leave(&person);
+}
+END_TEST
+
+/* One byte at a time costs more than its bytes. */
+START_TEST(small_reads_are_dear)
+{
+	struct person person;
+	unsigned count = 0;
+
+	limit_rate(1000);
+	log_in(&person, 0, true);
+	for (; client_of(&person)->unread == UNREAD_NO; count++) {
+		ck_assert_uint_le(count, BURST / KARMA_READ_COST);
+		say_all(&person, " ");
+	}
+	ck_assert_uint_gt(count, BURST / KARMA_READ_COST / 2);
+	leave(&person);
+}
+END_TEST
+
+/* STOP, and what it owes: it is read when there is neither. */
+START_TEST(throttled_and_stopped)
+{
+	struct person person;
+	unsigned sent;
+
+	limit_rate(1000);
+	log_in(&person, 0, true);
+	sent = flood(&person, 0);
+	expect_flood(&person, 0, sent);
+	say(&person, "<presence/>");
+	tell(M2W_STOP);
+	if (_i == 0) {
+		pay(&person);
+		expect_no_frame();
+		ck_assert_int_eq(client_of(&person)->unread, UNREAD_STOPPED);
+		tell(M2W_GO);
+	} else {
+		tell(M2W_GO);
+		expect_no_frame();
+		ck_assert_int_eq(client_of(&person)->unread, UNREAD_THROTTLED);
+		pay(&person);
+	}
+	expect_about(&person, W2M_PACKET);
+	ck_assert_int_eq(client_of(&person)->unread, UNREAD_NO);
+	ck_assert_uint_eq(ask_counters().throttled, 0);
+	leave(&person);
+}
+END_TEST
+
+/* What it sent before it went comes first, then its end; nobody sees the one before the other. */
+START_TEST(throttled_and_closed)
+{
+	struct person person;
+	unsigned sent;
+
+	limit_rate(1000);
+	log_in(&person, 0, true);
+	sent = flood(&person, 0);
+	expect_flood(&person, 0, sent);
+	say(&person, "<presence/>");
+	if (_i == 0)
+		ck_assert_int_eq(shutdown(person.fd, SHUT_WR), 0);
+	else
+		close(person.fd);
+	expect_no_frame();
+	pay(&person);
+	expect_about(&person, W2M_PACKET);
+	expect_ended(&person, END_LOST);
+	ck_assert(TAILQ_EMPTY(&worker.throttled.queue));
+	ck_assert_uint_eq(ask_counters().throttled, 0);
+	if (_i == 0)
+		leave(&person);
+}
+END_TEST
+
+/* A connection that breaks is not waited for. */
+START_TEST(throttled_and_reset)
+{
+	static const struct linger reset = { .l_onoff = 1 };
+	struct person person;
+
+	limit_rate(1000);
+	log_in(&person, 0, true);
+	expect_flood(&person, 0, flood(&person, 0));
+	ck_assert_int_eq(setsockopt(person.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+	close(person.fd);
+	expect_ended(&person, END_LOST);
+	ck_assert_uint_eq(ask_counters().throttled, 0);
+	ck_assert(TAILQ_EMPTY(&worker.throttled.queue));
+}
+END_TEST
+
+/* Kicked, it is told so; what it still sends is read no faster than before. */
+START_TEST(throttled_and_kicked)
+{
+	struct person person;
+	char expected[1024];
+
+	limit_rate(1000);
+	log_in(&person, 0, true);
+	expect_flood(&person, 0, flood(&person, 0));
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	expect_heard(&person, error_of(expected, "policy-violation", "ended by the operator"));
+	ck_assert_uint_eq(ask_counters().throttled, 0);
+	for (unsigned i = 0; i < 8; i++) {
+		ck_assert_int_gt(send(person.fd, long_text, sizeof long_text, MSG_NOSIGNAL | MSG_DONTWAIT), 0);
+		turns();
+	}
+	ck_assert_int_eq(client_of(&person)->unread, UNREAD_THROTTLED);
+	deadlines_are_due(&worker.drain);
+	expect_ended(&person, END_KICKED);
+	ck_assert_uint_eq(ask_counters().throttled, 0);
+	leave(&person);
+}
+END_TEST
+
+/* It is not silent: neither ended for that nor sent white space. */
+START_TEST(throttled_is_not_silent)
+{
+	struct person person;
+
+	settings.limits.idle_time = 60000;
+	settings.limits.keepalive_time = 10000;
+	limit_rate(1);
+	log_in(&person, 0, true);
+	expect_flood(&person, 0, flood(&person, 0));
+	for (unsigned i = 0; i < 3; i++) {
+		worker.loop.now += 60000;
+		deadlines_are_due(&worker.silence);
+		turns();
+		listen_to(&person);
+		ck_assert_str_eq(text_of(&person.heard), "");
+		ck_assert_int_eq(client_of(&person)->state, CLIENT_SESSION);
+		ck_assert(deadline_is_set(&client_of(&person)->deadline));
+	}
+	leave(&person);
+}
+END_TEST
+
+/* Nor is one that is not read because the link takes nothing; the way to it is kept open. */
+START_TEST(stopped_is_not_silent)
+{
+	struct person person;
+
+	settings.limits.idle_time = 60000;
+	settings.limits.keepalive_time = 10000;
+	tell_settings();
+	log_in(&person, 0, true);
+	tell(M2W_STOP);
+	say(&person, "<presence/>");
+	turns();
+	ck_assert_int_eq(client_of(&person)->unread, UNREAD_STOPPED);
+	worker.loop.now += 60000;
+	deadlines_are_due(&worker.silence);
+	expect_heard(&person, " ");
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_SESSION);
+	tell(M2W_GO);
+	expect_about(&person, W2M_PACKET);
+	leave(&person);
+}
+END_TEST
+
+/* Other limits hold at once, for who waits as well. */
+START_TEST(throttled_and_other_limits)
+{
+	struct person person;
+	unsigned sent;
+
+	limit_rate(1);
+	log_in(&person, 0, true);
+	sent = flood(&person, 0);
+	expect_flood(&person, 0, sent);
+	say(&person, "<presence/>");
+	expect_no_frame();
+	limit_rate(_i == 0 ? 0 : 1000000);
+	deadlines_are_due(&worker.throttled);
+	expect_about(&person, W2M_PACKET);
+	ck_assert_int_eq(client_of(&person)->unread, UNREAD_NO);
+	leave(&person);
+}
+END_TEST
+
+/* What one owes is nobody else's. */
+START_TEST(throttled_beside_others)
+{
+	struct person flooder, other;
+	unsigned sent;
+
+	limit_rate(1000);
+	log_in(&flooder, 0, true);
+	log_in(&other, 1, true);
+	sent = flood(&flooder, 0);
+	expect_flood(&flooder, 0, sent);
+	say(&flooder, "<presence/>");
+	for (unsigned i = 0; i < 5; i++) {
+		say(&other, "<presence/>");
+		expect_about(&other, W2M_PACKET);
+	}
+	expect_no_frame();
+	leave(&flooder);
+	leave(&other);
+}
+END_TEST
+
+/* ---- all that comes before a login ---- */
+
+/* A header, and white space up to this many bytes in all, in pieces. */
+static void
+say_before_login(struct person *person, size_t total, size_t piece)
+{
+	static char blanks[4096];
+	size_t said = strlen(MODERN);
+
+	memset(blanks, ' ', sizeof blanks);
+	open_stream(person, 0, true);
+	while (said < total) {
+		size_t length = total - said < piece ? total - said : piece;
+
+		ck_assert_int_eq(send(person->fd, blanks, length, MSG_NOSIGNAL), (ssize_t)length);
+		said += length;
+		if (client_of(person) != NULL)
+			loop_turn(&worker.loop);
+	}
+	turns();
+}
+
+static const size_t pieces[] = { 1, 7, 512, 4096 };
+
+START_TEST(all_before_login_is_bounded)
+{
+	char expected[1024], header[256];
+	struct person person;
+	struct client_end end;
+	struct frame frame;
+
+	settings.limits.login_total_bytes = 2000;
+	tell_settings();
+	for (size_t i = 0; i < COUNT(pieces); i++) {
+		/* One below, at it: the login still goes through. */
+		for (size_t below = 0; below < 2; below++) {
+			say_before_login(&person, 2000 - below - strlen(LOGIN), pieces[i]);
+			say(&person, LOGIN);
+			expect_about(&person, W2M_PACKET);
+			leave(&person);
+			expect_ended(&person, END_LOST);
+		}
+		/* One above. */
+		say_before_login(&person, 2001, pieces[i]);
+		expect_heard(&person, error_of(expected, "policy-violation", "too much before a login"));
+		leave(&person);
+		expect_about(&person, W2M_ENDED);
+		frame = frame_of(&queue[queue_taken - 1]);
+		ck_assert(message_get_end(&frame, &end));
+		ck_assert(end.reason == END_STREAM_ERROR && end.condition == CONDITION_POLICY_VIOLATION &&
+		    end.limit == LIMIT_LOGIN_TOTAL_BYTES);
+	}
+	/* Afterwards nothing is counted. */
+	log_in(&person, 0, true);
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(header, sizeof header, "%200s<presence/>", "");
+		say(&person, header);
+		expect_about(&person, W2M_PACKET);
+	}
+	leave(&person);
+}
+END_TEST
+
+/* What is above the limit is not looked at, however it was cut: the element that ends there has come, the next has not. */
+START_TEST(nothing_behind_the_bound_is_read)
+{
+	static const char get[] = "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>";
+	char text[512];
+	struct person person;
+
+	settings.limits.login_total_bytes = (uint32_t)(strlen(MODERN) + strlen(get));
+	for (size_t cut = 0; cut <= 2 * strlen(get); cut += 9) {
+		tell_settings();
+		open_stream(&person, 0, true);
+		snprintf(text, sizeof text, "%s%s", get, get);
+		ck_assert_int_eq(send(person.fd, text, cut, MSG_NOSIGNAL), (ssize_t)cut);
+		turns();
+		say(&person, text + cut);
+		expect_about(&person, W2M_PACKET);
+		leave(&person);
+		expect_ended(&person, END_STREAM_ERROR);
+	}
+}
+END_TEST
+
+/* ---- which limit it was ---- */
+
+static const struct {
+	const char *before, *text;	/* said before the login, or after it; @ is a thousand letters */
+	enum end_limit limit;
+	const char *detail;
+} above[] = {
+	{ "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='@'>", NULL,
+	    LIMIT_HEADER_BYTES, NULL },
+	{ MODERN "<iq><query xmlns='jabber:iq:auth'><x a='@'/></query></iq>", NULL, LIMIT_LOGIN_BYTES, "stanza-too-big" },
+	{ MODERN "<iq><a/><a/><a/><a/><a/></iq>", NULL, LIMIT_LOGIN_ELEMENTS, NULL },
+	{ MODERN "<iq><a><a><a><a/></a></a></a></iq>", NULL, LIMIT_DEPTH, NULL },
+	{ MODERN "<iq a='' b='' c='' d='' e=''/>", NULL, LIMIT_ATTRIBUTES, NULL },
+	{ NULL, "<message><body>@</body></message>", LIMIT_STANZA_BYTES, "stanza-too-big" },
+	{ NULL, "<message><a/><a/><a/><a/><a/><a/><a/><a/></message>", LIMIT_ELEMENTS, NULL },
+	{ NULL, "<message><a><a><a><a/></a></a></a></message>", LIMIT_DEPTH, NULL },
+	{ NULL, "<message a='' b='' c='' d='' e=''/>", LIMIT_ATTRIBUTES, NULL },
+};
+
+START_TEST(limits_have_names)
+{
+	struct person person;
+	struct client_end end;
+	struct frame frame;
+	char text[2048], detail[64] = "", limit[128];
+	const char *said;
+
+	settings.limits.header_bytes = 400;
+	settings.limits.login_bytes = 500;
+	settings.limits.login_elements = 5;
+	settings.limits.element_bytes = 800;
+	settings.limits.elements = 8;
+	settings.limits.depth = 4;
+	settings.limits.attributes = 4;
+	tell_settings();
+	if (above[_i].before != NULL)
+		connect_client(&person, 0);
+	else
+		log_in(&person, 0, true);
+	said = above[_i].before != NULL ? above[_i].before : above[_i].text;
+	snprintf(text, sizeof text, "%.*s%01000u%s", (int)strcspn(said, "@"), said, 0, strchr(said, '@') == NULL ? "" :
+	    strchr(said, '@') + 1);
+	say(&person, strchr(said, '@') == NULL ? said : text);
+	expect_hung_up_after(&person, "policy-violation");
+	if (above[_i].detail != NULL)
+		snprintf(detail, sizeof detail, "<%s xmlns='urn:xmpp:errors'/></stream:error>", above[_i].detail);
+	ck_assert_ptr_nonnull(strstr(text_of(&person.heard), above[_i].detail != NULL ? detail : "</text></stream:error>"));
+	leave(&person);
+	expect_about(&person, W2M_ENDED);
+	frame = frame_of(&queue[queue_taken - 1]);
+	ck_assert(message_get_end(&frame, &end));
+	ck_assert_str_eq(end_limit_name(end.limit), end_limit_name(above[_i].limit));
+	ck_assert_int_eq(end.reason, END_STREAM_ERROR);
+	ck_assert_int_eq(end.condition, CONDITION_POLICY_VIOLATION);
+	turns();
+	snprintf(limit, sizeof limit, "ended reason=stream-error limit=%s condition=policy-violation text=",
+	    end_limit_name(above[_i].limit));
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), limit));
 }
 END_TEST
 
@@ -1877,6 +2347,19 @@ bound_tests(void)
 	tcase_add_test(tests, not_read_while_stopped);
 	tcase_add_test(tests, gone_while_stopped);
 	tcase_add_test(tests, not_read_while_the_master_is_slow);
+	tcase_add_test(tests, too_much_is_not_read_for_a_while);
+	tcase_add_test(tests, small_reads_are_dear);
+	tcase_add_loop_test(tests, throttled_and_stopped, 0, 2);
+	tcase_add_loop_test(tests, throttled_and_closed, 0, 2);
+	tcase_add_test(tests, throttled_and_reset);
+	tcase_add_test(tests, throttled_and_kicked);
+	tcase_add_test(tests, throttled_is_not_silent);
+	tcase_add_test(tests, stopped_is_not_silent);
+	tcase_add_loop_test(tests, throttled_and_other_limits, 0, 2);
+	tcase_add_test(tests, throttled_beside_others);
+	tcase_add_test(tests, all_before_login_is_bounded);
+	tcase_add_test(tests, nothing_behind_the_bound_is_read);
+	tcase_add_loop_test(tests, limits_have_names, 0, COUNT(above));
 	tcase_add_test(tests, idle_client_owns_nothing);
 	tcase_add_test(tests, small_and_given_back);
 	tcase_add_test(tests, not_reading_is_ended);
