@@ -32,6 +32,7 @@ struct client_limits {
 	uint32_t depth;
 	uint32_t attributes;
 	uint32_t login_time;		/* from the connection, or the end of a handshake, to the login */
+	uint32_t login_pause;		/* most that the next attempt waits when logins have failed; 0: none does */
 	uint32_t handshake_time;	/* until TLS is there, or the first byte where that decides */
 	uint32_t idle_time;		/* silence after which a client ends; 0: never */
 	uint32_t keepalive_time;	/* silence after which white space is sent; 0: never */

@@ -160,6 +160,8 @@ static const struct config_option limits_table[] = {
 	    "attributes of one element" },
 	{ "login-seconds", CONFIG_NUMBER, 1, 86400, NULL, "60", CONFIG_RELOAD, IN(limits, login_seconds),
 	    "from connecting, or from the end of the handshake, to having logged in" },
+	{ "login-pause-seconds", CONFIG_NUMBER, 1, 60, "none", "8", CONFIG_RELOAD, IN(limits, login_pause),
+	    "most that the next login waits after failed ones" },
 	{ "handshake-seconds", CONFIG_NUMBER, 1, 3600, NULL, "15", CONFIG_RELOAD, IN(limits, handshake_seconds),
 	    "from connecting, or from <proceed/>, to the end of the TLS handshake" },
 	{ "idle-seconds", CONFIG_NUMBER, 1, 4294967, "never", "never", CONFIG_RELOAD, IN(limits, idle_seconds),

@@ -398,6 +398,7 @@ limits_of(const struct options *options)
 		.depth = options->limits.depth,
 		.attributes = options->limits.attributes,
 		.login_time = options->limits.login_seconds * 1000,
+		.login_pause = options->limits.login_pause * 1000,
 		.handshake_time = options->limits.handshake_seconds * 1000,
 		.idle_time = options->limits.idle_seconds * 1000,
 		.keepalive_time = options->limits.keepalive_seconds * 1000,

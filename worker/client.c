@@ -13,6 +13,7 @@
 #include "worker/client_log.h"
 #include "worker/greeting.h"
 #include "worker/handshake.h"
+#include "worker/login.h"
 #include "worker/origin.h"
 #include "worker/relay.h"
 #include "worker/starttls.h"
@@ -315,16 +316,6 @@ client_settings_changed(struct client *client, const struct karma_limit *before)
 		silence_is_broken(client);
 }
 
-static void
-login_drop(struct client *client)
-{
-	if (client->login == NULL)
-		return;
-	dialect_client_deinit(client->login);
-	free(client->login);
-	client->login = NULL;
-}
-
 /* TLS is there, or will not be: from here on there is a stream, whose answers reach the client. */
 static void
 client_open(struct client *client)
@@ -400,6 +391,11 @@ client_shut(struct client *client)
 	if (!client->shut)
 		transport_shut(client);
 	client->shut = true;
+	/* Its place is wanted at once. What has come is taken, lest it make a reset of the end. */
+	if (client->address == NULL && (client->reason == END_CROWDED || client->reason == END_REFUSED)) {
+		transport_discard(client);
+		client->hung_up = true;
+	}
 	if (client->hung_up)
 		client_gone(client);
 }
@@ -721,6 +717,8 @@ client_read(struct client *client)
 		unread_begin(client, UNREAD_STOPPED);
 		return;
 	}
+	if (login_hold(client))
+		return;
 	switch ((enum client_state)client->state) {
 	case CLIENT_PREFACE:
 		handshake_look(client);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "worker/login.h"
 #include "worker/relay.h"
 #include "worker/reply.h"
 #include "worker/starttls.h"
@@ -32,16 +33,6 @@ greeting_host_is_gone(const struct client *client)
 			return false;
 	}
 	return true;
-}
-
-static bool
-login_begin(struct client *client, const char *host)
-{
-	client->login = calloc(1, sizeof *client->login);
-	if (client->login == NULL)
-		return false;
-	client->login->host = strdup(host);
-	return client->login->host != NULL;
 }
 
 /*

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "worker/login.h"
 #include "worker/trace.h"
 #include "worker/worker.h"
 
@@ -134,11 +135,12 @@ take_events(struct client *client)
 	struct worker *worker = client->worker;
 	struct intake *intake = client->intake;
 
-	while (worker_may_read(worker) && take_event(client, intake->stream))
+	while (worker_may_read(worker) && !login_waits(client) && take_event(client, intake->stream))
 		;
 	deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
 	if (client_has_stream(client) && !worker_may_read(worker))
 		unread_begin(client, UNREAD_STOPPED);
+	login_hold(client);
 	if (!client_has_stream(client) || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
 		intake_free(client);
 }

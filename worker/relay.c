@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "worker/client_log.h"
+#include "worker/login.h"
 #include "worker/reply.h"
 #include "worker/worker.h"
 
@@ -111,13 +111,12 @@ logged_in(struct client *client)
 }
 
 static void
-login_refused(struct client *client, const struct client_message *message)
+refused(struct client *client, const struct client_message *message)
 {
 	uint32_t attempts = client->worker->settings.limits.login_attempts;
 
-	if (client->refusals < UINT8_MAX)
-		client->refusals++;
-	client_log_refusal(client, message);
+	/* Before it is consumed: the master looks whether there can be one. */
+	login_refused(client, message);
 	say_consumed(client, message->number);
 	/* RFC 6120 6.4.5: two to five attempts are enough for who does not guess. */
 	if (attempts > 0 && client->refusals >= attempts)
@@ -152,7 +151,7 @@ packet_outcome(struct client *client, int outcome, const struct client_message *
 		break;
 	case DIALECT_LOGIN_REFUSED:
 		output_queued(client);
-		login_refused(client, message);
+		refused(client, message);
 		break;
 	case DIALECT_END:
 		say_consumed(client, message->number);

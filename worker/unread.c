@@ -7,9 +7,20 @@
 static struct deadline_list *
 list_of(struct client *client, enum unread why)
 {
-	if (why == UNREAD_TURN)
-		return &client->worker->next_turn;
-	return why == UNREAD_THROTTLED ? &client->worker->throttled : NULL;
+	struct worker *worker = client->worker;
+
+	switch (why) {
+	case UNREAD_THROTTLED:
+		return &worker->throttled;
+	case UNREAD_FAILED:
+		return &worker->login_tick;
+	case UNREAD_TURN:
+		return &worker->next_turn;
+	case UNREAD_NO:
+	case UNREAD_STOPPED:
+		break;
+	}
+	return NULL;
 }
 
 void

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "worker/login.h"
 #include "worker/trace.h"
 
 /* RFC 6120 4.4 asks for a wait for the other side's end; its connection may be half dead. */
@@ -563,6 +564,7 @@ worker_init(struct worker *worker, int fd)
 	deadline_list_init(&worker->loop, &worker->handshake, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->login, 0, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->silence, 0, client_on_deadline);
+	deadline_list_init(&worker->loop, &worker->login_tick, LOGIN_TICK, login_on_tick);
 	deadline_list_init(&worker->loop, &worker->drain, DRAIN_TIME, client_on_deadline);
 	deadline_list_init(&worker->loop, &worker->throttled, 0, unread_on_paid);
 	deadline_list_init(&worker->loop, &worker->next_turn, NEXT_TURN_TIME, unread_on_turn);

@@ -42,6 +42,7 @@ struct worker {
 	struct deadline_list handshake;		/* PREFACE and HANDSHAKE */
 	struct deadline_list login;		/* OPENING, LOGIN and UPGRADING */
 	struct deadline_list silence;		/* SESSION */
+	struct deadline_list login_tick;	/* who waits because logins have failed (login.h) */
 	struct deadline_list drain;		/* CLOSING */
 	struct deadline_list stall;		/* output that makes no progress */
 	struct deadline_list intake_idle;	/* parsers without bytes */

@@ -215,9 +215,10 @@ def free_port(address='127.0.0.1'):
 
 
 # Tests come from one address, thousands of times: what would keep them out is off where a test does not ask for it.
-OPEN = {name: 'unlimited' for name in ('connections', 'address-connections', 'network-connections',
+OPEN = {name.replace('-', '_'): 'unlimited' for name in ('connections', 'address-connections', 'network-connections',
                                        'address-connections-per-second', 'connections-per-second', 'login-failures',
                                        'rate-bytes')}
+OPEN['login_pause_seconds'] = 'none'
 
 
 class Daemon:
@@ -236,7 +237,7 @@ class Daemon:
         self.hosts = hosts
         self.workers = workers
         self.link = link
-        self.limits = dict(OPEN, **(limits or {}))
+        self.limits = dict(OPEN, **{name.replace('-', '_'): value for name, value in (limits or {}).items()})
         self.registration = registration
         self.log_level = log
         self.extra = extra

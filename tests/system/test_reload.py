@@ -167,7 +167,7 @@ class Hundred(ReloadCase):
             'address_connections_per_second': 'unlimited', 'address_connections_burst': pick((10, 1000)),
             'connections_per_second': pick((10000, 'unlimited')), 'connections_burst': pick((1000, 5000)),
             'login_failures': pick((100, 'unlimited')), 'rate_bytes': pick((65536, 1048576, 'unlimited')),
-            'burst_bytes': pick((262144, 524288))}
+            'login_pause_seconds': pick((1, 8, 'none')), 'burst_bytes': pick((262144, 524288))}
         configuration.extra = pick(('', '<allow address="127.0.0.0/8"/><deny address="127.0.0.2"/>',
                                     '<deny address="::/0"/>'))
         configuration.log = {'level': pick(('error', 'warning', 'info', 'debug')), 'target': pick(('stderr', 'file')),

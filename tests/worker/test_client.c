@@ -18,7 +18,9 @@
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/ipc/sample.h"
+#include "worker/login.h"
 #include "worker/reply.h"
+#include "worker/unread.h"
 #include "worker/worker.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -49,6 +51,7 @@ static unsigned queue_count, queue_taken;
 static struct buffer lines;		/* of the worker's log */
 static bool master_ended;
 static uint64_t serial;
+static uint8_t newcomer_failures;	/* of the next one's address */
 
 /* A client: our end of its connection, and what it has heard. */
 struct person {
@@ -295,7 +298,8 @@ hand_over_as(struct person *person, uint32_t slot, const struct newcomer *newcom
 static void
 hand_over(struct person *person, uint32_t slot)
 {
-	hand_over_as(person, slot, &(struct newcomer){ .peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 } });
+	hand_over_as(person, slot, &(struct newcomer){ .peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 },
+	    .failures = newcomer_failures });
 }
 
 static void
@@ -696,6 +700,8 @@ START_TEST(login_refused_and_tried_again)
 	say(&person, LOGIN);
 	expect_about(&person, W2M_PACKET);
 	answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='401'>Unauthorized</error></iq>", 0);
+	/* As long as the master can look what was answered. */
+	expect_about(&person, W2M_LOGIN_FAILED);
 	expect_number(&person, W2M_CONSUMED, 1);
 	expect_heard(&person, "<iq type='error' id='a1'><error code='401'>Unauthorized</error></iq>");
 	ck_assert_ptr_nonnull(strstr(text_of(&lines), " client login-failed address="));
@@ -725,6 +731,7 @@ START_TEST(login_refused_too_often)
 		say(&person, LOGIN);
 		expect_about(&person, W2M_PACKET);
 		answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='401'/></iq>", 0);
+		expect_about(&person, W2M_LOGIN_FAILED);
 		expect_number(&person, W2M_CONSUMED, i);
 		if (i < 3)
 			expect_heard(&person, refusal);
@@ -734,6 +741,179 @@ START_TEST(login_refused_too_often)
 	expect_heard(&person, expected);
 	leave(&person);
 	expect_ended(&person, END_LOGIN_FAILED);
+}
+END_TEST
+
+/* Time does not pass: what is waited for is had by making it due, and by the time being over. */
+static void
+pause_is_over(const struct person *person)
+{
+	struct client *client = client_of(person);
+
+	container_of(client->login, struct login, dialect)->until = 0;
+	deadlines_are_due(&worker.login_tick);
+	turns();
+}
+
+/* It waits for so long, and it began after `before`; from now on for ever. */
+static void
+assert_waits(const struct person *person, uint64_t before, unsigned milliseconds)
+{
+	struct client *client = client_of(person);
+	struct login *login = container_of(client->login, struct login, dialect);
+
+	ck_assert_int_eq(client->unread, UNREAD_FAILED);
+	ck_assert_uint_ge(login->until, before + milliseconds);
+	ck_assert_uint_le(login->until, loop_now(&worker.loop) + milliseconds);
+	login->until = UINT64_MAX;
+	ck_assert(login_waits(client));
+}
+
+static void
+pauses_are(uint32_t login_time, uint32_t login_pause)
+{
+	settings.limits.login_time = login_time;
+	settings.limits.login_pause = login_pause;
+	tell_settings();
+	deadline_list_change(&worker.login_tick, 3600000);
+}
+
+static void
+refuse_login(struct person *person)
+{
+	expect_about(person, W2M_PACKET);
+	answer(person, "<iq type='error' id='a1'", "foo.com", "><error code='401'/></iq>", 0);
+	expect_about(person, W2M_LOGIN_FAILED);
+	expect_about(person, W2M_CONSUMED);
+}
+
+START_TEST(failed_logins_cost_time)
+{
+	static const unsigned pauses[] = { 500, 1000, 2000, 3000, 3000 };
+	struct person person;
+
+	pauses_are(60000, 3000);
+	settings.limits.login_attempts = 0;
+	tell_settings();
+	open_stream(&person, 0, true);
+	say(&person, LOGIN);
+	for (unsigned i = 0; i < COUNT(pauses); i++) {
+		uint64_t before = loop_now(&worker.loop);
+
+		refuse_login(&person);
+		assert_waits(&person, before, pauses[i]);
+		ck_assert_int_eq(send(person.fd, LOGIN, strlen(LOGIN), MSG_NOSIGNAL), (ssize_t)strlen(LOGIN));
+		expect_no_frame();
+		/* Looked at too early. */
+		deadlines_are_due(&worker.login_tick);
+		expect_no_frame();
+		pause_is_over(&person);
+	}
+	/* Who is let in does not wait any more. */
+	expect_about(&person, W2M_PACKET);
+	answer(&person, "<iq type='result' id='a1'", "alice@foo.com/r", "/>", 0);
+	expect_about(&person, W2M_SESSION);
+	expect_about(&person, W2M_CONSUMED);
+	ck_assert_int_eq(client_of(&person)->unread, UNREAD_NO);
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+/* The session manager was in trouble: nobody has guessed. */
+START_TEST(trouble_costs_nothing)
+{
+	struct person person;
+
+	pauses_are(60000, 8000);
+	open_stream(&person, 0, true);
+	say(&person, LOGIN);
+	expect_about(&person, W2M_PACKET);
+	answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='503'/></iq>", 0);
+	expect_about(&person, W2M_CONSUMED);
+	ck_assert(!login_waits(client_of(&person)));
+	leave(&person);
+}
+END_TEST
+
+static const struct {
+	uint8_t failures;
+	uint32_t login_time, login_pause;
+	unsigned pause;
+} addresses[] = {
+	{ 0, 60000, 8000, 0 }, { 4, 60000, 8000, 0 }, { 5, 60000, 8000, 500 }, { 9, 60000, 8000, 500 }, { 10, 60000, 8000, 1000 },
+	{ 24, 60000, 8000, 4000 }, { 255, 60000, 8000, 8000 }, { 255, 4000, 8000, 1000 }, { 255, 60000, 0, 0 },
+};
+
+/* From an address where others have failed, once. */
+START_TEST(failures_of_the_address_cost_time)
+{
+	struct person person;
+	uint64_t before = loop_now(&worker.loop);
+
+	pauses_are(addresses[_i].login_time, addresses[_i].login_pause);
+	newcomer_failures = addresses[_i].failures;
+	open_stream(&person, 0, true);
+	newcomer_failures = 0;
+	if (addresses[_i].pause > 0)
+		assert_waits(&person, before, addresses[_i].pause);
+	ck_assert_int_eq(send(person.fd, LOGIN, strlen(LOGIN), MSG_NOSIGNAL), (ssize_t)strlen(LOGIN));
+	if (addresses[_i].pause > 0) {
+		expect_no_frame();
+		pause_is_over(&person);
+	}
+	refuse_login(&person);
+	ck_assert_int_eq(client_of(&person)->unread, addresses[_i].login_pause > 0 ? UNREAD_FAILED : UNREAD_NO);
+	leave(&person);
+}
+END_TEST
+
+/* Who waits may go, be sent away, and be late. */
+START_TEST(who_waits_has_an_end)
+{
+	struct person person;
+
+	pauses_are(60000, 8000);
+	open_stream(&person, 0, true);
+	say(&person, LOGIN);
+	refuse_login(&person);
+	if (_i == 0) {
+		deadlines_are_due(&worker.login);
+	} else if (_i == 1) {
+		tell_reason(&person, M2W_CLOSE, END_LOGIN_FAILED);
+	} else {
+		ck_assert_int_eq(send(person.fd, END, strlen(END), MSG_NOSIGNAL), (ssize_t)strlen(END));
+		expect_no_frame();
+		pause_is_over(&person);
+	}
+	turns();
+	leave(&person);
+	expect_ended(&person, _i == 0 ? END_LOGIN_TIMEOUT : _i == 1 ? END_LOGIN_FAILED : END_CLOSED);
+	ck_assert(TAILQ_EMPTY(&worker.login_tick.queue));
+}
+END_TEST
+
+/* Its place is wanted: nobody waits for its own end. */
+START_TEST(crowded_out_at_once)
+{
+	static const enum end_reason reasons[] = { END_CROWDED, END_REFUSED };
+	struct person person;
+	char expected[1024];
+
+	open_stream(&person, 0, true);
+	ck_assert_int_eq(send(person.fd, LOGIN, 20, MSG_NOSIGNAL), 20);
+	tell_reason(&person, M2W_CLOSE, reasons[_i]);
+	expect_ended(&person, reasons[_i]);
+	expect_heard(&person, _i == 0 ? error_of(expected, "resource-constraint", "too many connections") :
+	    error_of(expected, "policy-violation", "not from this address"));
+	expect_hung_up(&person);
+	leave(&person);
+	/* A session's packets are not thrown away. */
+	log_in(&person, 1, true);
+	tell_reason(&person, M2W_CLOSE, reasons[_i]);
+	expect_no_frame();
+	leave(&person);
+	expect_ended(&person, reasons[_i]);
 }
 END_TEST
 
@@ -2056,6 +2236,11 @@ talk_tests(void)
 	tcase_add_test(tests, packets_are_delivered_and_settled);
 	tcase_add_test(tests, login_refused_and_tried_again);
 	tcase_add_test(tests, login_refused_too_often);
+	tcase_add_test(tests, failed_logins_cost_time);
+	tcase_add_test(tests, trouble_costs_nothing);
+	tcase_add_loop_test(tests, failures_of_the_address_cost_time, 0, COUNT(addresses));
+	tcase_add_loop_test(tests, who_waits_has_an_end, 0, 3);
+	tcase_add_loop_test(tests, crowded_out_at_once, 0, 2);
 	tcase_add_test(tests, unreadable_packets_are_consumed);
 	tcase_add_test(tests, address_that_is_too_long);
 	return tests;
