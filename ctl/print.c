@@ -118,6 +118,28 @@ print_workers(const json_t *workers)
 	}
 }
 
+/* Who was not let in, by reason: "refused 12 (denied 3, rate 9)". */
+static void
+print_admission(const json_t *admission)
+{
+	const char *reason, *separator = " (";
+	long long total = 0;
+	const json_t *count;
+	json_t *refused = json_object_get(admission, "refused");
+
+	json_object_foreach(refused, reason, count)
+		total += (long long)json_integer_value(count);
+	printf("admission  %lld let in, %lld refused", number_of(admission, "granted"), total);
+	json_object_foreach(refused, reason, count) {
+		if (json_integer_value(count) == 0)
+			continue;
+		printf("%s%s %lld", separator, reason, (long long)json_integer_value(count));
+		separator = ", ";
+	}
+	printf("%s, %lld crowded out, %lld delays, %lld without login\n", total > 0 ? ")" : "",
+	    number_of(admission, "crowded"), number_of(admission, "delayed"), number_of(admission, "waiting"));
+}
+
 static void
 print_status(const json_t *status)
 {
@@ -131,6 +153,7 @@ print_status(const json_t *status)
 	    number_of(link, "queued_bytes"));
 	printf("clients    %lld, sessions %lld, bytes in %lld, out %lld\n", number_of(status, "clients"),
 	    number_of(status, "sessions"), number_of(status, "bytes_in"), number_of(status, "bytes_out"));
+	print_admission(json_object_get(status, "admission"));
 	print_workers(json_object_get(status, "workers"));
 	print_packets("all", json_object_get(status, "packets"));
 }

@@ -55,6 +55,26 @@ link_json(const struct master *master)
 }
 
 static json_t *
+admission_json(const struct master *master)
+{
+	const struct admission *admission = &master->gate.admission;
+	json_t *refused = json_object();
+	unsigned waiting = 0;
+	const struct entry *entry;
+
+	for (unsigned verdict = ADMISSION_GRANTED + 1; verdict < ADMISSION_VERDICT_COUNT; verdict++)
+		json_object_set_new(refused, admission_verdict_name((enum admission_verdict)verdict),
+		    json_integer((json_int_t)admission->verdicts[verdict]));
+	TAILQ_FOREACH(entry, &master->directory.waiting, waiting)
+		waiting++;
+	return json_pack("{s:I, s:o, s:I, s:I, s:i, s:I, s:I}",
+	    "granted", (json_int_t)admission->verdicts[ADMISSION_GRANTED], "refused", refused,
+	    "crowded", (json_int_t)master->ends.reasons[END_CROWDED], "delayed", (json_int_t)master->gate.pauses,
+	    "waiting", (int)waiting, "networks", (json_int_t)admission->counts.count,
+	    "pasts", (json_int_t)admission->pasts.count);
+}
+
+static json_t *
 status_json(const struct master *master)
 {
 	json_t *workers = json_array();
@@ -66,11 +86,12 @@ status_json(const struct master *master)
 		sessions += sessions_of(&master->directory.tables[i]);
 		json_array_append_new(workers, worker_json(master, &master->pool.workers[i]));
 	}
-	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}",
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
 	    "link", link_json(master), "packets", packets_json(&master->keeper.total),
 	    "clients", (json_int_t)master->directory.count, "sessions", (json_int_t)sessions,
 	    "bytes_in", (json_int_t)bytes_in, "bytes_out", (json_int_t)bytes_out,
-	    "held_bytes", (json_int_t)master->keeper.held_bytes, "workers", workers);
+	    "held_bytes", (json_int_t)master->keeper.held_bytes, "admission", admission_json(master),
+	    "workers", workers);
 }
 
 /* The counters of every worker that is alive are fresh. */

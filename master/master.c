@@ -391,11 +391,13 @@ on_accept(struct listener *listener, int fd, const struct peer *peer)
 {
 	struct master *master = listener->owner;
 
-	if (listener->proxy && !proxies_admit(&master->proxies, listener, peer))
+	if (listener->proxy && !proxies_admit(&master->proxies, peer)) {
+		gate_refuse(master, peer, ADMISSION_UNTRUSTED);
 		close(fd);
-	else
-		arrivals_add(master, fd,
-		    &(struct newcomer){ .peer = *peer, .tls = listener->tls, .proxied = listener->proxy });
+		return;
+	}
+	arrivals_add(master, fd,
+	    &(struct newcomer){ .peer = *peer, .tls = listener->tls, .proxied = listener->proxy });
 }
 
 int

@@ -9,18 +9,15 @@
 #include "common/prefix.h"
 #include "master/options.h"
 
-struct listener;
-
 struct proxies {
 	struct prefix trusted[PROXIES_MAX];
 	unsigned count;
-	uint64_t refused;	/* connections, since the master was started */
 };
 
 /* From now on those of these options, which were checked. */
 void proxies_apply(struct proxies *proxies, const struct options *options);
 
-/* May this connection to a listener with proxy="yes" be taken? If not, that is counted and said in the log. */
-bool proxies_admit(struct proxies *proxies, const struct listener *listener, const struct peer *peer);
+/* May this connection to a listener with proxy="yes" be taken? If not, the gate refuses it (gate.h). */
+bool proxies_admit(const struct proxies *proxies, const struct peer *peer);
 
 #endif
