@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "tests/common/remains.h"
 #include "tests/dialect/tap.h"
 
 static void
@@ -124,6 +125,78 @@ START_TEST(release_is_for_empty_ones)
 }
 END_TEST
 
+/* ---- secrets ---- */
+
+#define SECRET_SIZE 48
+
+static uint8_t hidden[SECRET_SIZE];
+
+/* Byte by byte, so that it stands nowhere else. */
+static void
+put_secret(struct buffer *buffer)
+{
+	uint8_t *place = buffer_reserve(buffer, SECRET_SIZE);
+
+	ck_assert_ptr_nonnull(place);
+	for (size_t i = 0; i < SECRET_SIZE; i++)
+		place[i] = hidden[i] ^ 0xff;
+	buffer_commit(buffer, SECRET_SIZE);
+}
+
+/* Through every way in which bytes leave a buffer or move in it. */
+static void
+use_up(struct buffer *buffer)
+{
+	static const char filler[3000];
+
+	buffer_append(buffer, filler, 600);
+	for (unsigned i = 0; i < 20; i++) {
+		put_secret(buffer);
+		buffer_append(buffer, filler, 100 * i);
+	}
+	while (buffer_length(buffer) > 5000) {
+		buffer_consume(buffer, 700);
+		buffer_append(buffer, filler, 100);
+	}
+	buffer_clear(buffer);
+	put_secret(buffer);
+	buffer_consume(buffer, SECRET_SIZE);
+	put_secret(buffer);
+}
+
+START_TEST(secrets_leave_nothing)
+{
+	struct buffer buffer = { 0 };
+
+	remains_invent(hidden, sizeof hidden);
+	buffer_set_secret(&buffer);
+	use_up(&buffer);
+	ck_assert_uint_eq(remains_count(hidden, sizeof hidden), 1);
+	for (size_t i = SECRET_SIZE; i < buffer.size; i++)
+		ck_assert_uint_eq(buffer.data[i], 0);
+	if (_i == 0) {
+		buffer_deinit(&buffer);
+	} else {
+		buffer_consume(&buffer, SECRET_SIZE + 1);
+		buffer_release(&buffer);
+	}
+	ck_assert_uint_eq(remains_count(hidden, sizeof hidden), 0);
+	ck_assert(!buffer.secret);
+}
+END_TEST
+
+/* What is not secret is not wiped: the search above would find it. */
+START_TEST(the_search_finds)
+{
+	struct buffer buffer = { 0 };
+
+	remains_invent(hidden, sizeof hidden);
+	use_up(&buffer);
+	ck_assert_uint_gt(remains_count(hidden, sizeof hidden), 1);
+	buffer_deinit(&buffer);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -136,6 +209,8 @@ main(void)
 	tcase_add_loop_test(tests, failure_is_remembered, 0, 2);
 	tcase_add_test(tests, format_and_escape);
 	tcase_add_test(tests, release_is_for_empty_ones);
+	tcase_add_loop_test(tests, secrets_leave_nothing, 0, 2);
+	tcase_add_test(tests, the_search_finds);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc/channel.h"
+#include "tests/common/remains.h"
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/ipc/sample.h"
@@ -279,6 +280,91 @@ START_TEST(full_and_drained)
 	loop_turn(&loop);
 	ck_assert_uint_eq(master.drained, 1);
 	buffer_deinit(&body);
+}
+END_TEST
+
+/* ---- secrets ---- */
+
+#define SECRET_SIZE 48
+
+/* A frame with a secret at its end, whose type may be secret or not. */
+static void
+send_hidden(uint16_t type, size_t length, const uint8_t *hidden)
+{
+	struct buffer body = { 0 };
+	uint8_t *place;
+
+	if (contract_is_secret(type))
+		buffer_set_secret(&body);
+	place = buffer_reserve(&body, length + SECRET_SIZE);
+	ck_assert_ptr_nonnull(place);
+	memset(place, 0, length);
+	for (size_t i = 0; i < SECRET_SIZE; i++)
+		place[length + i] = hidden[i] ^ 0xff;
+	buffer_commit(&body, length + SECRET_SIZE);
+	channel_send(&master.channel, type, 0, 0, &body);
+	buffer_deinit(&body);
+}
+
+/* Between frames that are not, and too many for one write: both buffers grow and are moved with it in them. */
+static void
+send_hidden_among_others(uint16_t type, size_t length, const uint8_t *hidden)
+{
+	static const char packet[30000];
+	struct buffer body = { 0 };
+	unsigned wanted = 23;
+
+	message_put_number(&body, 7);
+	for (unsigned i = 0; i < 20; i++) {
+		channel_send_parts(&master.channel, M2W_PACKET, 0, 1, 1, &body, packet, sizeof packet);
+		if (i % 7 == 0)
+			send_hidden(type, length, hidden);
+	}
+	ck_assert(loop_turn_until(&loop, worker_has, &wanted));
+	ck_assert_uint_eq(worker.ends, 0);
+	buffer_deinit(&body);
+}
+
+START_TEST(secrets_leave_nothing)
+{
+	static const size_t lengths[] = { 100, 60000, 90000 };
+	uint8_t hidden[SECRET_SIZE];
+
+	greet();
+	remains_invent(hidden, sizeof hidden);
+	send_hidden_among_others(M2W_CERTIFICATE, lengths[_i], hidden);
+	ck_assert_uint_eq(remains_count(hidden, sizeof hidden), 0);
+	/* The same, where nobody said that it is secret: the search would find it, where memory goes back to the heap. */
+	if (_i > 0)
+		return;
+	worker.count = 0;
+	send_hidden_among_others(M2W_PACKET, lengths[_i], hidden);
+	ck_assert_uint_gt(remains_count(hidden, sizeof hidden), 0);
+}
+END_TEST
+
+/* Half of it has come when the channel ends. */
+START_TEST(half_a_secret_leaves_nothing)
+{
+	struct frame header = { .type = M2W_CERTIFICATE, .length = 1000 };
+	uint8_t hidden[SECRET_SIZE];
+	struct buffer bytes = { 0 };
+	int fd = raw_master();
+
+	remains_invent(hidden, sizeof hidden);
+	put_sample(fd, M2W_HELLO);
+	buffer_set_secret(&bytes);
+	frame_encode_header(&bytes, &header);
+	for (size_t i = 0; i < SECRET_SIZE; i++)
+		buffer_append(&bytes, &(uint8_t){ hidden[i] ^ 0xff }, 1);
+	ck_assert_int_eq(write(fd, buffer_bytes(&bytes), buffer_length(&bytes)), (ssize_t)buffer_length(&bytes));
+	buffer_deinit(&bytes);
+	loop_turn(&loop);
+	ck_assert_uint_eq(remains_count(hidden, sizeof hidden), 1);
+	close(fd);
+	loop_turn(&loop);
+	channel_deinit(&worker.channel);
+	ck_assert_uint_eq(remains_count(hidden, sizeof hidden), 0);
 }
 END_TEST
 
@@ -718,6 +804,8 @@ main(void)
 	tcase_add_test(tests, a_turn_is_one_write);
 	tcase_add_test(tests, byte_by_byte);
 	tcase_add_test(tests, long_frames);
+	tcase_add_loop_test(tests, secrets_leave_nothing, 0, 3);
+	tcase_add_test(tests, half_a_secret_leaves_nothing);
 	tcase_add_test(tests, full_and_drained);
 	tcase_add_loop_test(tests, descriptors_stay_with_their_frames, 0, 4);
 	tcase_add_test(tests, descriptors_through_a_narrow_socket);
