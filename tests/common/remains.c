@@ -32,7 +32,7 @@ static bool
 is_there(const uint8_t *at, const uint8_t *hidden, size_t length, bool reverse)
 {
 	for (size_t i = 0; i < length; i++) {
-		if ((uint8_t)(at[i] ^ 0xff) != hidden[reverse ? length - 1 - i : i])
+		if (at[i] + hidden[reverse ? length - 1 - i : i] != 0xff)
 			return false;
 	}
 	return true;
