@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <idna.h>
-#include <openssl/evp.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/wiping.h"
 #include "ipc/contract.h"
 #include "master/pem.h"
 
@@ -51,6 +53,39 @@ fail(struct reading *reading, bool of_key, const char *format, ...)
 	vsnprintf(reading->error->text, sizeof reading->error->text, format, arguments);
 	va_end(arguments);
 	return -EINVAL;
+}
+
+/* ---- memory ---- */
+
+/* OpenSSL's own decoders leave keys behind in the heap. */
+static void *
+on_malloc(size_t size, const char *file, int line)
+{
+	(void)file, (void)line;
+	return size > 0 ? malloc(size) : NULL;
+}
+
+static void *
+on_realloc(void *memory, size_t size, const char *file, int line)
+{
+	(void)file, (void)line;
+	if (size > 0)
+		return wiping_realloc(memory, size);
+	wiping_free(memory);
+	return NULL;
+}
+
+static void
+on_free(void *memory, const char *file, int line)
+{
+	(void)file, (void)line;
+	wiping_free(memory);
+}
+
+void
+certificate_prepare(void)
+{
+	CRYPTO_set_mem_functions(on_malloc, on_realloc, on_free);
 }
 
 /* ---- files ---- */
@@ -387,6 +422,7 @@ certificate_read(struct certificate *certificate_r, const char *chain_file, cons
 
 	*certificate_r = (struct certificate){ 0 };
 	*error_r = (struct certificate_error){ 0 };
+	wiping_set(true);
 	/* What a key or a certificate is must not depend on a file that somebody else has written. */
 	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
 	result = files_search(&reading, chain_file, key_file);
@@ -403,6 +439,7 @@ certificate_read(struct certificate *certificate_r, const char *chain_file, cons
 	vault_deinit(&reading.chain_file);
 	vault_deinit(&reading.key_file);
 	ERR_clear_error();
+	wiping_set(false);
 	return result;
 }
 

@@ -45,6 +45,12 @@ struct certificate_error {
 };
 
 /*
+ * Before anything in this process uses OpenSSL: let what it gives back be wiped while a key is read. Nothing else depends on
+ * it.
+ */
+void certificate_prepare(void);
+
+/*
  * Read `chain_file` and `key_file` (NULL: the key is in the chain's file, too). 0; -EINVAL: *error_r says what is wrong; or
  * -ENOMEM. certificate_deinit in any case.
  */

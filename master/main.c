@@ -374,6 +374,7 @@ main(int argc, char **argv, char **environment)
 	bool ended_well;
 
 	standard_descriptors_open();
+	certificate_prepare();
 	setproctitle_init(argc, argv, environment);
 	arguments = arguments_read(argc, argv);
 	log_init("master", arguments.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/wiping.h"
 #include "worker/tls_openssl.h"
 
 /*
@@ -546,7 +547,11 @@ tls_context_add(struct tls_context *context, const uint8_t *chain, size_t chain_
 	if (certificate == NULL)
 		return -ENOMEM;
 	tls_errors_clear();
-	if (!certificate_read(certificate, chain, chain_length, key, key_length)) {
+	/* What the reading of a key leaves behind. */
+	wiping_set(true);
+	done = certificate_read(certificate, chain, chain_length, key, key_length);
+	wiping_set(false);
+	if (!done) {
 		certificate_free(certificate);
 		return tls_errors_take(&context->error);
 	}

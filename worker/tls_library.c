@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
+#include "common/wiping.h"
 #include "worker/tls.h"
 #include "worker/tls_openssl.h"
 
@@ -30,10 +31,10 @@ on_realloc(void *before, size_t size, const char *file, int line)
 
 	(void)file, (void)line;
 	if (size == 0) {
-		free(before);
+		wiping_free(before);
 		return NULL;
 	}
-	memory = realloc(before, size);
+	memory = wiping_realloc(before, size);
 	memory_failed |= memory == NULL;
 	return memory;
 }
@@ -42,7 +43,7 @@ static void
 on_free(void *memory, const char *file, int line)
 {
 	(void)file, (void)line;
-	free(memory);
+	wiping_free(memory);
 }
 
 /* ---- errors ---- */
