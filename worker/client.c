@@ -403,8 +403,10 @@ client_shut(struct client *client)
 static void
 client_handshake_expired(struct client *client)
 {
-	/* As for the login, below. */
-	if (!worker_may_read(client->worker))
+	/* A header is read whatever becomes of the link. As for the login, below. */
+	if (client->proxied)
+		client_end(client, END_HANDSHAKE_TIMEOUT, CONDITION_NONE, "no PROXY header");
+	else if (!worker_may_read(client->worker))
 		deadline_set(&client->worker->loop, &client->worker->handshake, &client->deadline);
 	else
 		handshake_fail(client, END_HANDSHAKE_TIMEOUT, NULL);
@@ -705,6 +707,8 @@ client_read_origin(struct client *client)
 
 	if (client->half_header != was_half)
 		client_wants(client);
+	if (known && client->listen_tls < LISTEN_TLS_DIRECT)
+		client_fsm(client, CLIENT_STREAM_COMES, NULL);
 	return known;
 }
 
@@ -791,7 +795,7 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	client->listen_tls = newcomer->tls;
 	client->proxied = client->is_check = newcomer->proxied;
 	client->failures = newcomer->failures;
-	client->state = client->listen_tls >= LISTEN_TLS_DIRECT ? CLIENT_PREFACE : CLIENT_OPENING;
+	client->state = client->proxied || client->listen_tls >= LISTEN_TLS_DIRECT ? CLIENT_PREFACE : CLIENT_OPENING;
 	client->mute = client->state == CLIENT_PREFACE;
 	client->since = client->last_read = loop_now(&worker->loop);
 	arc4random_buf(&client->stream_id, sizeof client->stream_id);

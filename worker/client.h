@@ -10,9 +10,9 @@
  *
  *	any of them --an end, with a reason--> CLOSING --flushed, drained--> GONE (W2M_ENDED)
  *
- * Where TLS comes first, or may, a client begins in PREFACE, else in OPENING. <starttls/> leads there once more, and of all
- * that the client was before nothing is left then but its struct, with who it is and what it has cost: parser, scope,
- * login and the stream's id are made anew.
+ * Where TLS comes first, or may, or the header of a proxy (origin.h), a client begins in PREFACE, else in OPENING.
+ * <starttls/> leads there once more, and of all that the client was before nothing is left then but its struct, with who
+ * it is and what it has cost: parser, scope, login and the stream's id are made anew.
  *
  * A client's whole state is in this struct and small. While it is idle it owns its struct and its session's address, both
  * packed with those of others (common/slab), and shares what its header said (worker/scope); nothing else: what only a
@@ -39,7 +39,7 @@
 struct worker;
 
 enum client_state {
-	CLIENT_PREFACE,		/* connected; its first byte will say whether TLS comes */
+	CLIENT_PREFACE,		/* connected; a proxy has its say, then the first byte says whether TLS comes */
 	CLIENT_HANDSHAKE,	/* TLS has begun */
 	CLIENT_OPENING,		/* its header has not come */
 	CLIENT_LOGIN,		/* the header was answered; it may log in and register */

@@ -125,7 +125,7 @@ class Headers(ProxyCase):
             for verb in ('logged-in', 'ended'):
                 daemon.log.wait(r' client %s .*\baddress=%s port=%d\b.* ?account="alice@localhost/%s"' %
                                 (verb, re.escape(address), port, name) if verb == 'ended' else
-                                r' client logged-in account="alice@localhost/%s" address=%s port=%d$' %
+                                r' client logged-in account="alice@localhost/%s" address=%s port=%d\b' %
                                 (name, re.escape(address), port))
 
     def test_what_says_nothing_leaves_the_proxy(self):
@@ -178,6 +178,13 @@ class Headers(ProxyCase):
                     daemon.log.wait(r' client ended reason=proxy-failed text="%s" address=127\.0\.0\.1 port=\d+ in=0 out=0 '
                                     % text, since)
         self.log_in(daemon, 'alice', line()).leave()
+
+    def test_a_header_takes_no_longer_than_a_handshake(self):
+        daemon = self.begin(limits={'handshake_seconds': 1})
+        for header in (b'', b'PROXY TCP4 192.', binary()[:20]):
+            since = daemon.log.mark()
+            self.behind(daemon, header).expect_close()
+            daemon.log.wait(r' client ended reason=handshake-timeout text="no PROXY header" address=127\.0\.0\.1 ', since)
 
     def test_an_ordinary_listener_knows_no_header(self):
         daemon = self.begin()
