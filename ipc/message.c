@@ -565,6 +565,12 @@ report_state_name(enum report_state state)
 	return state < REPORT_STATE_COUNT ? names[state] : "?";
 }
 
+const char *
+tls_version_name(unsigned version)
+{
+	return version == 13 ? "TLSv1.3" : version == 12 ? "TLSv1.2" : "none";
+}
+
 /* ---- traces ---- */
 
 void

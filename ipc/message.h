@@ -218,6 +218,9 @@ bool survey_next_report(struct survey *survey, struct client_report *report_r);
 /* "opening" */
 const char *report_state_name(enum report_state state);
 
+/* "TLSv1.3" of 13, "TLSv1.2" of 12, "none". */
+const char *tls_version_name(unsigned version);
+
 /* M2W_TRACE */
 void message_put_switch(struct buffer *body, bool on);
 bool message_get_switch(const struct frame *frame, bool *on_r);

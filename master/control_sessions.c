@@ -44,6 +44,7 @@ session_add_report(json_t *object, const struct client_report *report)
 	json_object_set_new(object, "packets_out", json_integer((json_int_t)report->packets_out));
 	json_object_set_new(object, "unsent", json_integer(report->unsent));
 	json_object_set_new(object, "state", json_string(report_state_name(report->state)));
+	json_object_set_new(object, "tls", json_string(tls_version_name(report->tls)));
 	json_object_set_new(object, "throttled", json_boolean(report->paused));
 }
 

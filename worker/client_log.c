@@ -19,14 +19,7 @@
 static const char *
 tls_name(const struct client *client)
 {
-	switch (client->tls == NULL ? 0 : tls_version(client->tls)) {
-	case 12:
-		return "TLSv1.2";
-	case 13:
-		return "TLSv1.3";
-	default:
-		return "none";
-	}
+	return tls_version_name(client->tls == NULL ? 0 : tls_version(client->tls));
 }
 
 void

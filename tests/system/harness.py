@@ -15,6 +15,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from xmlstream import STREAM_ERRORS, STREAMS, XmlStream
 
+TLS = 'urn:ietf:params:xml:ns:xmpp-tls'
 TIMEOUT = float(os.environ.get('C2SD_TEST_TIMEOUT', '20'))
 SOURCE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get('C2SD_BUILD', os.path.join(SOURCE, '..', '..', 'build'))
@@ -206,6 +208,43 @@ class Output(threading.Thread):
             return self.lines[number]
 
 
+# ---- TLS ----
+
+def make_certificate(folder, name, hosts, days=30, key='ec'):
+    """A self-signed certificate for these hosts, its key behind it in the same file. Returns the path."""
+    path = os.path.join(folder, name)
+    kind = {'ec': ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'], 'rsa': ['rsa:2048']}[key]
+    made = subprocess.run(['openssl', 'req', '-x509', '-newkey', *kind, '-nodes', '-days', str(days), '-keyout', path + '.key',
+                           '-out', path + '.crt', '-subj', '/CN=' + hosts[0], '-addext',
+                           'subjectAltName=' + ','.join('DNS:' + host for host in hosts)], capture_output=True, text=True)
+    if made.returncode != 0:
+        raise AssertionError('openssl req: ' + made.stderr)
+    with open(path, 'w') as file:
+        os.chmod(path, 0o600)
+        for part in ('.crt', '.key'):
+            with open(path + part) as source:
+                file.write(source.read())
+            os.unlink(path + part)
+    owner = os.stat(folder)
+    if os.getuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+    return path
+
+
+def tls_context(authority=None, alpn=None, **options):
+    """A client's. It trusts this certificate and no other; without one, anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = authority is not None
+    context.verify_mode = ssl.CERT_REQUIRED if authority else ssl.CERT_NONE
+    if authority:
+        context.load_verify_locations(authority)
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    for name, value in options.items():
+        setattr(context, name, value)
+    return context
+
+
 # ---- the daemon ----
 
 def free_port(address='127.0.0.1'):
@@ -226,12 +265,13 @@ class Daemon:
 
     link: None for the embedded session manager, else a dict of attributes for <link type="connect">.
     limits: dict of attributes for <limits>, beside OPEN. extra: more XML. arguments: more command line.
-    tls: of all listeners.
+    tls: of all listeners, or a list of one for each. Where any is not 'none' there is a certificate for each tuple of
+    names in `certificates`. tls_options: dict of attributes for <tls>.
     """
 
     def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
                  listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=(), environment=None,
-                 tls='none'):
+                 tls='none', certificates=(('localhost',),), tls_options=None):
         self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
         Guard.watch(self.folder)
         self.hosts = hosts
@@ -250,6 +290,8 @@ class Daemon:
         self.user = user or (('nobody', 'nogroup') if os.getuid() == 0 else None)
         self.listeners = [(address, free_port(address)) for address in listen]
         self.tls = tls
+        self.tls_options = tls_options
+        self.certificates = []
         self.port = self.listeners[0][1]
         self.socket_path = os.path.join(self.folder, 'control')
         self.database = os.path.join(self.folder, 'accounts.db')
@@ -261,6 +303,9 @@ class Daemon:
         if self.user:
             entry = pwd.getpwnam(self.user[0])
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
+        if tls != 'none':
+            self.certificates = [make_certificate(self.folder, 'certificate%d.pem' % number, names)
+                                 for number, names in enumerate(certificates)]
 
     def configuration(self):
         def element(name, /, **attributes):
@@ -269,8 +314,13 @@ class Daemon:
             return '  <%s%s/>\n' % (name, text)
 
         text = '<c2sd>\n'
-        for address, port in self.listeners:
-            text += element('listen', address=address, port=port, tls=self.tls)
+        kinds = [self.tls] * len(self.listeners) if isinstance(self.tls, str) else self.tls
+        for (address, port), tls in zip(self.listeners, kinds):
+            text += element('listen', address=address, port=port, tls=tls)
+        for path in self.certificates:
+            text += element('certificate', chain=path)
+        if self.tls_options:
+            text += element('tls', **self.tls_options)
         for host in self.hosts:
             text += '  <host>%s</host>\n' % escape(host)
         if self.user:
@@ -403,15 +453,30 @@ class Peer:
         while data:
             if not select.select([], [self.socket], [], deadline.left())[1]:
                 raise AssertionError('the peer does not read')
-            data = data[self.socket.send(data):]
+            try:
+                data = data[self.socket.send(data):]
+            except ssl.SSLWantWriteError:
+                pass
+
+    def secure(self, context=None, name='localhost', session=None):
+        """A TLS handshake; a new stream begins behind it."""
+        self.socket.settimeout(TIMEOUT)
+        self.socket = (context or tls_context()).wrap_socket(self.socket, server_hostname=name, session=session)
+        self.socket.setblocking(False)
+        self.stream = XmlStream()
+        self.pending = []
+        return self
 
     def _read(self, deadline):
         """Read once; False when there is nothing more to come."""
-        if self.ended or not select.select([self.socket], [], [], deadline.left())[0]:
+        waits = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending() > 0
+        if self.ended or not (waits or select.select([self.socket], [], [], deadline.left())[0]):
             return False
         try:
             data = self.socket.recv(65536)
-        except ConnectionResetError:
+        except ssl.SSLWantReadError:
+            return True
+        except (ConnectionResetError, ssl.SSLEOFError):
             data = b''
         if not data:
             self.ended = True
@@ -485,6 +550,12 @@ class RawClient(Peer):
             if version:
                 self.features = self.expect(lambda e: e.name == 'features' and e.namespace == STREAMS)
         return self
+
+    def starttls(self, context=None, name='localhost', to='localhost'):
+        """STARTTLS in an open stream, and another stream in that."""
+        self.send("<starttls xmlns='%s'/>" % TLS)
+        self.expect(lambda e: e.name == 'proceed' and e.namespace == TLS)
+        return self.secure(context, name).open(to)
 
     def iq(self, kind, payload, to=None, seconds=None):
         """Send an iq and return its answer, whatever it is."""
