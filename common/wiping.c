@@ -12,6 +12,12 @@ wiping_set(bool on)
 	wiping = on;
 }
 
+bool
+wiping_is_on(void)
+{
+	return wiping;
+}
+
 /* As many bytes as were asked for, or a few more: the rest of a place that was longer before may hold something, too. */
 void *
 wiping_realloc(void *memory, size_t size)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 void wiping_set(bool on);
+bool wiping_is_on(void);
 
 /* realloc(3) and free(3) of memory that malloc(3) has given. */
 void *wiping_realloc(void *memory, size_t size);

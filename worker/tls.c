@@ -34,21 +34,6 @@ struct tls {
 
 /* ---- in and out of OpenSSL ---- */
 
-static void
-tls_enter(struct tls *tls)
-{
-	tls_errors_clear();
-	tls_bio_enter(&tls->bio);
-}
-
-struct tls_context *
-tls_of_handshake(const SSL *ssl)
-{
-	const struct tls *tls = SSL_get_app_data(ssl);
-
-	return tls->context;
-}
-
 /* What tls_read says from now on. */
 static int
 tls_conclude(struct tls *tls, int verdict)
@@ -57,6 +42,32 @@ tls_conclude(struct tls *tls, int verdict)
 		tls->verdict = (int16_t)verdict;
 	tls->has_verdict = true;
 	return verdict;
+}
+
+static void
+tls_enter(struct tls *tls)
+{
+	tls_errors_clear();
+	tls_memory_limit(true);
+	tls_bio_enter(&tls->bio);
+}
+
+static int
+tls_leave(struct tls *tls)
+{
+	int result = tls_bio_leave();
+
+	tls_memory_limit(false);
+	tls_errors_clear();
+	return result < 0 ? tls_conclude(tls, result) : 0;
+}
+
+struct tls_context *
+tls_of_handshake(const SSL *ssl)
+{
+	const struct tls *tls = SSL_get_app_data(ssl);
+
+	return tls->context;
 }
 
 /* OpenSSL has given up. A negative errno: -EPROTO when it was the other side's fault. */
@@ -195,10 +206,11 @@ ssl_init(struct tls *tls, struct tls_context *context, const char *host)
 struct tls *
 tls_new(struct tls_context *context, int fd, const char *host)
 {
-	struct tls *tls = calloc(1, sizeof *tls);
+	struct tls *tls = tls_memory_new(sizeof *tls);
 
 	if (tls == NULL)
 		return NULL;
+	*tls = (struct tls){ 0 };
 	tls_errors_clear();
 	tls->bio.fd = fd;
 	tls->context = tls_context_hold(context);
@@ -263,10 +275,7 @@ tls_handshake(struct tls *tls)
 
 	tls_enter(tls);
 	result = handshake_result(tls, SSL_do_handshake(tls->ssl));
-	if (tls_bio_leave() < 0)
-		result = tls_conclude(tls, -ENOMEM);
-	tls_errors_clear();
-	return result;
+	return tls_leave(tls) < 0 ? -ENOMEM : result;
 }
 
 /* ---- data ---- */
@@ -301,9 +310,7 @@ tls_read(struct tls *tls, void *bytes, size_t size)
 		return tls->verdict;
 	tls_enter(tls);
 	length = read_records(tls, bytes, size);
-	if (tls_bio_leave() < 0)
-		tls_conclude(tls, -ENOMEM);
-	tls_errors_clear();
+	tls_leave(tls);
 	return length;
 }
 
@@ -330,8 +337,7 @@ tls_write(struct tls *tls, const void *bytes, size_t length)
 	while (total < length && (result = SSL_write_ex(tls->ssl, at + total, length - total, &written)) == 1)
 		total += written;
 	result = result == 1 ? 0 : tls_reason(tls, result);
-	tls_bio_leave();
-	tls_errors_clear();
+	tls_leave(tls);
 	if (total > 0)
 		return (ssize_t)total;
 	return result == 0 ? -EPIPE : result;
@@ -377,8 +383,7 @@ tls_close(struct tls *tls)
 		return;
 	tls_enter(tls);
 	SSL_shutdown(tls->ssl);
-	tls_bio_leave();
-	tls_errors_clear();
+	tls_leave(tls);
 }
 
 void
@@ -390,7 +395,7 @@ tls_free(struct tls **tls)
 	tls_bio_deinit(&(*tls)->bio);
 	tls_context_release(&(*tls)->context);
 	facts_free((*tls)->facts);
-	free(*tls);
+	tls_memory_free(*tls);
 	*tls = NULL;
 }
 

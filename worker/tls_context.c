@@ -411,6 +411,18 @@ context_deinit(struct tls_context *context)
 	free(context->settings.groups);
 }
 
+/* What has come of it: the reason with it, where there is one. */
+static int
+context_result(struct tls_context *context, int result)
+{
+	int found;
+
+	if (result == 0 && !tls_errors_of_memory())
+		return 0;
+	found = tls_errors_take(&context->error);
+	return result == -ENOMEM ? result : found;
+}
+
 static int
 context_init(struct tls_context *context, const struct tls_settings *settings)
 {
@@ -420,7 +432,7 @@ context_init(struct tls_context *context, const struct tls_settings *settings)
 		return -ENOMEM;
 	tls_errors_clear();
 	context->spare = ssl_context_new(context);
-	return context->spare == NULL || tls_errors_of_memory() ? tls_errors_take(&context->error) : 0;
+	return context_result(context, context->spare == NULL ? -EINVAL : 0);
 }
 
 struct tls_context *
@@ -487,7 +499,7 @@ tls_context_gives_tickets(const struct tls_context *context)
 }
 
 /* Into all groups that have no such kind yet and whose names it has all. True in *joined_r: one of them is its own. */
-static bool
+static int
 context_join(struct tls_context *context, const struct certificate *certificate, bool *joined_r)
 {
 	struct group *group;
@@ -497,21 +509,21 @@ context_join(struct tls_context *context, const struct certificate *certificate,
 		if (group_has(group, certificate) || !certificate_covers(certificate, group->first))
 			continue;
 		if (!group_put(group, certificate))
-			return false;
+			return -EINVAL;
 		*joined_r |= certificate_covers(group->first, certificate);
 	}
-	return true;
+	return 0;
 }
 
 /* A group for its names, with those of other kinds that came before it and have these names too. */
-static bool
+static int
 context_found(struct tls_context *context, const struct certificate *certificate)
 {
 	struct group *group = calloc(1, sizeof *group);
 	const struct certificate *other;
 
 	if (group == NULL)
-		return false;
+		return -ENOMEM;
 	if (context->spare == NULL)
 		context->spare = ssl_context_new(context);
 	group->ssl_context = context->spare;
@@ -519,22 +531,24 @@ context_found(struct tls_context *context, const struct certificate *certificate
 	group->first = certificate;
 	if (group->ssl_context == NULL || !group_put(group, certificate)) {
 		group_free(group);
-		return false;
+		return -EINVAL;
 	}
 	STAILQ_INSERT_TAIL(&context->groups, group, entry);
 	STAILQ_FOREACH(other, &context->certificates, entry) {
 		if (!group_has(group, other) && certificate_covers(other, certificate) && !group_put(group, other))
-			return false;
+			return -EINVAL;
 	}
-	return true;
+	return 0;
 }
 
-static bool
+/* 0, or what is to be said of it; the reason is still OpenSSL's, but for memory of our own. */
+static int
 certificate_read(struct certificate *certificate, const uint8_t *chain, size_t chain_length, const uint8_t *key,
     size_t key_length)
 {
-	return chain_read(certificate, chain, chain_length) && key_read(certificate, key, key_length) &&
-	    names_read(certificate) == 0;
+	if (!chain_read(certificate, chain, chain_length) || !key_read(certificate, key, key_length))
+		return -EINVAL;
+	return names_read(certificate);
 }
 
 int
@@ -542,22 +556,25 @@ tls_context_add(struct tls_context *context, const uint8_t *chain, size_t chain_
     size_t key_length)
 {
 	struct certificate *certificate = calloc(1, sizeof *certificate);
-	bool joined, done;
+	bool joined;
+	int result;
 
 	if (certificate == NULL)
 		return -ENOMEM;
 	tls_errors_clear();
 	/* What the reading of a key leaves behind. */
 	wiping_set(true);
-	done = certificate_read(certificate, chain, chain_length, key, key_length);
+	result = certificate_read(certificate, chain, chain_length, key, key_length);
 	wiping_set(false);
-	if (!done) {
+	if (result < 0) {
 		certificate_free(certificate);
-		return tls_errors_take(&context->error);
+		return context_result(context, result);
 	}
-	done = context_join(context, certificate, &joined) && (joined || context_found(context, certificate));
+	result = context_join(context, certificate, &joined);
+	if (result == 0 && !joined)
+		result = context_found(context, certificate);
 	STAILQ_INSERT_TAIL(&context->certificates, certificate, entry);
-	return done && !tls_errors_of_memory() ? 0 : tls_errors_take(&context->error);
+	return context_result(context, result);
 }
 
 SSL_CTX *

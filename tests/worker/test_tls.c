@@ -723,6 +723,29 @@ START_TEST(rude_from_the_start)
 }
 END_TEST
 
+/* A ClientHello that says that it is 128 kB long, and begins to come. */
+START_TEST(endless_hello)
+{
+	struct tls_context *context = peer_context(&peer_settings, tickets, &ec, NULL);
+	static uint8_t record[5 + 16384] = { 0x16, 3, 1, 0x40, 0, 1, 1, 0xff, 0xf0, 3, 3 };
+	struct wire wire;
+	int sent = 0;
+
+	wire_init(&wire, context, client, NULL);
+	while (wire.result == TLS_WANTS_READ && sent < 4) {
+		ck_assert_int_eq(send(wire.fds[1], record, sizeof record, 0), sizeof record);
+		memset(record + 5, 0, 16);
+		sent++;
+		wire_step(&wire);
+		wire_step(&wire);
+	}
+	ck_assert_int_eq(wire.result, TLS_FAILED);
+	ck_assert_str_eq(tls_error(wire.tls), "message too long");
+	wire_deinit(&wire);
+	tls_context_free(&context);
+}
+END_TEST
+
 START_TEST(old_versions)
 {
 	static const int old[] = { TLS1_VERSION, TLS1_1_VERSION };
@@ -1082,6 +1105,10 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *before, size_t size);
 void *__wrap_reallocarray(void *before, size_t count, size_t size);
+void *__real_tls_memory_new(size_t size);
+void *__real_tls_memory_resize(void *before, size_t size);
+void *__wrap_tls_memory_new(size_t size);
+void *__wrap_tls_memory_resize(void *before, size_t size);
 
 static bool
 allocation_fails(void)
@@ -1114,6 +1141,18 @@ void *
 __wrap_reallocarray(void *before, size_t count, size_t size)
 {
 	return allocation_fails() ? NULL : __real_reallocarray(before, count, size);
+}
+
+void *
+__wrap_tls_memory_new(size_t size)
+{
+	return allocation_fails() ? NULL : __real_tls_memory_new(size);
+}
+
+void *
+__wrap_tls_memory_resize(void *before, size_t size)
+{
+	return allocation_fails() ? NULL : __real_tls_memory_resize(before, size);
 }
 
 /* Run `call` with one failure at `*left`, which goes down by the allocations that it made. */
@@ -1223,7 +1262,7 @@ START_TEST(contexts_without_memory)
 	long number = 0;
 
 	while (!poor_life(number, NULL))
-		number += 1 + number / 500;
+		number += 1 + number / 300;
 	ck_assert_int_gt(number, 500);
 }
 END_TEST
@@ -1294,6 +1333,7 @@ main(void)
 	tcase_add_loop_test(tests, closed_at_every_byte, 0, 2);
 	tcase_add_loop_test(tests, wrong_at_every_byte, 0, 2);
 	tcase_add_loop_test(tests, rude_from_the_start, 0, COUNT(rudeness));
+	tcase_add_test(tests, endless_hello);
 	tcase_add_loop_test(tests, old_versions, 0, 2);
 	tcase_add_test(tests, renegotiation);
 	tcase_add_test(tests, key_updates);
