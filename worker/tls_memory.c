@@ -28,8 +28,9 @@ struct hole {
 	struct hole *next;
 };
 
+/* At the beginning of its pages; the blocks follow, aligned as malloc aligns them. */
 struct run {
-	LIST_ENTRY(run) entry;	/* of those with room, or of the empty ones */
+	_Alignas(GRAIN) LIST_ENTRY(run) entry;	/* of those with room, or of the empty ones */
 	struct hole *holes;
 	uint32_t size;		/* of a block */
 	uint32_t used;
@@ -118,7 +119,7 @@ block_new(size_t size)
 	uint32_t class = size <= SMALL_MAX ? (uint32_t)(size + GRAIN - 1) / GRAIN : LEARNED;
 	struct run *run;
 
-	if (memory.space == NULL || (size > SMALL_MAX && size != memory.learned))
+	if (memory.space == NULL || (size > SMALL_MAX && (size > memory.learned || size + GRAIN <= memory.learned)))
 		return NULL;
 	run = LIST_FIRST(&memory.open[class]);
 	if (run == NULL)
@@ -132,7 +133,7 @@ tls_memory_new(size_t size)
 	void *block = block_new(size);
 
 	if (memory.learning && size > SMALL_MAX && memory.learned == 0)
-		memory.learned = (uint32_t)(size + 7) & ~7u;
+		memory.learned = (uint32_t)(size + GRAIN - 1) / GRAIN * GRAIN;
 	return block == NULL ? malloc(size) : block;
 }
 

@@ -7,7 +7,7 @@
 #include "worker/tls.h"
 #include "worker/tls_openssl.h"
 
-#define BLOCKS 5000
+#define BLOCKS 2000
 
 static struct block {
 	uint8_t *bytes;
@@ -15,11 +15,11 @@ static struct block {
 	uint8_t fill;
 } blocks[BLOCKS];
 
+/* All of the first bytes are the same one. */
 static void
-block_check(const struct block *block)
+check(const uint8_t *bytes, size_t size, uint8_t fill)
 {
-	for (size_t i = 0; i < block->size; i++)
-		ck_assert_uint_eq(block->bytes[i], block->fill);
+	ck_assert(size == 0 || (bytes[0] == fill && memcmp(bytes, bytes + 1, size - 1) == 0));
 }
 
 static void
@@ -42,12 +42,12 @@ size_choose(unsigned turn)
 START_TEST(blocks_of_all_sizes)
 {
 	srand(1);
-	for (unsigned turn = 0; turn < 100000; turn++) {
+	for (unsigned turn = 0; turn < 50000; turn++) {
 		struct block *block = &blocks[rand() % BLOCKS];
 		size_t size = size_choose(turn);
 		uint8_t *bytes;
 
-		block_check(block);
+		check(block->bytes, block->size, block->fill);
 		if (block->bytes == NULL) {
 			block_fill(block, tls_memory_new(size), size, (uint8_t)turn);
 		} else if (turn % 4 != 0) {
@@ -55,13 +55,12 @@ START_TEST(blocks_of_all_sizes)
 			*block = (struct block){ 0 };
 		} else {
 			bytes = tls_memory_resize(block->bytes, size);
-			for (size_t i = 0; i < size && i < block->size; i++)
-				ck_assert_uint_eq(bytes[i], block->fill);
+			check(bytes, size < block->size ? size : block->size, block->fill);
 			block_fill(block, bytes, size, (uint8_t)turn);
 		}
 	}
 	for (unsigned i = 0; i < BLOCKS; i++) {
-		block_check(&blocks[i]);
+		check(blocks[i].bytes, blocks[i].size, blocks[i].fill);
 		tls_memory_free(blocks[i].bytes);
 	}
 	tls_memory_free(NULL);
