@@ -141,6 +141,40 @@ print_admission(const json_t *admission)
 }
 
 static void
+print_certificate(const json_t *certificate)
+{
+	const json_t *text;
+	const char *until = string_of(certificate, "not_after");
+	size_t i;
+
+	printf("certificate ");
+	print_text(string_of(certificate, "file"), 0);
+	printf(" until %.10s, %lld days", until, number_of(certificate, "days_left"));
+	json_array_foreach(json_object_get(certificate, "names"), i, text) {
+		printf(i == 0 ? ": " : ", ");
+		print_text(json_string_value(text), 0);
+	}
+	json_array_foreach(json_object_get(certificate, "doubts"), i, text)
+		printf("  %s", json_string_value(text));
+	putchar('\n');
+	if (json_is_string(json_object_get(certificate, "kept"))) {
+		printf("  not renewed: ");
+		print_text(string_of(certificate, "kept"), 0);
+		putchar('\n');
+	}
+}
+
+static void
+print_certificates(const json_t *certificates)
+{
+	const json_t *certificate;
+	size_t i;
+
+	json_array_foreach(certificates, i, certificate)
+		print_certificate(certificate);
+}
+
+static void
 print_status(const json_t *status)
 {
 	const json_t *link = json_object_get(status, "link");
@@ -154,6 +188,7 @@ print_status(const json_t *status)
 	printf("clients    %lld, sessions %lld, bytes in %lld, out %lld\n", number_of(status, "clients"),
 	    number_of(status, "sessions"), number_of(status, "bytes_in"), number_of(status, "bytes_out"));
 	print_admission(json_object_get(status, "admission"));
+	print_certificates(json_object_get(status, "certificates"));
 	print_workers(json_object_get(status, "workers"));
 	print_packets("all", json_object_get(status, "packets"));
 }

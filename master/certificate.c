@@ -502,6 +502,15 @@ certificate_equals(const struct certificate *one, const struct certificate *othe
 	    memcmp(one->key.bytes, other->key.bytes, one->key.size) == 0;
 }
 
+const char *
+certificate_not_after(const struct certificate *certificate, char text_r[CERTIFICATE_TIME_SIZE])
+{
+	struct tm parts;
+
+	strftime(text_r, CERTIFICATE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&certificate->not_after, &parts));
+	return text_r;
+}
+
 long
 certificate_days_left(const struct certificate *certificate, time_t now)
 {

@@ -77,6 +77,10 @@ unsigned certificate_doubts(const struct certificate *certificate, time_t now, u
 const char *certificate_doubt_name(enum certificate_doubt doubt);
 const char *certificate_doubt_text(enum certificate_doubt doubt);
 
+/* "2026-11-21T17:58:20Z" */
+#define CERTIFICATE_TIME_SIZE 32
+const char *certificate_not_after(const struct certificate *certificate, char text_r[CERTIFICATE_TIME_SIZE]);
+
 /* Whole days until it expires, rounded down; negative: it has. */
 long certificate_days_left(const struct certificate *certificate, time_t now);
 

@@ -108,20 +108,11 @@ certificates_read(struct certificates *set, const struct certificates *running, 
 	return errors;
 }
 
-static const char *
-not_after_format(const struct certificate *certificate, char text[32])
-{
-	struct tm parts;
-
-	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&certificate->not_after, &parts));
-	return text;
-}
-
 static void
 entry_log(const struct certificate_entry *entry)
 {
 	const struct certificate *certificate = &entry->certificate;
-	char file[1100], names[512], until[32];
+	char file[1100], names[512], until[CERTIFICATE_TIME_SIZE];
 	struct buffer list = { 0 };
 
 	for (const char *name = certificate_name_first(certificate); name != NULL;
@@ -130,7 +121,7 @@ entry_log(const struct certificate_entry *entry)
 	buffer_append(&list, "", 1);
 	log_info("certificate loaded file=%s names=%s days=%ld not_after=%s", log_quote(file, sizeof file, entry->chain_file),
 	    log_quote(names, sizeof names, list.failed ? "" : (const char *)buffer_bytes(&list)),
-	    certificate_days_left(certificate, time(NULL)), not_after_format(certificate, until));
+	    certificate_days_left(certificate, time(NULL)), certificate_not_after(certificate, until));
 	buffer_deinit(&list);
 }
 
@@ -199,7 +190,7 @@ static void
 doubts_log(const struct certificates *certificates)
 {
 	time_t now = time(NULL);
-	char file[1100], until[32];
+	char file[1100], until[CERTIFICATE_TIME_SIZE];
 
 	for (unsigned i = 0; i < certificates->count; i++) {
 		const struct certificate_entry *entry = &certificates->entries[i];
@@ -210,7 +201,7 @@ doubts_log(const struct certificates *certificates)
 				log_warning("certificate doubtful file=%s reason=%s days=%ld not_after=%s",
 				    log_quote(file, sizeof file, entry->chain_file),
 				    certificate_doubt_name((enum certificate_doubt)doubt),
-				    certificate_days_left(&entry->certificate, now), not_after_format(&entry->certificate, until));
+				    certificate_days_left(&entry->certificate, now), certificate_not_after(&entry->certificate, until));
 		}
 	}
 }

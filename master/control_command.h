@@ -6,6 +6,8 @@
 
 #include "master/control_connection.h"
 
+struct certificates;
+
 struct control_command {
 	const char *name;
 	void (*start)(struct control_connection *connection, const json_t *request);
@@ -25,6 +27,9 @@ void control_report_status(struct control_connection *connection, const json_t *
 void control_report_workers(struct control_connection *connection, const json_t *request);
 void control_report_wait(struct control_connection *connection, const json_t *request);
 void control_report_config(struct control_connection *connection, const json_t *request);
+
+/* control_certificates.c: those in force, for status */
+json_t *control_certificates_json(const struct certificates *certificates);
 
 /* control_sessions.c: the clients, with what their workers know of them */
 void control_sessions_list(struct control_connection *connection, const json_t *request);

@@ -86,12 +86,12 @@ status_json(const struct master *master)
 		sessions += sessions_of(&master->directory.tables[i]);
 		json_array_append_new(workers, worker_json(master, &master->pool.workers[i]));
 	}
-	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
 	    "link", link_json(master), "packets", packets_json(&master->keeper.total),
 	    "clients", (json_int_t)master->directory.count, "sessions", (json_int_t)sessions,
 	    "bytes_in", (json_int_t)bytes_in, "bytes_out", (json_int_t)bytes_out,
 	    "held_bytes", (json_int_t)master->keeper.held_bytes, "admission", admission_json(master),
-	    "workers", workers);
+	    "certificates", control_certificates_json(&master->certificates), "workers", workers);
 }
 
 /* The counters of every worker that is alive are fresh. */

@@ -1,7 +1,8 @@
 /*
  * clock_shim: a system clock that jumps, for a process that is started with this in LD_PRELOAD. The offset is eight bytes
  * of the file that C2SD_CLOCK names, in seconds; the test changes it. Mapped once, so that it works where no file can be
- * opened any more. Clocks that never jump are left alone.
+ * opened any more. Clocks that never jump are left alone, but with C2SD_CLOCK_ALL in the environment, where what comes once
+ * in hours is waited for: CLOCK_MONOTONIC then goes forward likewise.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 static const volatile int64_t *offset;
+static int all;
 static int (*real_clock_gettime)(clockid_t clock, struct timespec *now);
 
 __attribute__((constructor)) static void
@@ -27,6 +29,7 @@ offset_map(void)
 	if (place == MAP_FAILED)
 		abort();
 	offset = place;
+	all = getenv("C2SD_CLOCK_ALL") != NULL;
 	*(void **)&real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
 }
 
@@ -35,7 +38,8 @@ clock_read(clockid_t clock, struct timespec *now)
 {
 	if (real_clock_gettime == NULL || real_clock_gettime(clock, now) < 0)
 		return -1;
-	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+	    (all && clock == CLOCK_MONOTONIC))
 		now->tv_sec += *offset;
 	return 0;
 }
