@@ -24,7 +24,7 @@
 struct request {
 	const char *socket;
 	const char *command;
-	const char *worker, *account, *address;		/* --worker and so on */
+	const char *worker, *account, *address, *tls;	/* --worker and so on */
 	const char *configuration, *folder, *days;	/* -c, --folder, --days */
 	bool force;		/* --force */
 	bool json;
@@ -42,7 +42,7 @@ usage(int status)
 	    "  status                what the service is doing\n"
 	    "  workers               its workers\n"
 	    "  sessions              its clients\n"
-	    "      [--worker NUMBER] [--account ACCOUNT|HOST] [--address IP]\n"
+	    "      [--worker NUMBER] [--account ACCOUNT|HOST] [--address IP] [--tls VERSION|none]\n"
 	    "  top [SECONDS]         the clients with the most traffic; q ends it\n"
 	    "  trace ID|ACCOUNT [SECONDS]    what a client sends and gets\n"
 	    "  kick ID               end a client\n"
@@ -104,7 +104,9 @@ read_filters(struct request *request)
 		set_string(request, "account", request->account);
 	if (request->address != NULL)
 		set_string(request, "address", request->address);
-	request->worker = request->account = request->address = NULL;
+	if (request->tls != NULL)
+		set_string(request, "tls", request->tls);
+	request->worker = request->account = request->address = request->tls = NULL;
 }
 
 static void
@@ -270,6 +272,7 @@ request_value(struct request *request, int argc, char **argv, int *i)
 		{ "--worker", &request->worker },
 		{ "--account", &request->account },
 		{ "--address", &request->address },
+		{ "--tls", &request->tls },
 		{ "-c", &request->configuration },
 		{ "--folder", &request->folder },
 		{ "--days", &request->days },

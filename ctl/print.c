@@ -188,6 +188,8 @@ print_status(const json_t *status)
 	printf("clients    %lld, sessions %lld, bytes in %lld, out %lld\n", number_of(status, "clients"),
 	    number_of(status, "sessions"), number_of(status, "bytes_in"), number_of(status, "bytes_out"));
 	print_admission(json_object_get(status, "admission"));
+	printf("tls        %lld handshakes, %lld resumed, %lld failed\n", number_of(status, "handshakes"),
+	    number_of(status, "resumed"), number_of(status, "handshakes_failed"));
 	print_certificates(json_object_get(status, "certificates"));
 	print_workers(json_object_get(status, "workers"));
 	print_packets("all", json_object_get(status, "packets"));
@@ -210,8 +212,8 @@ print_session(const json_t *session)
 	char address[64], sizes[3][16];
 
 	if (printed == 0)
-		printf("%-32s %-32s %-21s %6s %-19s %6s %6s %6s %8s %8s %6s %-8s %s\n", "id", "account", "address", "worker",
-		    "since", "idle", "in", "out", "pkts in", "pkts out", "unsent", "state", "throttled");
+		printf("%-32s %-32s %-21s %6s %-19s %6s %6s %6s %8s %8s %6s %-9s %-7s %s\n", "id", "account", "address", "worker",
+		    "since", "idle", "in", "out", "pkts in", "pkts out", "unsent", "state", "tls", "throttled");
 	print_text(string_of(session, "id"), 32);
 	putchar(' ');
 	print_text(string_of(session, "account"), 32);
@@ -219,10 +221,10 @@ print_session(const json_t *session)
 	    string_of(session, "address"), number_of(session, "port"));
 	printf(" %-21s %6lld", address, number_of(session, "worker"));
 	print_since(session);
-	printf(" %6lld %6s %6s %8lld %8lld %6s %-8s %s\n", number_of(session, "idle"),
+	printf(" %6lld %6s %6s %8lld %8lld %6s %-9s %-7s %s\n", number_of(session, "idle"),
 	    print_size(number_of(session, "bytes_in"), sizes[0]), print_size(number_of(session, "bytes_out"), sizes[1]),
 	    number_of(session, "packets_in"), number_of(session, "packets_out"),
-	    print_size(number_of(session, "unsent"), sizes[2]), string_of(session, "state"),
+	    print_size(number_of(session, "unsent"), sizes[2]), string_of(session, "state"), string_of(session, "tls"),
 	    json_is_true(json_object_get(session, "throttled")) ? "yes" : "no");
 }
 

@@ -78,18 +78,22 @@ static json_t *
 status_json(const struct master *master)
 {
 	json_t *workers = json_array();
-	uint64_t bytes_in = 0, bytes_out = 0, sessions = 0;
+	uint64_t bytes_in = 0, bytes_out = 0, sessions = 0, handshakes = 0, resumed = 0, failed = 0;
 
 	for (uint32_t i = 0; i < master->pool.count; i++) {
 		bytes_in += master->pool.workers[i].counters.bytes_in;
 		bytes_out += master->pool.workers[i].counters.bytes_out;
+		handshakes += master->pool.workers[i].counters.handshakes;
+		resumed += master->pool.workers[i].counters.resumed;
+		failed += master->pool.workers[i].counters.handshakes_failed;
 		sessions += sessions_of(&master->directory.tables[i]);
 		json_array_append_new(workers, worker_json(master, &master->pool.workers[i]));
 	}
-	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
 	    "link", link_json(master), "packets", packets_json(&master->keeper.total),
 	    "clients", (json_int_t)master->directory.count, "sessions", (json_int_t)sessions,
 	    "bytes_in", (json_int_t)bytes_in, "bytes_out", (json_int_t)bytes_out,
+	    "handshakes", (json_int_t)handshakes, "resumed", (json_int_t)resumed, "handshakes_failed", (json_int_t)failed,
 	    "held_bytes", (json_int_t)master->keeper.held_bytes, "admission", admission_json(master),
 	    "certificates", control_certificates_json(&master->certificates), "workers", workers);
 }

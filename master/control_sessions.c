@@ -17,6 +17,8 @@ struct session_list {
 	char *account;			/* NULL: any */
 	bool has_address;
 	struct in6_addr address;
+	uint8_t tls;			/* as in struct client_report */
+	bool has_tls;
 	json_int_t active;		/* something was sent or got in so many seconds; -1: does not matter */
 	unsigned starts;		/* of the worker that was asked: another one will not answer */
 };
@@ -170,7 +172,8 @@ on_survey(struct control_connection *connection, uint32_t worker, struct survey 
 	while (survey_next_report(survey, &report)) {
 		const struct entry *entry = directory_at(&master->directory, worker, report.slot, report.serial);
 
-		if (is_listed(list, entry) && is_active(list, master, entry, &report))
+		if (is_listed(list, entry) && is_active(list, master, entry, &report) &&
+		    (!list->has_tls || report.tls == list->tls))
 			control_connection_say(connection, session_json(master, entry, &report));
 	}
 	sessions_produce(connection);
@@ -219,6 +222,20 @@ filter_read_address(struct session_list *list, const char *text)
 	return true;
 }
 
+static bool
+filter_read_tls(struct session_list *list, const char *text)
+{
+	static const uint8_t versions[] = { 0, 12, 13 };
+
+	for (size_t i = 0; i < sizeof versions; i++) {
+		if (strcmp(tls_version_name(versions[i]), text) != 0)
+			continue;
+		list->tls = versions[i];
+		return list->has_tls = true;
+	}
+	return false;
+}
+
 /* Why not; NULL: it is right. */
 static const char *
 filters_read(struct session_list *list, const struct master *master, const json_t *request)
@@ -226,6 +243,7 @@ filters_read(struct session_list *list, const struct master *master, const json_
 	const json_t *worker = json_object_get(request, "worker"), *active = json_object_get(request, "active");
 	const char *account = control_command_string(request, "account");
 	const char *address = control_command_string(request, "address");
+	const char *tls = control_command_string(request, "tls");
 
 	list->active = active == NULL ? -1 : json_integer_value(active);
 	if (active != NULL && (!json_is_integer(active) || list->active < 0 || list->active > INT32_MAX))
@@ -237,6 +255,8 @@ filters_read(struct session_list *list, const struct master *master, const json_
 	list->worker = worker == NULL ? 0 : (uint32_t)json_integer_value(worker);
 	if (address != NULL && !filter_read_address(list, address))
 		return "not an IP address";
+	if (tls != NULL && !filter_read_tls(list, tls))
+		return "tls is none, TLSv1.2 or TLSv1.3";
 	list->account = account == NULL ? NULL : strdup(account);
 	return account != NULL && list->account == NULL ? "out of memory" : NULL;
 }

@@ -17,7 +17,7 @@ _c2sctl()
 			i=$((i + 1))
 			ask=(c2sctl -s "${COMP_WORDS[i]}")
 			;;
-		--worker | --account | --address | -c | --folder | --days) i=$((i + 1)) ;;
+		--worker | --account | --address | --tls | -c | --folder | --days) i=$((i + 1)) ;;
 		-*) ;;
 		*)
 			command=${COMP_WORDS[i]}
@@ -36,10 +36,11 @@ _c2sctl()
 		return
 		;;
 	--account | --address | --days) ;;
+	--tls) words='TLSv1.3 TLSv1.2 none' ;;
 	*)
 		case $command in
 		'') words='-s --json --help status workers sessions top trace kick drain reload config loglevel wait user cert' ;;
-		sessions | top) words='--worker --account --address --json' ;;
+		sessions | top) words='--worker --account --address --tls --json' ;;
 		status | workers | trace | reload | config) words='--json' ;;
 		loglevel) words='error warning info debug' ;;
 		drain) words=$(_c2sctl_workers "${ask[@]}") ;;

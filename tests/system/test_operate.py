@@ -115,7 +115,7 @@ class Sessions(OperateCase):
         text = self.daemon.ctl('sessions').stdout.splitlines()
         self.assertEqual(2, len(text))
         self.assertEqual(text[0].split()[0], 'id')
-        self.assertEqual(['session', 'no'], text[1].split()[-2:])
+        self.assertEqual(['session', 'none', 'no'], text[1].split()[-3:])
         self.assertIn('no clients', self.daemon.ctl('sessions', '--account', 'bob@localhost').stdout)
 
 

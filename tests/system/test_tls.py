@@ -434,6 +434,9 @@ class Many(TlsCase):
             client.expect_message('hello %d' % ((number - 1) % 60))
         sessions = [json.loads(line) for line in daemon.ctl('sessions', '--json').stdout.splitlines()]
         self.assertEqual(['TLSv1.3'] * 60, [session['tls'] for session in sessions])
+        self.assertEqual(60, len(daemon.ctl('sessions', '--json', '--tls', 'TLSv1.3').stdout.splitlines()))
+        self.assertEqual('', daemon.ctl('sessions', '--json', '--tls', 'none').stdout)
+        self.assertIn('\ntls        60 handshakes, 0 resumed, 0 failed\n', daemon.ctl('status').stdout)
 
     def test_worker_is_killed(self):
         daemon = self.start(users=('alice', 'bob'), tls='direct', workers=2)
