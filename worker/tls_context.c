@@ -329,7 +329,7 @@ set_algorithms(SSL_CTX *ssl_context, const struct tls_settings *settings)
 	return SSL_CTX_set_min_proto_version(ssl_context, lowest) == 1 &&
 	    SSL_CTX_set_cipher_list(ssl_context, or_own(settings->ciphers, CIPHERS)) == 1 &&
 	    SSL_CTX_set_ciphersuites(ssl_context, or_own(settings->ciphersuites, SUITES)) == 1 &&
-	    SSL_CTX_set1_groups_list(ssl_context, or_own(settings->groups, GROUPS)) == 1;
+	    SSL_CTX_set1_groups_list(ssl_context, (uintptr_t)or_own(settings->groups, GROUPS)) == 1;
 }
 
 /*

@@ -186,7 +186,7 @@ START_TEST(certificate_is_chosen)
 
 	pair_init(&pair, context, row->host, client);
 	if (row->sni != NULL)
-		SSL_set_tlsext_host_name(pair.client, row->sni);
+		peer_ask(pair.client, row->sni);
 	pair_ready(&pair);
 	ck_assert_str_eq(pair_certificate_name(&pair), row->name);
 	ck_assert_pstr_eq(tls_facts(pair.tls)->sni, row->sni);
@@ -211,7 +211,7 @@ START_TEST(kinds_side_by_side)
 	for (int i = 0; i < 2; i++) {
 		SSL_CTX_set_cipher_list(client, i == _i % 2 ? "ECDHE-RSA-AES128-GCM-SHA256" : "ECDHE-ECDSA-AES128-GCM-SHA256");
 		pair_init(&pair, context, NULL, client);
-		SSL_set_tlsext_host_name(pair.client, "a.example");
+		peer_ask(pair.client, "a.example");
 		pair_ready(&pair);
 		ck_assert_str_eq(pair_certificate_name(&pair), i ? "two" : "one");
 		pair_deinit(&pair);
@@ -300,7 +300,7 @@ START_TEST(facts_are_the_clients)
 
 	set_version(versions[_i]);
 	pair_init(&pair, context, NULL, client);
-	SSL_set_tlsext_host_name(pair.client, "rsa.example");
+	peer_ask(pair.client, "rsa.example");
 	pair_ready(&pair);
 	ck_assert(tls_facts(pair.tls)->has_exporter);
 	check_exporter(&pair);
@@ -455,7 +455,7 @@ connect_again(const struct tls_settings *settings, uint8_t first, uint8_t second
 	struct peer_pair pair;
 
 	pair_init(&pair, context, NULL, client);
-	SSL_set_tlsext_host_name(pair.client, "rsa.example");
+	peer_ask(pair.client, "rsa.example");
 	if (session != NULL)
 		SSL_set_session(pair.client, session);
 	SSL_SESSION_free(session);
@@ -1233,7 +1233,7 @@ poor_life(long number, struct tls_context *context)
 	SHORT_OF(&left, pair.tls = tls_new(context, pair.fds[0], "ec.example"));
 	pair.client = SSL_new(client);
 	SSL_set_fd(pair.client, pair.fds[1]);
-	SSL_set_tlsext_host_name(pair.client, "xmpp.example");
+	peer_ask(pair.client, "xmpp.example");
 	SSL_set_connect_state(pair.client);
 	if (pair.tls != NULL && poor_handshake(&left, pair.tls, pair.client))
 		poor_exchange(&left, pair.tls, pair.client);

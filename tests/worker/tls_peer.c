@@ -149,6 +149,12 @@ peer_client(void)
 }
 
 void
+peer_ask(SSL *client, const char *host)
+{
+	must(SSL_set_tlsext_host_name(client, (uintptr_t)host) == 1);
+}
+
+void
 pair_init(struct peer_pair *pair, struct tls_context *context, const char *host, SSL_CTX *client)
 {
 	BIO *bio;

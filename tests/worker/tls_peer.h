@@ -49,6 +49,9 @@ struct peer_pair {
 /* The client's context: it verifies nothing, and offers what OpenSSL has. */
 SSL_CTX *peer_client(void);
 
+/* The name that a client asks for. */
+void peer_ask(SSL *client, const char *host);
+
 void pair_init(struct peer_pair *pair, struct tls_context *context, const char *host, SSL_CTX *client);
 void pair_deinit(struct peer_pair *pair);
 
