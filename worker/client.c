@@ -244,6 +244,7 @@ client_lose(struct client *client, enum end_reason reason)
 {
 	if (client->state == CLIENT_GONE)
 		return;
+	client->worker->counters.handshakes_failed += client->state == CLIENT_HANDSHAKE;
 	if (client->state != CLIENT_CLOSING) {
 		client->reason = (uint8_t)reason;
 		client_log_end(client, NULL);
@@ -264,6 +265,7 @@ client_end(struct client *client, enum end_reason reason, enum stream_condition 
 {
 	if (client->state >= CLIENT_CLOSING)
 		return;
+	client->worker->counters.handshakes_failed += client->state == CLIENT_HANDSHAKE;
 	client->reason = (uint8_t)reason;
 	if (reason == END_BROKEN)
 		worker_pinch(client->worker);

@@ -15,7 +15,8 @@
 void
 handshake_fail(struct client *client, enum end_reason reason, const char *why)
 {
-	client->worker->counters.handshakes_failed++;
+	/* One that has begun is counted where it ends, whoever ends it. */
+	client->worker->counters.handshakes_failed += client->state == CLIENT_PREFACE;
 	client_end(client, reason, CONDITION_NONE, why);
 }
 
@@ -114,7 +115,6 @@ handshake_go_on(struct client *client)
 		handshake_fail(client, END_TLS_FAILED, tls_error(client->tls));
 		return;
 	case TLS_CLOSED:
-		client->worker->counters.handshakes_failed++;
 		client_lose(client, END_LOST);
 		return;
 	default:

@@ -3,6 +3,7 @@
  * other. Time never passes: what would take time is made due.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/ipc/sample.h"
+#include "tests/worker/tls_peer.h"
 #include "worker/login.h"
 #include "worker/reply.h"
 #include "worker/unread.h"
@@ -2224,6 +2226,536 @@ START_TEST(ends_when_its_master_breaks_the_contract)
 }
 END_TEST
 
+/* ---- TLS ---- */
+
+#define TLS_NS "urn:ietf:params:xml:ns:xmpp-tls"
+#define STARTTLS "<starttls xmlns='" TLS_NS "'/>"
+#define PROCEED "<proceed xmlns='" TLS_NS "'/>"
+#define REQUIRED "<stream:features><starttls xmlns='" TLS_NS "'><required/></starttls></stream:features>"
+
+/* A person whose client speaks TLS: what is heard is plain text. */
+struct secret {
+	struct person *person;
+	SSL *ssl;
+};
+
+static void
+tell_certificate(bool required)
+{
+	struct buffer body = { 0 };
+	struct made made;
+
+	ck_assert_int_eq(tls_init(), 0);
+	made_init(&made, MADE_EC, "foo.com", "DNS:foo.com");
+	message_put_certificate(&body, made.chain, made.chain_length, made.key, made.key_length);
+	channel_send(&master, M2W_CERTIFICATE, 0, 0, &body);
+	buffer_deinit(&body);
+	made_deinit(&made);
+	settings.tls = (struct tls_settings){ .required = required, .min_version = 12, .certificate_count = 1 };
+	tell_settings();
+}
+
+static void
+connect_to(struct person *person, uint32_t slot, uint8_t tls)
+{
+	struct newcomer newcomer = { .peer = { .address = IN6ADDR_LOOPBACK_INIT, .port = 5222 }, .tls = tls };
+	struct buffer body = { 0 };
+	int fds[2];
+
+	tcp_pair(fds);
+	*person = (struct person){ .fd = fds[0], .slot = slot, .serial = ++serial };
+	message_put_client(&body, &newcomer);
+	channel_send_descriptor(&master, M2W_CLIENT, slot, person->serial, &body, fds[1]);
+	buffer_deinit(&body);
+	expect_about(person, W2M_TAKEN);
+	close(fds[1]);
+}
+
+static void
+secret_begin(struct secret *secret, struct person *person)
+{
+	secret->person = person;
+	ck_assert_int_eq(fcntl(person->fd, F_SETFL, O_NONBLOCK), 0);
+	secret->ssl = SSL_new(peer_client());
+	ck_assert_int_eq(SSL_set_fd(secret->ssl, person->fd), 1);
+	SSL_set_connect_state(secret->ssl);
+}
+
+static bool
+is_shaken(void *argument)
+{
+	struct secret *secret = argument;
+
+	return SSL_do_handshake(secret->ssl) == 1 && client_of(secret->person)->state == CLIENT_OPENING;
+}
+
+static void
+secret_shake(struct secret *secret, struct person *person)
+{
+	secret_begin(secret, person);
+	ck_assert(loop_turn_until(&worker.loop, is_shaken, secret));
+}
+
+static void
+secret_say(const struct secret *secret, const char *text)
+{
+	int length;
+
+	for (; *text != '\0'; text += length) {
+		length = SSL_write(secret->ssl, text, (int)strlen(text));
+		ck_assert_int_gt(length, 0);
+	}
+}
+
+struct secret_hearing {
+	const struct secret *secret;
+	const char *end;	/* NULL: the end of the connection */
+	bool ended, said_so;
+};
+
+static bool
+has_heard_secret(void *argument)
+{
+	struct secret_hearing *hearing = argument;
+	struct buffer *heard = &hearing->secret->person->heard;
+	int length;
+
+	do {
+		uint8_t *place = buffer_reserve(heard, 65536);
+
+		ck_assert_ptr_nonnull(place);
+		length = SSL_read(hearing->secret->ssl, place, 65536);
+		if (length > 0)
+			buffer_commit(heard, (size_t)length);
+	} while (length > 0);
+	hearing->said_so = (SSL_get_shutdown(hearing->secret->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
+	hearing->ended = SSL_get_error(hearing->secret->ssl, length) != SSL_ERROR_WANT_READ;
+	return hearing->ended || (hearing->end != NULL && strstr(text_of(heard), hearing->end) != NULL);
+}
+
+/* What was heard until that came; NULL: until the connection ended, with close_notify. */
+static const char *
+secret_hear(const struct secret *secret, const char *end)
+{
+	struct secret_hearing hearing = { .secret = secret, .end = end };
+
+	ck_assert_msg(loop_turn_until(&worker.loop, has_heard_secret, &hearing), "heard %s", text_of(&secret->person->heard));
+	if (end == NULL)
+		ck_assert(hearing.said_so);
+	return text_of(&secret->person->heard);
+}
+
+static void
+secret_leave(struct secret *secret)
+{
+	SSL_free(secret->ssl);
+	leave(secret->person);
+}
+
+/* In a session, with everything heard. */
+static void
+secret_log_in(struct secret *secret, struct person *person, uint32_t slot)
+{
+	connect_to(person, slot, LISTEN_TLS_DIRECT);
+	secret_shake(secret, person);
+	secret_say(secret, MODERN);
+	secret_hear(secret, FEATURES);
+	secret_say(secret, LOGIN);
+	expect_about(person, W2M_PACKET);
+	answer(person, "<iq type='result' id='a1'", "alice@foo.com/r", "/>", 0);
+	expect_session(person, "alice@foo.com/r");
+	secret_hear(secret, "<iq type='result' id='a1'/>");
+	buffer_clear(&person->heard);
+}
+
+START_TEST(tls_from_the_first_byte)
+{
+	struct client_report report;
+	struct worker_counters counters;
+	struct person person;
+	struct secret secret;
+	struct frame frame;
+
+	tell_certificate(true);
+	secret_log_in(&secret, &person, 0);
+	ck_assert_ptr_null(tls_facts(client_of(&person)->tls));
+	client_report(client_of(&person), &report);
+	ck_assert_uint_eq(report.tls, 13);
+	answer(&person, "<message", "alice@foo.com/r", "/>", 0);
+	secret_hear(&secret, "<message/>");
+	expect_number(&person, W2M_SETTLED, 2);
+	tell(M2W_PING);
+	frame = frame_of(expect_frame(W2M_PONG));
+	ck_assert(message_get_counters(&frame, &counters));
+	ck_assert(counters.handshakes == 1 && counters.resumed == 0 && counters.handshakes_failed == 0);
+	secret_say(&secret, END);
+	buffer_clear(&person.heard);
+	ck_assert_str_eq(secret_hear(&secret, NULL), END);
+	secret_leave(&secret);
+	expect_ended(&person, END_CLOSED);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), " tls=TLSv1.3 account=\"alice@foo.com/r\""));
+}
+END_TEST
+
+/* The first byte decides; where there is no choice, something else is an end. */
+START_TEST(first_byte)
+{
+	struct person person;
+	struct secret secret;
+
+	tell_certificate(false);
+	connect_to(&person, 0, _i < 2 ? LISTEN_TLS_BOTH : LISTEN_TLS_DIRECT);
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_PREFACE);
+	ck_assert(!TAILQ_EMPTY(&worker.handshake.queue) && TAILQ_EMPTY(&worker.login.queue));
+	if (_i == 0) {
+		secret_shake(&secret, &person);
+		SSL_free(secret.ssl);
+	} else if (_i == 1) {
+		say(&person, MODERN);
+		turns();
+		listen_to(&person);
+		ck_assert_ptr_nonnull(strstr(text_of(&person.heard), "<starttls xmlns='" TLS_NS "'/><register"));
+	} else {
+		say(&person, MODERN);
+		expect_hung_up(&person);
+		leave(&person);
+		expect_ended(&person, END_TLS_FAILED);
+		return;
+	}
+	ck_assert(TAILQ_EMPTY(&worker.handshake.queue) && !TAILQ_EMPTY(&worker.login.queue));
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+static void
+open_required(struct person *person)
+{
+	connect_to(person, 0, LISTEN_TLS_STARTTLS);
+	say(person, MODERN);
+	turns();
+	listen_to(person);
+	ck_assert_msg(strstr(text_of(&person->heard), "xml:lang='en'>" REQUIRED) != NULL, "%s", text_of(&person->heard));
+	buffer_clear(&person->heard);
+}
+
+START_TEST(starttls_begins_anew)
+{
+	struct person person;
+	struct secret secret;
+	uint64_t before;
+
+	tell_certificate(true);
+	open_required(&person);
+	before = client_of(&person)->stream_id;
+	say(&person, STARTTLS);
+	expect_heard(&person, PROCEED);
+	turns();
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_PREFACE);
+	ck_assert_ptr_null(client_of(&person)->scope);
+	ck_assert_ptr_null(client_of(&person)->intake);
+	ck_assert_uint_ne(client_of(&person)->stream_id, before);
+	if (_i == 1)
+		say(&person, " \t\r\n                                                                                       \n");
+	secret_shake(&secret, &person);
+	ck_assert_ptr_null(client_of(&person)->login);
+	secret_say(&secret, MODERN);
+	ck_assert_ptr_nonnull(strstr(secret_hear(&secret, "</stream:features>"), "en'>" FEATURES));
+	/* Once is enough. */
+	secret_say(&secret, STARTTLS);
+	ck_assert_ptr_nonnull(strstr(secret_hear(&secret, NULL), "<policy-violation"));
+	secret_leave(&secret);
+	expect_ended(&person, END_STREAM_ERROR);
+}
+END_TEST
+
+/* What follows in clear text was sent by anybody. */
+START_TEST(starttls_injection)
+{
+	struct person person;
+	char expected[1024];
+
+	tell_certificate(true);
+	open_required(&person);
+	if (_i == 0) {
+		say(&person, STARTTLS LOGIN);
+		expect_heard(&person, error_of(expected, "policy-violation", "clear text behind &lt;starttls/&gt;"));
+	} else {
+		/* Read with <proceed/> still on its way, or behind it. */
+		say(&person, STARTTLS);
+		if (_i == 2)
+			turns();
+		say(&person, " " LOGIN);
+		turns();
+		listen_to(&person);
+		if (_i == 1 && strcmp(text_of(&person.heard), PROCEED) != 0)
+			ck_assert_ptr_nonnull(strstr(text_of(&person.heard), "<policy-violation"));
+		else
+			ck_assert_str_eq(text_of(&person.heard), PROCEED);
+	}
+	leave(&person);
+	expect_ended(&person, END_TLS_FAILED);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "text=\"clear text behind <starttls/>\""));
+	/* No packet of it went up. */
+	expect_no_frame();
+}
+END_TEST
+
+START_TEST(tls_is_required)
+{
+	static const char *const packets[] = { LOGIN, "<iq type='get' id='a'><query xmlns='jabber:iq:register'/></iq>",
+	    "<presence/>", "<proceed xmlns='" TLS_NS "'/>" };
+	struct person person;
+	char expected[1024];
+
+	tell_certificate(true);
+	open_required(&person);
+	say(&person, packets[_i]);
+	if (_i < 3)
+		expect_heard(&person, error_of(expected, "policy-violation", "TLS is required"));
+	else
+		expect_heard(&person, error_of(expected, "unsupported-stanza-type", NULL));
+	leave(&person);
+	expect_ended(&person, END_STREAM_ERROR);
+	expect_no_frame();
+}
+END_TEST
+
+START_TEST(tls_is_required_of_old_clients)
+{
+	struct person person;
+
+	tell_certificate(true);
+	connect_to(&person, 0, LISTEN_TLS_STARTTLS);
+	say(&person, OLD);
+	turns();
+	listen_to(&person);
+	ck_assert_ptr_nonnull(strstr(text_of(&person.heard), "><stream:error>TLS is required</stream:error>" END));
+	leave(&person);
+	expect_ended(&person, END_STREAM_ERROR);
+}
+END_TEST
+
+/* On a listener without it, or (a second round) where there is no certificate any more. */
+START_TEST(starttls_cannot_be_had)
+{
+	struct person person;
+
+	if (_i == 0) {
+		open_stream(&person, 0, true);
+	} else {
+		tell_certificate(true);
+		open_required(&person);
+		settings.tls.certificate_count = 0;
+		tell_settings();
+	}
+	say(&person, STARTTLS);
+	expect_heard(&person, "<failure xmlns='" TLS_NS "'/>" END);
+	leave(&person);
+	expect_ended(&person, END_TLS_FAILED);
+}
+END_TEST
+
+START_TEST(starttls_before_an_answer)
+{
+	struct person person;
+	char expected[1024];
+
+	tell_certificate(false);
+	connect_to(&person, 0, LISTEN_TLS_STARTTLS);
+	say(&person, MODERN LOGIN);
+	expect_about(&person, W2M_PACKET);
+	listen_to(&person);
+	buffer_clear(&person.heard);
+	say(&person, STARTTLS);
+	expect_heard(&person, error_of(expected, "policy-violation", "&lt;starttls/&gt; before an answer has come"));
+	leave(&person);
+	expect_ended(&person, END_STREAM_ERROR);
+}
+END_TEST
+
+/* Every place to cut a ClientHello: half of it, then the end, or garbage. */
+START_TEST(handshake_cut_anywhere)
+{
+	struct person person;
+	struct secret secret;
+	uint8_t hello[2048];
+	BIO *out = BIO_new(BIO_s_mem());
+	int length;
+
+	tell_certificate(true);
+	secret.ssl = SSL_new(peer_client());
+	SSL_set_bio(secret.ssl, BIO_new(BIO_s_mem()), out);
+	SSL_set_connect_state(secret.ssl);
+	ck_assert_int_eq(SSL_do_handshake(secret.ssl), -1);
+	length = BIO_read(out, hello, sizeof hello);
+	ck_assert_int_gt(length, 100);
+	SSL_free(secret.ssl);
+	for (int i = 1; i < length; i++) {
+		connect_to(&person, 0, LISTEN_TLS_BOTH);
+		ck_assert_int_eq(send(person.fd, hello, (size_t)i, MSG_NOSIGNAL), i);
+		if (_i == 1)
+			ck_assert_int_eq(send(person.fd, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, MSG_NOSIGNAL), 8);
+		turns();
+		leave(&person);
+		expect_about(&person, W2M_ENDED);
+		queue_count = queue_taken = 0;
+	}
+	ck_assert_ptr_null(worker.clients[0]);
+	ck_assert(TAILQ_EMPTY(&worker.handshake.queue));
+	ck_assert_uint_eq(worker.counters.handshakes_failed, (uint64_t)length - 1);
+}
+END_TEST
+
+START_TEST(handshake_takes_too_long)
+{
+	struct person person;
+
+	tell_certificate(true);
+	connect_to(&person, 0, LISTEN_TLS_DIRECT);
+	if (_i == 1)
+		say(&person, "\x16\x03\x01");
+	turns();
+	/* While nobody is read, nobody is late. */
+	tell(M2W_STOP);
+	deadlines_are_due(&worker.handshake);
+	turns();
+	ck_assert_int_lt(client_of(&person)->state, CLIENT_CLOSING);
+	tell(M2W_GO);
+	deadlines_are_due(&worker.handshake);
+	expect_hung_up(&person);
+	leave(&person);
+	expect_ended(&person, END_HANDSHAKE_TIMEOUT);
+}
+END_TEST
+
+/* Ended by the master on its way to TLS: nothing in clear text comes in between. */
+START_TEST(ended_before_tls)
+{
+	struct person person;
+
+	tell_certificate(true);
+	if (_i < 2) {
+		connect_to(&person, 0, LISTEN_TLS_BOTH);
+		if (_i == 1)
+			say(&person, "\x16\x03\x01");
+	} else {
+		open_required(&person);
+		say(&person, STARTTLS);
+		expect_heard(&person, PROCEED);
+	}
+	turns();
+	tell_reason(&person, M2W_CLOSE, END_SHUTDOWN);
+	expect_hung_up(&person);
+	leave(&person);
+	expect_ended(&person, END_SHUTDOWN);
+}
+END_TEST
+
+/* Megabytes one way and the other, more than any buffer; then the end, which comes behind all of them. */
+START_TEST(tls_is_slow_and_flushed)
+{
+	struct person person;
+	struct secret secret;
+	char after[700];
+	unsigned count = 0;
+	const char *at;
+	int size = 4096;
+
+	tell_certificate(true);
+	secret_log_in(&secret, &person, 0);
+	setsockopt(client_of(&person)->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	snprintf(after, sizeof after, "><body>%0600d</body></message>", 1);
+	for (unsigned i = 0; i < 5000; i++)
+		answer(&person, "<message", "alice@foo.com/r", after, 0);
+	turns();
+	ck_assert_ptr_nonnull(client_of(&person)->output);
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	at = secret_hear(&secret, NULL);
+	while ((at = strstr(at, "</message>")) != NULL) {
+		count++;
+		at++;
+	}
+	ck_assert_uint_eq(count, 5000);
+	ck_assert_ptr_nonnull(strstr(text_of(&person.heard), "<policy-violation"));
+	secret_leave(&secret);
+}
+END_TEST
+
+/* More in one go than a read takes: nothing waits for an event that does not come; and not while it must not be read. */
+START_TEST(more_than_one_read)
+{
+	struct person person;
+	struct secret secret;
+	char text[20001];
+
+	tell_certificate(true);
+	secret_log_in(&secret, &person, 0);
+	memset(text, ' ', sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	if (_i == 1)
+		tell(M2W_STOP);
+	secret_say(&secret, text);
+	secret_say(&secret, "<presence/>");
+	if (_i == 1) {
+		expect_no_frame();
+		ck_assert_int_ne(client_of(&person)->unread, UNREAD_NO);
+		tell(M2W_GO);
+	}
+	expect_about(&person, W2M_PACKET);
+	secret_leave(&secret);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+/* Its TLS ends, or breaks, or its connection does. */
+START_TEST(tls_ends)
+{
+	struct person person;
+	struct secret secret;
+
+	tell_certificate(true);
+	secret_log_in(&secret, &person, 0);
+	if (_i == 0)
+		ck_assert_int_eq(SSL_shutdown(secret.ssl), 0);
+	else if (_i == 1)
+		shutdown(person.fd, SHUT_WR);
+	else
+		ck_assert_int_eq(send(person.fd, "\x17\x03\x03\0\x20 what nobody has ever encrypted.", 37, MSG_NOSIGNAL), 37);
+	if (_i < 2) {
+		ck_assert_str_eq(secret_hear(&secret, NULL), END);
+		secret_leave(&secret);
+		expect_ended(&person, END_LOST);
+		return;
+	}
+	turns();
+	secret_leave(&secret);
+	expect_ended(&person, END_TLS_FAILED);
+}
+END_TEST
+
+static TCase *
+tls_tests(void)
+{
+	TCase *tests = tcase_create("TLS");
+
+	tcase_add_test(tests, tls_from_the_first_byte);
+	tcase_add_loop_test(tests, first_byte, 0, 3);
+	tcase_add_loop_test(tests, starttls_begins_anew, 0, 2);
+	tcase_add_loop_test(tests, starttls_injection, 0, 3);
+	tcase_add_loop_test(tests, tls_is_required, 0, 4);
+	tcase_add_test(tests, tls_is_required_of_old_clients);
+	tcase_add_loop_test(tests, starttls_cannot_be_had, 0, 2);
+	tcase_add_test(tests, starttls_before_an_answer);
+	tcase_add_loop_test(tests, handshake_cut_anywhere, 0, 2);
+	tcase_add_loop_test(tests, handshake_takes_too_long, 0, 2);
+	tcase_add_loop_test(tests, ended_before_tls, 0, 3);
+	tcase_add_test(tests, tls_is_slow_and_flushed);
+	tcase_add_loop_test(tests, more_than_one_read, 0, 2);
+	tcase_add_loop_test(tests, tls_ends, 0, 3);
+	return tests;
+}
+
 static TCase *
 talk_tests(void)
 {
@@ -2568,7 +3100,7 @@ bound_tests(void)
 int
 main(void)
 {
-	TCase *tests[] = { talk_tests(), end_tests(), bound_tests(), proxy_tests() };
+	TCase *tests[] = { talk_tests(), tls_tests(), end_tests(), bound_tests(), proxy_tests() };
 	Suite *suite = suite_create("client");
 
 	for (unsigned i = 0; i < COUNT(tests); i++) {
