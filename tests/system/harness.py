@@ -531,10 +531,12 @@ class RawClient(Peer):
 
     count = 0
 
-    def __init__(self, address, receive_buffer=None):
+    def __init__(self, address, receive_buffer=None, source=None):
         sock = socket.socket(socket.AF_INET6 if ':' in address[0] else socket.AF_INET)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            sock.bind((source, 0))
         sock.settimeout(TIMEOUT)
         sock.connect(address)
         super().__init__(sock)

@@ -48,8 +48,9 @@ class Balance(DaemonCase):
 
 class Full(DaemonCase):
     def test_who_comes_too_late_waits_for_room(self):
-        daemon = self.start(workers=2, limits={'clients': 2})
-        clients = [daemon.client().open() for _ in range(4)]
+        daemon = self.start(users=('alice',), workers=2, limits={'clients': 2})
+        # Who has not logged in would make room: test_admission.
+        clients = [daemon.login('alice', resource='r%d' % number) for number in range(4)]
         late = [RawClient(daemon.listeners[0]) for _ in range(3)]
         for client in late:
             client.open(wait=False)
