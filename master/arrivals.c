@@ -89,14 +89,13 @@ wait_for_worker(struct master *master, const struct arrival *newcomer)
 	TAILQ_INSERT_TAIL(&master->arrivals, arrival, entry);
 	master->arrival_count++;
 	arrivals_check(master);
-	gate_make_way(master);
 }
 
-/* False: no worker has room for it. */
+/* False: there is no place for it, or no worker has room. */
 static bool
 place(struct master *master, const struct arrival *arrival)
 {
-	struct worker_process *worker = pick_worker(master);
+	struct worker_process *worker = gate_has_place(master) ? pick_worker(master) : NULL;
 	struct entry *entry = worker == NULL ? NULL : directory_add(&master->directory, worker->number);
 
 	if (entry == NULL)
@@ -125,10 +124,8 @@ arrivals_retry(struct master *master)
 	struct arrival *arrival;
 
 	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
-		if (!place(master, arrival)) {
-			gate_make_way(master);
+		if (!place(master, arrival) && (!gate_make_way(master) || !place(master, arrival)))
 			return;
-		}
 		arrival_remove(master, arrival);
 	}
 	arrivals_check(master);
@@ -143,8 +140,10 @@ arrivals_add(struct master *master, int fd, const struct newcomer *newcomer)
 		close(fd);
 		return;
 	}
-	if (!place(master, &arrival))
-		wait_for_worker(master, &arrival);
+	if (place(master, &arrival))
+		return;
+	wait_for_worker(master, &arrival);
+	arrivals_retry(master);
 }
 
 void
@@ -223,5 +222,6 @@ arrivals_refused(struct master *master, struct worker_process *worker, struct en
 	}
 	arrivals_take_back(master, entry);
 	router_ended(master, entry);
+	arrivals_retry(master);
 	return BREACH_NONE;
 }

@@ -14,6 +14,9 @@
 /* Whoever has to go is among so many of the oldest, or nobody does: others are on their way to or from a worker. */
 #define WAITING_LOOK 64
 
+/* So long anybody may take to log in before he has to make room. */
+#define GRACE 2000
+
 /* ---- what is said ---- */
 
 static void
@@ -89,6 +92,7 @@ gate_deinit(struct master *master)
 {
 	timer_clear(&master->loop, &master->gate.notices);
 	timer_clear(&master->loop, &master->gate.pause);
+	timer_clear(&master->loop, &master->gate.grace);
 	admission_deinit(&master->gate.admission);
 }
 
@@ -167,32 +171,6 @@ oldest(const struct master *master, bool useful)
 }
 
 static bool
-crowd_out(struct master *master, bool useful)
-{
-	struct entry *entry = oldest(master, useful);
-
-	if (is_news(master, &master->gate.full_said))
-		log_warning("clients full clients=%" PRIu32 " sessions=%zu", master->directory.count,
-		    master->directory.session_count);
-	if (entry == NULL)
-		return false;
-	router_close(master, entry, END_CROWDED);
-	return true;
-}
-
-/* Is there room for one more under `connections`, or can it be made? */
-static bool
-has_room(struct master *master)
-{
-	uint32_t most = master->options->limits.connections;
-	uint32_t staying = master->directory.count - master->directory.leaving + master->arrival_count;
-
-	if (most == 0 || staying < most)
-		return true;
-	return master->directory.leaving < most && crowd_out(master, false);
-}
-
-static bool
 workers_are_full(const struct master *master)
 {
 	bool any = false;
@@ -209,13 +187,55 @@ workers_are_full(const struct master *master)
 	return any;
 }
 
-void
+bool
+gate_has_place(const struct master *master)
+{
+	uint32_t most = master->options->limits.connections;
+	const struct directory *directory = &master->directory;
+
+	return most == 0 || (directory->count - directory->leaving < most && directory->leaving < most);
+}
+
+static void
+on_grace_over(struct timer *timer)
+{
+	arrivals_retry(container_of(timer, struct master, gate.grace));
+}
+
+/* Who has just come has a right to some time. False: nobody can be told to go now. */
+static bool
+crowd_out(struct master *master, struct entry *entry)
+{
+	uint64_t age;
+
+	if (is_news(master, &master->gate.full_said))
+		log_warning("clients full clients=%" PRIu32 " sessions=%zu", master->directory.count,
+		    master->directory.session_count);
+	if (entry == NULL)
+		return false;
+	age = loop_now(&master->loop) - entry->since;
+	if (age < GRACE) {
+		timer_set(&master->loop, &master->gate.grace, GRACE - age, on_grace_over);
+		return false;
+	}
+	router_close(master, entry, END_CROWDED);
+	return true;
+}
+
+bool
 gate_make_way(struct master *master)
 {
-	if (!workers_are_full(master))
-		return;
-	while (master->directory.crowded < master->arrival_count && crowd_out(master, true))
+	const struct directory *directory = &master->directory;
+	bool full = workers_are_full(master);
+
+	if (!full && gate_has_place(master))
+		return false;
+	/* Those who go already make room for as many. */
+	while (full && directory->crowded < master->arrival_count && crowd_out(master, oldest(master, true)))
 		;
+	if (!gate_has_place(master) && directory->leaving < master->options->limits.connections)
+		crowd_out(master, oldest(master, false));
+	return !full && gate_has_place(master);
 }
 
 /* ---- who comes ---- */
@@ -260,7 +280,8 @@ gate_enter(struct master *master, const struct peer *peer, bool proxied)
 {
 	enum admission_verdict verdict = proxied ? ADMISSION_GRANTED : judge(master, peer);
 
-	if (verdict == ADMISSION_GRANTED && !has_room(master)) {
+	/* All places are taken, and everybody has logged in. */
+	if (verdict == ADMISSION_GRANTED && !gate_has_place(master) && TAILQ_EMPTY(&master->directory.waiting)) {
 		verdict = ADMISSION_FULL;
 		if (!proxied)
 			gate_left(master, peer);

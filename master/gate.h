@@ -3,18 +3,19 @@
  *
  *	accept --> lists, failed logins, connections of its address and network, new ones of its source --> `connections` --> in
  *	                    `-- refused: closed at once, counted, said once a minute                             |
- *	                                                   full: the oldest that has not logged in goes, or refused
+ *	                                           full: waits until the oldest that has not logged in has gone; or refused
  *
  * A refusal costs an accept and a close; no worker hears of it. What who is refused sees is the end of the connection
  * without a word: FIN, or RST where it has sent something already; one packet, and nothing of it stays.
  *
  * New connections in all are not refused when they come too fast: accepting waits, and the kernel's backlog holds them.
  *
- * When `connections` are there, or every worker is full, the oldest client that has not logged in is told to go
- * (END_CROWDED), so that no flood of silent connections keeps those out who log in: each of them has as long as it takes
- * the flood to fill all places anew. Who is told to go counts no more; but no more than `connections` may be leaving, which
- * takes workers that do not answer. When everybody has logged in the new one is refused; when only the workers are full it
- * waits, as it always did (arrivals.h).
+ * When `connections` are there, or every worker is full, who comes waits (arrivals.h), and the oldest client that has not
+ * logged in is told to go (END_CROWDED) once it is there for two seconds. So a flood of silent connections keeps nobody out
+ * who logs in: it is bounded by the places that are not sessions', that many in two seconds, and who gets in among them has
+ * two seconds at least, and all that it takes to fill those places anew. Who is told to go counts no more; but no more than
+ * `connections` may be leaving, which takes workers that do not answer. When everybody has logged in: above `connections` the
+ * new one is refused; when only the workers are full it waits.
  *
  * Through a proxy: its connections count in all only, until the PROXY header has said for whom it comes; then that address
  * is judged as if it had come itself, and told to go (END_REFUSED) where it would have been refused.
@@ -35,7 +36,8 @@ struct gate {
 	struct admission admission;
 	struct timer notices;		/* something is to be said, or to be forgotten */
 	struct timer pause;		/* new connections came too fast: nobody is accepted */
-	uint64_t pauses;		/* how often */
+	struct timer grace;		/* until somebody may be told to make room */
+	uint64_t pauses;		/* how often nobody was accepted */
 	uint64_t pause_said;		/* loop_now() when that was logged; 0: never */
 	uint64_t full_said;		/* the same: all places are taken */
 };
@@ -63,8 +65,11 @@ void gate_refuse(struct master *master, const struct peer *peer, enum admission_
 /* The PROXY header of a client has said where it comes from: entry->peer. */
 void gate_identified(struct master *master, struct entry *entry);
 
-/* Somebody waits for a worker: if all are full, others make way. */
-void gate_make_way(struct master *master);
+/* Is there a place under `connections`? */
+bool gate_has_place(const struct master *master);
+
+/* Somebody waits: where places or workers are full others make way. True: there is a place now. */
+bool gate_make_way(struct master *master);
 
 /* W2M_LOGIN_FAILED; and a client has logged in. */
 enum contract_breach gate_login_failed(struct master *master, struct entry *entry);

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Who may connect: lists, connections of an address and of its network, new ones a second, failed logins; and that a flood
 of connections that never log in keeps nobody out who does."""
-import json
 import os
+import select
 import socket
 import threading
 import unittest
@@ -178,19 +178,26 @@ class Flood(threading.Thread):
     def run(self):
         held = []
         while not self.ended.is_set():
-            try:
-                silent = socket.socket()
-                silent.bind(('127.3.%d.%d' % (self.opened // 250 % 250, self.opened % 250 + 1), 0))
-                silent.settimeout(1)
-                silent.connect(self.target)
-                held.append(silent)
-                self.opened += 1
-            except OSError:
+            if len(held) < self.most:
+                held += self.open()
+                continue
+            for silent in select.select(held, [], [], 0.05)[0]:
+                held.remove(silent)
                 silent.close()
-            if len(held) > self.most:
-                held.pop(0).close()
         for silent in held:
             silent.close()
+
+    def open(self):
+        silent = socket.socket()
+        silent.settimeout(1)
+        try:
+            silent.bind(('127.3.%d.%d' % (self.opened // 250 % 250, self.opened % 250 + 1), 0))
+            silent.connect(self.target)
+        except OSError:
+            silent.close()
+            return []
+        self.opened += 1
+        return [silent]
 
     def stop(self):
         self.ended.set()
@@ -198,7 +205,7 @@ class Flood(threading.Thread):
 
 
 class Crowd(AdmissionCase):
-    NAMES = ('alice', 'bob', 'carol', 'dave')
+    NAMES = ('alice', 'bob')
 
     def in_a_flood(self, daemon, most):
         """Everybody logs in, and stays, while silent connections try to have all places."""
@@ -228,13 +235,13 @@ class Crowd(AdmissionCase):
 
     def test_connections_are_all_taken(self):
         daemon = self.start(users=self.NAMES, log='info', limits={'connections': 40})
-        self.in_a_flood(daemon, 200)
+        self.in_a_flood(daemon, 100)
         daemon.log.wait(r'warning: clients full clients=\d+ sessions=\d+')
         daemon.log.wait(r'client ended reason=crowded ')
 
     def test_workers_are_full(self):
         daemon = self.start(users=self.NAMES, log='info', workers=2, limits={'clients': 20})
-        self.in_a_flood(daemon, 200)
+        self.in_a_flood(daemon, 100)
 
     def test_the_oldest_goes_and_is_told(self):
         daemon = self.start(users=('alice',), limits={'connections': 3})
