@@ -137,6 +137,7 @@ main(void)
 	Suite *suite = suite_create("address_list");
 	TCase *tests = tcase_create("address_list");
 
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, NULL, teardown);
 	tcase_add_test(tests, who_is_permitted);
 	tcase_add_loop_test(tests, as_by_looking_at_all, 1, 9);

@@ -76,6 +76,7 @@ main(void)
 	Suite *suite = suite_create("prefix_table");
 	TCase *tests = tcase_create("prefix_table");
 
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, in_and_out);
 	tcase_add_test(tests, another_start_another_order);

@@ -543,6 +543,7 @@ main(void)
 	Suite *suite = suite_create("admission");
 	TCase *tests = tcase_create("admission");
 
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
 		tcase_add_test(tests, all[i]);
