@@ -28,6 +28,7 @@ struct request {
 	const char *configuration, *folder, *days;	/* -c, --folder, --days */
 	bool force;		/* --force */
 	bool json;
+	bool throttled;		/* --throttled */
 	long long wait;		/* seconds; 0: the service must be there already */
 	unsigned refresh;	/* seconds, of top */
 	json_t *object;
@@ -43,6 +44,7 @@ usage(int status)
 	    "  workers               its workers\n"
 	    "  sessions              its clients\n"
 	    "      [--worker NUMBER] [--account ACCOUNT|HOST] [--address IP] [--tls VERSION|none]\n"
+	    "      [--throttled]\n"
 	    "  top [SECONDS]         the clients with the most traffic; q ends it\n"
 	    "  trace ID|ACCOUNT [SECONDS]    what a client sends and gets\n"
 	    "  kick ID               end a client\n"
@@ -106,7 +108,10 @@ read_filters(struct request *request)
 		set_string(request, "address", request->address);
 	if (request->tls != NULL)
 		set_string(request, "tls", request->tls);
+	if (request->throttled)
+		json_object_set_new(request->object, "throttled", json_true());
 	request->worker = request->account = request->address = request->tls = NULL;
+	request->throttled = false;
 }
 
 static void
@@ -256,7 +261,7 @@ request_command(struct request *request, int argc, char **argv)
 	}
 	/* A filter for a command that has none is a mistake that must not go unnoticed. */
 	if (request->command == NULL || request->worker != NULL || request->account != NULL || request->address != NULL ||
-	    request->configuration != NULL || request->folder != NULL || request->days != NULL || request->force)
+	    request->throttled || request->configuration != NULL || request->folder != NULL || request->days != NULL || request->force)
 		usage(EXIT_USAGE);
 }
 
@@ -300,6 +305,8 @@ request_options(struct request *request, int argc, char **argv)
 			request->json = true;
 		else if (strcmp(argv[i], "--force") == 0)
 			request->force = true;
+		else if (strcmp(argv[i], "--throttled") == 0)
+			request->throttled = true;
 		else if (request_value(request, argc, argv, &i))
 			continue;
 		else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)

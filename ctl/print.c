@@ -140,6 +140,31 @@ print_admission(const json_t *admission)
 	    number_of(admission, "crowded"), number_of(admission, "delayed"), number_of(admission, "waiting"));
 }
 
+/* One line for each kind, none where there was nothing. */
+static void
+print_ended(const json_t *ended)
+{
+	static const struct {
+		const char *name, *title;
+	} kinds[] = { { "reasons", "ended" }, { "errors", "errors" }, { "limits", "limits" } };
+	const json_t *count;
+	const char *name;
+
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		const char *before = "";
+		json_t *counts = json_object_get(ended, kinds[i].name);
+
+		if (json_object_size(counts) == 0)
+			continue;
+		printf("%-10s ", kinds[i].title);
+		json_object_foreach(counts, name, count) {
+			printf("%s%s %lld", before, name, (long long)json_integer_value(count));
+			before = ", ";
+		}
+		putchar('\n');
+	}
+}
+
 static void
 print_certificate(const json_t *certificate)
 {
@@ -188,6 +213,9 @@ print_status(const json_t *status)
 	printf("clients    %lld, sessions %lld, bytes in %lld, out %lld\n", number_of(status, "clients"),
 	    number_of(status, "sessions"), number_of(status, "bytes_in"), number_of(status, "bytes_out"));
 	print_admission(json_object_get(status, "admission"));
+	printf("throttled  %lld, %lld times since the workers were started\n", number_of(status, "throttled"),
+	    number_of(status, "throttles"));
+	print_ended(json_object_get(status, "ended"));
 	printf("tls        %lld handshakes, %lld resumed, %lld failed\n", number_of(status, "handshakes"),
 	    number_of(status, "resumed"), number_of(status, "handshakes_failed"));
 	print_certificates(json_object_get(status, "certificates"));

@@ -49,6 +49,8 @@ end_limit_name(enum end_limit limit)
 		[LIMIT_IDLE_SECONDS] = "idle-seconds",
 		[LIMIT_STALL_SECONDS] = "stall-seconds",
 		[LIMIT_UNSENT_BYTES] = "unsent-bytes",
+		[LIMIT_HELD_BYTES] = "held-bytes",
+		[LIMIT_HANDSHAKE_SECONDS] = "handshake-seconds",
 	};
 
 	return (unsigned)limit < END_LIMIT_COUNT ? names[limit] : "?";

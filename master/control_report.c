@@ -24,12 +24,53 @@ sessions_of(const struct slot_table *table)
 	return sessions;
 }
 
+/* Those that there were, from the one with this number on. */
+static json_t *
+counts_json(const uint64_t *counts, unsigned first, unsigned count, const char *(*name)(unsigned number))
+{
+	json_t *object = json_object();
+
+	for (unsigned i = first; i < count; i++) {
+		if (counts[i] > 0)
+			json_object_set_new(object, name(i), json_integer((json_int_t)counts[i]));
+	}
+	return object;
+}
+
+static const char *
+reason_of(unsigned number)
+{
+	return end_reason_name((enum end_reason)number);
+}
+
+static const char *
+condition_of(unsigned number)
+{
+	return condition_name((enum stream_condition)number);
+}
+
+static const char *
+limit_of(unsigned number)
+{
+	return end_limit_name((enum end_limit)number);
+}
+
+/* Of all clients that have ended: of what, with which stream error, above which limit. */
+static json_t *
+ended_json(const struct ends *ends)
+{
+	return json_pack("{s:o, s:o, s:o}",
+	    "reasons", counts_json(ends->reasons, 0, END_REASON_COUNT, reason_of),
+	    "errors", counts_json(ends->conditions, CONDITION_NONE + 1, CONDITION_COUNT, condition_of),
+	    "limits", counts_json(ends->limits, LIMIT_NONE + 1, END_LIMIT_COUNT, limit_of));
+}
+
 static json_t *
 worker_json(const struct master *master, const struct worker_process *worker)
 {
 	const struct slot_table *table = &master->directory.tables[worker->number];
 
-	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:o}",
+	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:I, s:o}",
 	    "number", (int)worker->number, "pid", (int)worker->pid, "state", worker_state_name(worker),
 	    "starts", (int)worker->starts, "clients", (int)table->count, "sessions", (int)sessions_of(table),
 	    "full", worker->full,
@@ -39,6 +80,7 @@ worker_json(const struct master *master, const struct worker_process *worker)
 	    "handshakes", (json_int_t)worker->counters.handshakes, "resumed", (json_int_t)worker->counters.resumed,
 	    "handshakes_failed", (json_int_t)worker->counters.handshakes_failed,
 	    "parsers", (int)worker->counters.parsers, "buffers", (int)worker->counters.buffers,
+	    "throttled", (int)worker->counters.throttled, "throttles", (json_int_t)worker->counters.throttles,
 	    "packets", packets_json(&master->keeper.workers[worker->number]));
 }
 
@@ -78,7 +120,8 @@ static json_t *
 status_json(const struct master *master)
 {
 	json_t *workers = json_array();
-	uint64_t bytes_in = 0, bytes_out = 0, sessions = 0, handshakes = 0, resumed = 0, failed = 0;
+	uint64_t bytes_in = 0, bytes_out = 0, sessions = 0, handshakes = 0, resumed = 0, failed = 0,
+	    throttled = 0, throttles = 0;
 
 	for (uint32_t i = 0; i < master->pool.count; i++) {
 		bytes_in += master->pool.workers[i].counters.bytes_in;
@@ -86,15 +129,19 @@ status_json(const struct master *master)
 		handshakes += master->pool.workers[i].counters.handshakes;
 		resumed += master->pool.workers[i].counters.resumed;
 		failed += master->pool.workers[i].counters.handshakes_failed;
+		throttled += master->pool.workers[i].counters.throttled;
+		throttles += master->pool.workers[i].counters.throttles;
 		sessions += sessions_of(&master->directory.tables[i]);
 		json_array_append_new(workers, worker_json(master, &master->pool.workers[i]));
 	}
-	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
 	    "link", link_json(master), "packets", packets_json(&master->keeper.total),
 	    "clients", (json_int_t)master->directory.count, "sessions", (json_int_t)sessions,
 	    "bytes_in", (json_int_t)bytes_in, "bytes_out", (json_int_t)bytes_out,
 	    "handshakes", (json_int_t)handshakes, "resumed", (json_int_t)resumed, "handshakes_failed", (json_int_t)failed,
-	    "held_bytes", (json_int_t)master->keeper.held_bytes, "admission", admission_json(master),
+	    "held_bytes", (json_int_t)master->keeper.held_bytes,
+	    "throttled", (json_int_t)throttled, "throttles", (json_int_t)throttles,
+	    "admission", admission_json(master), "ended", ended_json(&master->ends),
 	    "certificates", control_certificates_json(&master->certificates), "workers", workers);
 }
 

@@ -20,6 +20,7 @@ struct session_list {
 	uint8_t tls;			/* as in struct client_report */
 	bool has_tls;
 	json_int_t active;		/* something was sent or got in so many seconds; -1: does not matter */
+	bool throttled;			/* only those that are */
 	unsigned starts;		/* of the worker that was asked: another one will not answer */
 };
 
@@ -47,7 +48,8 @@ session_add_report(json_t *object, const struct client_report *report)
 	json_object_set_new(object, "unsent", json_integer(report->unsent));
 	json_object_set_new(object, "state", json_string(report_state_name(report->state)));
 	json_object_set_new(object, "tls", json_string(tls_version_name(report->tls)));
-	json_object_set_new(object, "throttled", json_boolean(report->paused));
+	json_object_set_new(object, "paused", json_boolean(report->paused));
+	json_object_set_new(object, "throttled", json_boolean(report->throttled));
 }
 
 static json_t *
@@ -173,7 +175,7 @@ on_survey(struct control_connection *connection, uint32_t worker, struct survey 
 		const struct entry *entry = directory_at(&master->directory, worker, report.slot, report.serial);
 
 		if (is_listed(list, entry) && is_active(list, master, entry, &report) &&
-		    (!list->has_tls || report.tls == list->tls))
+		    (!list->has_tls || report.tls == list->tls) && (report.throttled || !list->throttled))
 			control_connection_say(connection, session_json(master, entry, &report));
 	}
 	sessions_produce(connection);
@@ -241,6 +243,7 @@ static const char *
 filters_read(struct session_list *list, const struct master *master, const json_t *request)
 {
 	const json_t *worker = json_object_get(request, "worker"), *active = json_object_get(request, "active");
+	const json_t *throttled = json_object_get(request, "throttled");
 	const char *account = control_command_string(request, "account");
 	const char *address = control_command_string(request, "address");
 	const char *tls = control_command_string(request, "tls");
@@ -251,6 +254,9 @@ filters_read(struct session_list *list, const struct master *master, const json_
 	if (worker != NULL && (!json_is_integer(worker) || json_integer_value(worker) < 0 ||
 	    json_integer_value(worker) >= (json_int_t)master->pool.count))
 		return "no such worker";
+	if (throttled != NULL && !json_is_boolean(throttled))
+		return "throttled is true or false";
+	list->throttled = json_is_true(throttled);
 	list->one_worker = worker != NULL;
 	list->worker = worker == NULL ? 0 : (uint32_t)json_integer_value(worker);
 	if (address != NULL && !filter_read_address(list, address))

@@ -406,10 +406,13 @@ static void
 client_handshake_expired(struct client *client)
 {
 	/* A header is read whatever becomes of the link. As for the login, below. */
+	if (!client->proxied && !worker_may_read(client->worker)) {
+		deadline_set(&client->worker->loop, &client->worker->handshake, &client->deadline);
+		return;
+	}
+	client->limit = LIMIT_HANDSHAKE_SECONDS;
 	if (client->proxied)
 		client_end(client, END_HANDSHAKE_TIMEOUT, CONDITION_NONE, "no PROXY header");
-	else if (!worker_may_read(client->worker))
-		deadline_set(&client->worker->loop, &client->worker->handshake, &client->deadline);
 	else
 		handshake_fail(client, END_HANDSHAKE_TIMEOUT, NULL);
 }

@@ -100,7 +100,7 @@ succeed(struct client *client)
 void
 handshake_go_on(struct client *client)
 {
-	int progress = tls_handshake(client->tls);
+	int progress = transport_handshake(client);
 
 	client->wants_write = progress == TLS_WANTS_WRITE;
 	switch (progress) {

@@ -42,6 +42,16 @@ transport_read(struct client *client, void *bytes, size_t size)
 	return length;
 }
 
+int
+transport_handshake(struct client *client)
+{
+	uint64_t before = tls_received(client->tls);
+	int progress = tls_handshake(client->tls);
+
+	received(client, (ssize_t)(tls_received(client->tls) - before));
+	return progress;
+}
+
 bool
 transport_has_more(const struct client *client)
 {

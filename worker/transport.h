@@ -35,6 +35,9 @@ ssize_t transport_write(struct client *client, const void *bytes, size_t length)
 /* Read what still comes to a client that is ending, and throw it away; as transport_read of a bare socket. */
 ssize_t transport_discard(struct client *client);
 
+/* As much of the handshake of TLS as can be done now: as tls_handshake. */
+int transport_handshake(struct client *client);
+
 /* Everything was written: close our half. */
 void transport_shut(struct client *client);
 

@@ -238,6 +238,8 @@ client_close(struct client *client, enum end_reason reason)
 		client_end(client, reason, CONDITION_SYSTEM_SHUTDOWN, NULL);
 		break;
 	case END_TOO_SLOW:
+		if (client->state < CLIENT_CLOSING)
+			client->limit = LIMIT_HELD_BYTES;
 		/* It reads nothing: no goodbye would reach it, and the others wait for its memory. */
 		client_lose(client, reason);
 		break;

@@ -40,7 +40,7 @@ _c2sctl()
 	*)
 		case $command in
 		'') words='-s --json --help status workers sessions top trace kick drain reload config loglevel wait user cert' ;;
-		sessions | top) words='--worker --account --address --tls --json' ;;
+		sessions | top) words='--worker --account --address --tls --throttled --json' ;;
 		status | workers | trace | reload | config) words='--json' ;;
 		loglevel) words='error warning info debug' ;;
 		drain) words=$(_c2sctl_workers "${ask[@]}") ;;

@@ -54,7 +54,8 @@ class Bash(unittest.TestCase):
         self.assertEqual({'add', 'passwd', 'del', 'list'}, self.complete('user', ''))
         self.assertEqual(set(), self.complete('user', 'add', ''))
         self.assertEqual({'debug'}, self.complete('loglevel', 'd'))
-        self.assertEqual({'--worker', '--account', '--address', '--tls'}, self.complete('sessions', '--') - {'--json'})
+        self.assertEqual({'--worker', '--account', '--address', '--tls', '--throttled'},
+                         self.complete('sessions', '--') - {'--json'})
         self.assertEqual({'--worker'}, self.complete('top', '--w'))
         self.assertEqual(set(), self.complete('kick', ''))
         self.assertEqual({'--folder', '--force', '--days'}, self.complete('cert', '--') - {'--json'})

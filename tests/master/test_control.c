@@ -274,7 +274,9 @@ START_TEST(status_is_true)
 		{ "workers.0.full", 0 }, { "workers.0.bytes_in", 10 }, { "workers.0.bytes_out", 20 },
 		{ "workers.0.packets_from_clients", 30 }, { "workers.0.packets_to_clients", 40 }, { "workers.0.packets.in", 2 },
 		{ "workers.0.handshakes", 7 }, { "workers.0.resumed", 8 }, { "workers.1.handshakes_failed", 90 },
-		{ "workers.0.parsers", 5 }, { "workers.0.buffers", 6 }, { "workers.1.parsers", 50 }, { "workers.1.buffers", 60 },
+		{ "workers.0.parsers", 5 }, { "workers.0.buffers", 6 }, { "workers.1.throttled", 70 }, { "workers.0.throttles", 3 }, { "throttled", 77 }, { "throttles", 33 },
+		{ "ended.reasons.kicked", 2 }, { "ended.reasons.stream-error", 1 }, { "ended.errors.policy-violation", 3 },
+		{ "ended.limits.depth", 1 }, { "workers.1.parsers", 50 }, { "workers.1.buffers", 60 },
 		{ "workers.1.number", 1 }, { "workers.1.sessions", 0 }, { "workers.1.clients", 1 }, { "workers.1.full", 1 },
 		{ "workers.1.packets_to_clients", 400 }, { "workers.1.packets.in", 0 }, { "workers.1.packets.balanced", 1 },
 	};
@@ -284,6 +286,9 @@ START_TEST(status_is_true)
 	bool over;
 	int fd;
 
+	ends_count(&stage.ends, &(struct client_end){ END_KICKED, CONDITION_POLICY_VIOLATION, LIMIT_NONE });
+	ends_count(&stage.ends, &(struct client_end){ END_KICKED, CONDITION_POLICY_VIOLATION, LIMIT_NONE });
+	ends_count(&stage.ends, &(struct client_end){ END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, LIMIT_DEPTH });
 	client_new(1);
 	stage.pool.workers[1].full = true;
 	manager_up();
@@ -308,6 +313,10 @@ START_TEST(status_is_true)
 		else
 			assert_json(status, values[i].path, values[i].value);
 	}
+	/* What never was is not there, and nor is none. */
+	ck_assert_uint_eq(json_object_size(json_object_get(json_object_get(status, "ended"), "reasons")), 2);
+	ck_assert_uint_eq(json_object_size(json_object_get(json_object_get(status, "ended"), "errors")), 1);
+	ck_assert_uint_eq(json_object_size(json_object_get(json_object_get(status, "ended"), "limits")), 1);
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(status, "link"), "state")), "up");
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(status, "link"), "type")), "embedded");
 	json_decref(status);

@@ -89,7 +89,7 @@ START_TEST(sessions_are_listed)
 	struct entry *alice = client_login(0, "alice@foo.com/\"h\xc3\xb6me\""), *closing = client_login(1, "c@foo.com/r");
 	struct entry *nobody = client_new(1), *ended = client_login(0, "d@foo.com/r");
 	static const char reported[] = "\"seconds\":0,\"held\":0,\"packets\":%u,\"idle\":12,\"bytes_in\":13,\"bytes_out\":14,"
-	    "\"packets_in\":15,\"packets_out\":16,\"unsent\":11,\"state\":\"session\",\"throttled\":true}\n";
+	    "\"packets_in\":15,\"packets_out\":16,\"unsent\":11,\"state\":\"session\",\"tls\":\"none\",\"paused\":true,\"throttled\":false}\n";
 	char expected[1024], id[DIRECTORY_ID_SIZE];
 	const char *text, *since;
 	bool over;
@@ -166,6 +166,9 @@ static const struct {
 	{ "\"address\":\"192.0.2\"", NULL, REFUSED("not an IP address") },
 	{ "\"active\":13", "abcn", NULL },
 	{ "\"active\":12", "", NULL },
+	{ "\"throttled\":true", "", NULL },
+	{ "\"throttled\":false", "abcn", NULL },
+	{ "\"throttled\":1", NULL, REFUSED("throttled is true or false") },
 	{ "\"active\":-1", NULL, REFUSED("active is a number of seconds") },
 	{ "\"active\":\"x\"", NULL, REFUSED("active is a number of seconds") },
 };
