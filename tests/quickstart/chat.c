@@ -1,14 +1,17 @@
 /*
- * chat: what `quickstart --check` does as two users: log both in by jabber:iq:auth over plain TCP, send a message each
+ * chat: what `quickstart --check` does as two users: log both in by jabber:iq:auth behind STARTTLS, send a message each
  * way, see that it arrives, close both streams.
  *
  *	chat port					print a TCP port of 127.0.0.1 that is free now
  *	chat PORT HOST USER PASSWORD USER PASSWORD	0, or one line on standard error that says what went wrong
  *
- * It knows as little XML as it needs: it waits for pieces of text that a right answer holds and a wrong one does not.
+ * It knows as little XML as it needs: it waits for pieces of text that a right answer holds and a wrong one does not. It
+ * goes on without TLS never, and asks of the certificate that it is for the host, and not that anybody has signed it.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -26,6 +29,7 @@ struct user {
 	const char *name;
 	const char *password;
 	int fd;
+	SSL *tls;	/* NULL: not yet */
 	size_t length;
 	char received[65536];
 };
@@ -78,9 +82,11 @@ static void
 user_connect(struct user *user, unsigned port)
 {
 	struct sockaddr_in address = loopback(port);
+	struct timeval patience = { .tv_sec = PATIENCE / 1000 };
 
 	user->fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (user->fd < 0 || connect(user->fd, (struct sockaddr *)&address, sizeof address) < 0)
+	/* A record need not hold data: reading it may take another, and must not wait for ever. */
+	if (user->fd < 0 || setsockopt(user->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 || connect(user->fd, (struct sockaddr *)&address, sizeof address) < 0)
 		fail("%s cannot connect to 127.0.0.1:%u", user->name, port);
 }
 
@@ -94,21 +100,34 @@ user_say(const struct user *user, const char *format, ...)
 	va_start(arguments, format);
 	length = vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	if (length < 0 || (size_t)length >= sizeof text || send(user->fd, text, (size_t)length, MSG_NOSIGNAL) != length)
+	if (length < 0 || (size_t)length >= sizeof text)
+		fail("%s has too much to say", user->name);
+	if (user->tls != NULL ? SSL_write(user->tls, text, length) != length :
+	    send(user->fd, text, (size_t)length, MSG_NOSIGNAL) != length)
 		fail("%s cannot send", user->name);
+}
+
+static void
+user_wait(const struct user *user, const char *awaited)
+{
+	struct pollfd wait = { .fd = user->fd, .events = POLLIN };
+	long long left = deadline - now();
+
+	if (left <= 0 || poll(&wait, 1, (int)left) <= 0)
+		fail("%s waits for %s in vain", user->name, awaited);
 }
 
 /* Read once. False: the other side has closed. */
 static bool
 user_read(struct user *user, const char *awaited)
 {
-	struct pollfd wait = { .fd = user->fd, .events = POLLIN };
-	long long left = deadline - now();
+	char *place = user->received + user->length;
+	size_t room = sizeof user->received - 1 - user->length;
 	ssize_t length;
 
-	if (left <= 0 || poll(&wait, 1, (int)left) <= 0)
-		fail("%s waits for %s in vain", user->name, awaited);
-	length = recv(user->fd, user->received + user->length, sizeof user->received - 1 - user->length, 0);
+	if (user->tls == NULL || SSL_pending(user->tls) == 0)
+		user_wait(user, awaited);
+	length = user->tls != NULL ? SSL_read(user->tls, place, (int)room) : recv(user->fd, place, room, 0);
 	if (length <= 0)
 		return false;
 	user->length += (size_t)length;
@@ -132,12 +151,51 @@ user_await(struct user *user, const char *text)
 }
 
 static void
+user_open(struct user *user, const char *host)
+{
+	user_say(user, "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='%s' "
+	    "version='1.0'>", host);
+	user_await(user, "<stream:features");
+}
+
+static void
+certificate_check(const struct user *user, const char *host)
+{
+	X509 *certificate = SSL_get1_peer_certificate(user->tls);
+
+	if (certificate == NULL || X509_check_host(certificate, host, 0, 0, NULL) != 1)
+		fail("the certificate is not for %s", host);
+	X509_free(certificate);
+}
+
+static void
+user_encrypt(struct user *user, const char *host)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+	user_await(user, "<starttls");
+	user_await(user, "</stream:features>");
+	user_say(user, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+	user_await(user, "<proceed");
+	user_await(user, ">");
+	if (user->length > 0)
+		fail("%s gets plain text where TLS should be: %.300s", user->name, user->received);
+	user->tls = SSL_new(context);
+	SSL_CTX_free(context);
+	/* What comes with the handshake's records is no data: who waits for data reads again. */
+	if (user->tls == NULL || SSL_set_fd(user->tls, user->fd) != 1 || SSL_set_tlsext_host_name(user->tls, host) != 1 ||
+	    SSL_connect(user->tls) != 1)
+		fail("%s gets no TLS", user->name);
+	certificate_check(user, host);
+}
+
+static void
 user_log_in(struct user *user, unsigned port, const char *host)
 {
 	user_connect(user, port);
-	user_say(user, "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='%s' "
-	    "version='1.0'>", host);
-	user_await(user, "</stream:features>");
+	user_open(user, host);
+	user_encrypt(user, host);
+	user_open(user, host);
 	user_say(user, "<iq type='set' id='login'><query xmlns='jabber:iq:auth'><username>%s</username>"
 	    "<password>%s</password><resource>check</resource></query></iq>", user->name, user->password);
 	user_await(user, "type='result'");
@@ -163,6 +221,7 @@ user_leave(struct user *user)
 	user_await(user, "</stream:stream>");
 	while (user_read(user, "the end of the connection"))
 		user->length = 0;
+	SSL_free(user->tls);
 	close(user->fd);
 }
 
