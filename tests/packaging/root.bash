@@ -104,7 +104,7 @@ furnish_root()
 	local extra
 
 	cp "$folder"/package/*.deb "$root/srv/c2sd.deb"
-	cc -O1 -o "$folder/chat" tests/quickstart/chat.c
+	cc -O1 -o "$folder/chat" tests/quickstart/chat.c -lssl -lcrypto
 	printf 'Dpkg::Use-Pty "0";\n' >"$root/etc/apt/apt.conf.d/no-pty"
 	mount -t proc proc "$root/proc"
 	cp -L /etc/resolv.conf "$root/etc/resolv.conf"
