@@ -291,7 +291,7 @@ class Log(unittest.TestCase):
 
 
 class Documents(unittest.TestCase):
-    documents = ['README.md', 'HACKING.md', 'doc/design.md', 'doc/ipc.md', 'doc/link.md', 'doc/control.md']
+    documents = ['README.md', 'HACKING.md', 'doc/design.md', 'doc/ipc.md', 'doc/link.md', 'doc/control.md', 'doc/tls.md']
 
     def test_links_lead_to_files(self):
         for document in self.documents:
