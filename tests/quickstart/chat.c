@@ -169,7 +169,7 @@ certificate_check(const struct user *user, const char *host)
 }
 
 static void
-user_encrypt(struct user *user, const char *host)
+user_encrypt(struct user *user, char *host)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
@@ -190,7 +190,7 @@ user_encrypt(struct user *user, const char *host)
 }
 
 static void
-user_log_in(struct user *user, unsigned port, const char *host)
+user_log_in(struct user *user, unsigned port, char *host)
 {
 	user_connect(user, port);
 	user_open(user, host);
