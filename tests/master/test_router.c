@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "master/router.h"
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/master/stage.h"
@@ -521,6 +522,104 @@ START_TEST(refused_by_all_waits)
 }
 END_TEST
 
+/* ---- failed logins ---- */
+
+static uint32_t
+failures_of(const struct entry *entry)
+{
+	return admission_failures(&stage.gate.admission, loop_now(&stage.loop), &entry->peer.address);
+}
+
+/* Each of them is an answer that is still kept: a worker cannot make them up. */
+START_TEST(failed_logins_are_counted_and_believed_once)
+{
+	struct entry *entry = client_new(0);
+
+	manager_send("<iq type='error' id='login' sto='%s' sfrom='" STAGE_HOST "'><error code='401'/></iq>", id_of(entry));
+	stage_turns();
+	puppet_say_of(entry, W2M_LOGIN_FAILED, NULL, 0);
+	puppet_say_number(entry, W2M_CONSUMED, 1);
+	stage_turns();
+	assert_no_breach();
+	ck_assert_uint_eq(failures_of(entry), 1);
+	/* The next client of that address begins with it. */
+	ck_assert_uint_eq(gate_failures(&stage, &entry->peer), 1);
+	puppet_say_of(entry, W2M_LOGIN_FAILED, NULL, 0);
+	stage_turns();
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+START_TEST(failed_login_that_was_not_asked_for)
+{
+	struct entry *entry = _i == 0 ? client_new(0) : client_login(0, ALICE);
+
+	if (_i == 1) {
+		manager_send("<message sto='%s' sfrom='" ALICE "'/>", id_of(entry));
+		stage_turns();
+	}
+	puppet_say_of(entry, W2M_LOGIN_FAILED, NULL, 0);
+	stage_turns();
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+/* Who has not logged in is known in order; who has, or is told to go, is not among them. */
+START_TEST(who_waits_for_a_login)
+{
+	struct entry *one = client_new(0), *two = client_new(1), *three = client_new(0);
+
+	ck_assert_ptr_eq(TAILQ_FIRST(&stage.directory.waiting), one);
+	ck_assert_ptr_eq(TAILQ_NEXT(one, waiting), two);
+	ck_assert_ptr_eq(TAILQ_NEXT(two, waiting), three);
+	router_close(&stage, one, END_CROWDED);
+	router_close(&stage, one, END_KICKED);
+	ck_assert_ptr_eq(TAILQ_FIRST(&stage.directory.waiting), two);
+	ck_assert_uint_eq(stage.directory.leaving, 1);
+	ck_assert_uint_eq(stage.directory.crowded, 1);
+	ck_assert(directory_set_address(&stage.directory, two, (struct range){ ALICE, strlen(ALICE) }));
+	ck_assert_ptr_eq(TAILQ_FIRST(&stage.directory.waiting), three);
+	puppet_say_ended(one);
+	puppet_say_ended(three);
+	stage_turns();
+	ck_assert(TAILQ_EMPTY(&stage.directory.waiting));
+	ck_assert_uint_eq(stage.directory.leaving, 0);
+	ck_assert_uint_eq(stage.directory.crowded, 0);
+	ck_assert_uint_eq(stage.gate.admission.counts.count, 2);
+	puppet_say_ended(two);
+	stage_turns();
+	ck_assert_uint_eq(stage.gate.admission.counts.count, 0);
+	assert_no_breach();
+}
+END_TEST
+
+/* Two seconds are everybody's; then the oldest makes room, one for each that waits. */
+START_TEST(oldest_makes_room)
+{
+	struct entry *one = client_new(0), *two = client_new(0), *late;
+	int far_end;
+
+	stage_options.limits.connections = 2;
+	puppet_forget(0);
+	puppet_forget(1);
+	far_end = client_connect();
+	ck_assert(!TAILQ_EMPTY(&stage.arrivals));
+	assert_hears_nothing(0);
+	one->since = two->since = 0;
+	timer_is_due(&stage.loop, &stage.gate.grace);
+	stage_turns();
+	ck_assert(one->closing && one->close_reason == END_CROWDED && !two->closing);
+	ck_assert(TAILQ_EMPTY(&stage.arrivals));
+	late = client_take(1);
+	ck_assert(!late->closing);
+	puppet_say_ended(one);
+	stage_turns();
+	ck_assert_uint_eq(stage.directory.count, 2);
+	close(far_end);
+	assert_no_breach();
+}
+END_TEST
+
 /* ---- the end of a client ---- */
 
 static struct entry *
@@ -955,6 +1054,10 @@ main(int argc, char **argv)
 	tcase_add_loop_test(tests, others_clients, 0, 2);
 	tcase_add_loop_test(tests, refused_goes_to_another, 0, 2);
 	tcase_add_test(tests, refused_by_all_waits);
+	tcase_add_test(tests, failed_logins_are_counted_and_believed_once);
+	tcase_add_loop_test(tests, failed_login_that_was_not_asked_for, 0, 2);
+	tcase_add_test(tests, who_waits_for_a_login);
+	tcase_add_test(tests, oldest_makes_room);
 	tcase_add_loop_test(tests, end_comes_first_then_what_was_kept, 0, 2);
 	tcase_add_loop_test(tests, end_of_the_session_managers_own, 0, 2);
 	tcase_add_loop_test(tests, end_of_one_that_was_superseded, 0, 2);
