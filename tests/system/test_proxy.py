@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import select
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 
 import harness
 from harness import Daemon, DaemonCase, Deadline, Output, RawClient, chat, free_port
+from xmlstream import XmlStream
 
 SIGNATURE = b'\r\n\r\n\0\r\nQUIT\n'
 HERE = '127.0.0.1'
@@ -58,6 +61,62 @@ class Behind(RawClient):
         self.expect_header()
         self.features = self.expect('features')
         return self
+
+
+class Secure(Behind):
+    """The same with TLS, whose bytes go where and when we say."""
+
+    def secure(self, header=b'', step=None):
+        """The handshake, with a header in front of the ClientHello, in the same segment or cut every `step` bytes."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.stream = XmlStream()
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname='localhost')
+        while True:
+            try:
+                self.tls.do_handshake()
+                self._send_raw(self.outgoing.read())
+                return self
+            except ssl.SSLWantReadError:
+                data, header = header + self.outgoing.read(), b''
+                for at in range(0, len(data), step or len(data)):
+                    self._send_raw(data[at:at + (step or len(data))])
+                if not self._receive(Deadline()):
+                    raise AssertionError('the connection has ended') from None
+
+    def _send_raw(self, data):
+        super().send(data)
+
+    def send(self, data):
+        if not hasattr(self, 'tls'):
+            super().send(data)
+            return
+        self.tls.write(data.encode() if isinstance(data, str) else data)
+        self._send_raw(self.outgoing.read())
+
+    def _receive(self, deadline):
+        if not select.select([self.socket], [], [], deadline.left())[0]:
+            return False
+        data = self.socket.recv(65536)
+        self.incoming.write(data)
+        self.ended = not data
+        return bool(data)
+
+    def _read(self, deadline):
+        if not hasattr(self, 'tls'):
+            return super()._read(deadline)
+        try:
+            plain = self.tls.read(65536)
+        except ssl.SSLWantReadError:
+            return self._receive(deadline)
+        except ssl.SSLError:
+            plain = b''
+        if plain:
+            self.pending += self.stream.feed(plain)
+        self.ended = not plain
+        return bool(plain)
 
 
 class ProxyDaemon(Daemon):
@@ -195,6 +254,74 @@ class Headers(ProxyCase):
         alice = Behind(daemon.listeners[1]).open().login('alice')
         self.assertEqual(alice.socket.getsockname(), daemon.sessions()['alice@localhost/home'])
         alice.leave()
+
+
+class Tls(ProxyCase):
+    HEADERS = {'one': line(), 'two': binary(tlvs=b'\x20\0\x05\x01\0\0\0\0')}
+
+    def begin(self, tls, **arguments):
+        daemon = ProxyDaemon(tls=tls, log='info', **arguments)
+        self.addCleanup(daemon.cleanup)
+        path = os.path.join(daemon.folder, 'certificate.pem')
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+                        '-days', '30', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', path,
+                        '-out', path + '.chain'], check=True, capture_output=True)
+        for name in (path, path + '.chain'):
+            os.chmod(name, 0o644)
+        daemon.extra += '  <certificate chain="%s" key="%s"/>\n' % (path + '.chain', path)
+        daemon.start()
+        daemon.add_user('alice', 'secret')
+        return daemon
+
+    def connect(self, daemon, header=b''):
+        client = Secure(daemon.listeners[0], header)
+        self.addCleanup(client.close)
+        return client
+
+    def check(self, daemon, client):
+        client.open().login('alice')
+        self.assertEqual(('192.0.2.7', 12345), daemon.sessions()['alice@localhost/home'])
+        client.leave()
+        client.close()
+
+    def test_direct(self):
+        for tls in ('direct', 'both'):
+            daemon = self.begin(tls)
+            for name, header in self.HEADERS.items():
+                with self.subTest(tls, name=name):
+                    self.check(daemon, self.connect(daemon).secure(header))
+                    self.check(daemon, self.connect(daemon, header).secure())
+                    self.check(daemon, self.connect(daemon).secure(header, step=1))
+
+    def test_in_the_stream(self):
+        for tls in ('starttls', 'both'):
+            daemon = self.begin(tls)
+            for name, header in self.HEADERS.items():
+                with self.subTest(tls, name=name):
+                    client = self.connect(daemon, header + STREAM).greeted()
+                    client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+                    client.expect('proceed')
+                    self.check(daemon, client.secure())
+
+    def test_no_header_behind_starttls(self):
+        daemon = self.begin('starttls')
+        client = self.connect(daemon, line() + STREAM).greeted()
+        client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        client.expect('proceed')
+        client.send(line('192.0.2.8'))
+        client.expect_close()
+        daemon.log.wait(r' client ended reason=tls-failed .*address=192\.0\.2\.7 port=12345 ')
+
+    def test_tls_is_no_header(self):
+        daemon = self.begin('direct')
+        with self.assertRaises((AssertionError, ConnectionResetError)):
+            self.connect(daemon).secure()
+        daemon.log.wait(r' client ended reason=proxy-failed text="no-header" address=127\.0\.0\.1 ')
+
+    def test_no_tls_behind_a_header(self):
+        daemon = self.begin('direct')
+        self.connect(daemon, line() + STREAM).expect_close()
+        daemon.log.wait(r' client ended reason=tls-failed .*address=192\.0\.2\.7 port=12345 ')
 
 
 class Trust(ProxyCase):
