@@ -170,6 +170,9 @@ class Hundred(ReloadCase):
             'login_pause_seconds': pick((1, 8, 'none')), 'burst_bytes': pick((262144, 524288))}
         configuration.extra = pick(('', '<allow address="127.0.0.0/8"/><deny address="127.0.0.2"/>',
                                     '<deny address="::/0"/>'))
+        configuration.extra += pick(('',) + tuple(
+            '<listen address="127.0.0.1" port="%d" tls="none" proxy="%s"/><proxy address="%s"/>' % (self.proxy_port, proxy, one)
+            for proxy in ('yes', 'no') for one in ('192.0.2.0/24', '2001:db8::7')))
         configuration.log = {'level': pick(('error', 'warning', 'info', 'debug')), 'target': pick(('stderr', 'file')),
                              'file': os.path.join(daemon.folder, pick(('one.log', 'another.log')))}
 
@@ -179,6 +182,7 @@ class Hundred(ReloadCase):
         self.programs = [daemon.worker_program, os.path.join(daemon.folder, 'c2sd-worker')]
         shutil.copy(daemon.worker_program, self.programs[1])
         self.ports = [harness.free_port() for _ in range(3)]
+        self.proxy_port = harness.free_port()
         # A sanitizer takes all the address space there is.
         with open(daemon.worker_program, 'rb') as file:
             self.memory = ('unlimited',) if b'__asan_' in file.read() else (4096, 8192, 'unlimited')
