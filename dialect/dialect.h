@@ -24,6 +24,7 @@
 
 enum packet_kind {
 	PACKET_DATA,		/* for the client */
+	/* Either of these two is well-formed (dialect/wellformed); of the others that is not known. */
 	PACKET_LOGIN,		/* looks like a positive answer to a login (in session any iq result may): `address` */
 	PACKET_DISCONNECT,	/* a 510 for the client; whether it ends it: dialect_ends_session */
 	PACKET_OWN,		/* addressed to `name` itself, not to one of its clients */
@@ -102,7 +103,7 @@ enum dialect_outcome {
 	DIALECT_LOGGED_IN,	/* from the link: likewise; the client has a session now, client->address */
 	DIALECT_LOGIN_REFUSED,	/* from the link: `down` goes to the client; the login it asked for failed */
 	DIALECT_END,		/* from the link: the session manager has ended the session */
-	DIALECT_UNREADABLE,	/* from the link: not what this dialect can deliver */
+	DIALECT_UNREADABLE,	/* from the link: not well-formed, or not what this dialect can deliver */
 };
 
 struct dialect {
@@ -117,10 +118,14 @@ struct dialect {
 	void (*link_read)(struct packet *packet_r, const void *bytes, size_t length);
 	/*
 	 * What a worker sends up is checked before it is believed, because a worker that was broken into may send anything:
-	 * is it one element, from client `id` of `name`, to its session's `address` (NULL, before login: to a host)?
+	 * is it one element that every parser reads (dialect/wellformed), none of the link's own, from client `id` of
+	 * `name`, to its session's `address` (NULL, before login: to a host)?
 	 */
 	bool (*link_verify)(const void *bytes, size_t length, const char *id, const char *name, const char *address);
-	/* The 510 that carries the packet back to where it came from; nothing when it does not say where that is. */
+	/*
+	 * The 510 that carries the packet back to where it came from; nothing when it does not say where that is, or is not
+	 * well-formed.
+	 */
 	void (*link_bounce)(struct buffer *out, const void *bytes, size_t length);
 	/* The 510 without a packet: the session of client `id` is gone. */
 	void (*link_end)(struct buffer *out, const char *id, const char *name, const char *address);

@@ -163,6 +163,9 @@ range_decodes_to_bytes(struct range range, const char *plain, size_t length)
 
 	if (range.at == NULL)
 		return false;
+	/* Nearly always. */
+	if (memchr(range.at, '&', range.length) == NULL)
+		return range.length == length && memcmp(range.at, plain, length) == 0;
 	while ((count = range_next_decoded(&range, bytes)) > 0) {
 		if (count > length || memcmp(bytes, plain, count) != 0)
 			return false;

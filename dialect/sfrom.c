@@ -11,6 +11,7 @@
 #include "dialect/edit.h"
 #include "dialect/element.h"
 #include "dialect/login.h"
+#include "dialect/wellformed.h"
 
 /* For an iq before login that has no id: its answer is known by the id. The client sees it in the answer. */
 #define LOGIN_ID "c2sd-login"
@@ -142,6 +143,12 @@ sfrom_link_read(struct packet *packet_r, const void *bytes, size_t length)
 		return;
 	head_read(&head, &element);
 	read_packet(packet_r, &element, &head);
+	/* The worker will not believe it either: it must neither give anybody an address nor end a session. */
+	if ((packet_r->kind == PACKET_LOGIN || packet_r->kind == PACKET_DISCONNECT) &&
+	    wellformed_fault(bytes, length) != NULL) {
+		packet_r->kind = PACKET_DATA;
+		packet_r->bare = false;
+	}
 }
 
 static void
@@ -171,7 +178,8 @@ sfrom_link_bounce(struct buffer *out, const void *bytes, size_t length)
 	if (!element_read_complete(&element, bytes, length))
 		return;
 	head_read(&head, &element);
-	if (head.sfrom.at == NULL)
+	/* What is no XML would cost a session manager the link that it comes back on. */
+	if (head.sfrom.at == NULL || wellformed_fault(bytes, length) != NULL)
 		return;
 	edit = edit_begin(out, &element);
 	edit_copy(&edit, range_end(element.name));
@@ -213,6 +221,14 @@ sfrom_link_end(struct buffer *out, const char *id, const char *name, const char 
 	append_end_tag(out, (struct range){ "message", strlen("message") });
 }
 
+/* Could some session manager take it for what belongs to the stream or the link itself? */
+static bool
+is_of_link(const struct element *element)
+{
+	return memchr(element->name.at, ':', element->name.length) != NULL || range_equals(element->name, "route") ||
+	    range_equals(element->name, "handshake");
+}
+
 static bool
 sfrom_link_verify(const void *bytes, size_t length, const char *id, const char *name, const char *address)
 {
@@ -220,7 +236,8 @@ sfrom_link_verify(const void *bytes, size_t length, const char *id, const char *
 	struct address to, from;
 	struct range sto, sfrom;
 
-	if (!element_read(&element, bytes, length) || element.whole.length != length)
+	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length) ||
+	    is_of_link(&element))
 		return false;
 	if (!element_attribute(&element, "sto", &sto) || !element_attribute(&element, "sfrom", &sfrom))
 		return false;
@@ -461,7 +478,8 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 	int outcome;
 
 	(void)context;
-	if (!element_read_complete(&element, bytes, length))
+	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
+	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
 		return DIALECT_UNREADABLE;
 	head_read(&head, &element);
 	read_packet(&packet, &element, &head);

@@ -69,7 +69,7 @@ send_back(struct master *master, const struct entry *entry, const struct packet 
 	master->link.dialect->link_bounce(&bounce, bytes, length);
 	if (bounce.failed || buffer_length(&bounce) == 0 ||
 	    !send_up(master, entry, buffer_bytes(&bounce), buffer_length(&bounce))) {
-		dropped(master, "does not say where it comes from");
+		dropped(master, "does not say where it comes from, or is not well-formed");
 		fate = FATE_DROPPED;
 	}
 	buffer_deinit(&bounce);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "dialect/wellformed.h"
 #include "worker/client.h"
 #include "worker/origin.h"
 #include "worker/worker.h"
@@ -86,4 +87,14 @@ client_log_refusal(const struct client *client, const struct client_message *mes
 	log_info("%s client login-failed address=%s port=%u account=%s reason=%s attempt=%u", client_id(client, id),
 	    peer_format(&client->peer, address), client->peer.port, log_quote(quoted, sizeof quoted, account),
 	    dialect_error_name(message->bytes, message->length), client->refusals);
+}
+
+void
+client_log_unreadable(const struct client *client, const struct client_message *message)
+{
+	const char *fault = wellformed_fault(message->bytes, message->length);
+	char id[CLIENT_ID_SIZE];
+
+	log_warning("%s client packet-unreadable bytes=%zu reason=\"%s\"", client_id(client, id), message->length,
+	    fault != NULL ? fault : "no address");
 }

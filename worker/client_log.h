@@ -17,6 +17,9 @@ void client_log_login(const struct client *client);
 /* The session manager's answer refuses its login. */
 void client_log_refusal(const struct client *client, const struct client_message *message);
 
+/* The session manager sent it what cannot be delivered: not well-formed, or without an address. */
+void client_log_unreadable(const struct client *client, const struct client_message *message);
+
 /* It is not read because it has sent too much; once for each client. */
 void client_log_throttled(const struct client *client);
 

@@ -158,6 +158,7 @@ packet_outcome(struct client *client, int outcome, const struct client_message *
 		disconnected(client, message->replaced);
 		break;
 	case DIALECT_UNREADABLE:
+		client_log_unreadable(client, message);
 		say_consumed(client, message->number);
 		break;
 	default:
