@@ -95,7 +95,22 @@ on_text(void *argument, const XML_Char *text, int length)
 {
 	struct reading *reading = argument;
 
+	/* White space that took more bytes than it has was not written as itself; CR LF takes two for one. */
+	if (reading->forest->depth == 1 && XML_GetCurrentByteCount(reading->parser) > length + 1)
+		reading->forest->stray = true;
+	for (int i = 0; i < length && reading->forest->depth == 1; i++)
+		if (text[i] != ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r')
+			reading->forest->stray = true;
 	forest_text(reading->forest, text, (size_t)length);
+}
+
+static void XMLCALL
+on_cdata(void *argument)
+{
+	struct reading *reading = argument;
+
+	if (reading->forest->depth == 1)
+		reading->forest->stray = true;
 }
 
 static void XMLCALL
@@ -126,7 +141,7 @@ on_document_type(void *argument, const XML_Char *name, const XML_Char *system, c
 	(void)system;
 	(void)public;
 	(void)internal;
-	reading->forest->restricted = true;
+	reading->forest->restricted = reading->forest->doctype = true;
 	XML_StopParser(reading->parser, XML_FALSE);
 }
 
@@ -148,6 +163,7 @@ expat_new(enum reader_manner manner, struct reading *reading)
 	XML_SetUserData(parser, reading);
 	XML_SetElementHandler(parser, on_start, on_end);
 	XML_SetCharacterDataHandler(parser, on_text);
+	XML_SetStartCdataSectionHandler(parser, on_cdata);
 	XML_SetCommentHandler(parser, on_comment);
 	XML_SetProcessingInstructionHandler(parser, on_instruction);
 	XML_SetStartDoctypeDeclHandler(parser, on_document_type);

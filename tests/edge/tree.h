@@ -38,6 +38,8 @@ struct forest {
 	size_t depth;
 	bool failed;		/* the parser refused the document at some place */
 	bool restricted;	/* there was a comment, processing instruction or document type in it */
+	bool doctype;		/* a document type: expat was stopped there */
+	bool stray;		/* text between its trees, or a reference or CDATA section, whatever it stands for */
 };
 
 /* What a parser's handlers call. Deeper than `open` the forest is marked as failed, and grows no more. */

@@ -10,6 +10,8 @@
  *	usual header			sends the usual one and expects it to be opened
  *	< line to expect
  *
+ * Behind --down the bytes are a session manager's, and the lines those of tests/edge/down.h.
+ *
  * In lines to send and to expect: \n \r \t \\ \xHH, and \{1000:text} is the text a thousand times.
  */
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include <string.h>
 
 #include "oracle.h"
+#include "tests/edge/down.h"
 #include "tests/edge/edge.h"
 #include "transcript.h"
 
@@ -33,6 +36,9 @@ struct test_case {
 	struct buffer in;
 	struct buffer expected;
 };
+
+/* The bytes are the session manager's, and go the other way (tests/edge/down.h). */
+static bool down;
 
 static unsigned count;
 static unsigned failed;
@@ -52,7 +58,10 @@ static bool
 run_cut(const struct test_case *test, const struct cutting *cutting, struct buffer *out)
 {
 	buffer_clear(out);
-	transcript_write(out, &test->limits, buffer_bytes(&test->in), buffer_length(&test->in), cutting, NULL);
+	if (down)
+		down_write(out, buffer_bytes(&test->in), buffer_length(&test->in), cutting->first, cutting->step);
+	else
+		transcript_write(out, &test->limits, buffer_bytes(&test->in), buffer_length(&test->in), cutting, NULL);
 	return buffer_length(out) == buffer_length(&test->expected) &&
 	    memcmp(buffer_bytes(out), buffer_bytes(&test->expected), buffer_length(out)) == 0;
 }
@@ -75,6 +84,12 @@ run_cuts(const struct test_case *test, struct buffer *out)
 	if (!run_cut(test, &(struct cutting){ .first = 1, .step = 1, .resume = true }, out))
 		return "byte by byte, made anew when quiet";
 	return NULL;
+}
+
+static const char *
+run_down(const struct test_case *test)
+{
+	return down_check(buffer_bytes(&test->in), buffer_length(&test->in)) ? NULL : "a parser reads it differently";
 }
 
 static const char *
@@ -101,9 +116,11 @@ finish_case(struct test_case *test)
 
 	if (test->name[0] != '\0') {
 		how = run_cuts(test, &out);
-		if (how == NULL)
+		if (how == NULL && down)
+			how = run_down(test);
+		else if (how == NULL)
 			how = run_oracle(test, &out);
-		if (how == NULL && !edge_check(&test->limits, buffer_bytes(&test->in), buffer_length(&test->in)))
+		if (how == NULL && !down && !edge_check(&test->limits, buffer_bytes(&test->in), buffer_length(&test->in)))
 			how = "a reader of the link understands something else";
 		report(test, how == NULL, how, &out);
 	}
@@ -241,7 +258,8 @@ run_file(const char *path)
 int
 main(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++)
+	down = argc > 1 && strcmp(argv[1], "--down") == 0;
+	for (int i = down ? 2 : 1; i < argc; i++)
 		run_file(argv[i]);
 	printf("1..%u\n", count);
 	return failed > 0 || count == 0;
