@@ -88,11 +88,29 @@ entry_read(struct certificate_entry *entry, const struct certificates *running, 
 	return entry_refuse(entry, options, &error, source);
 }
 
+/* A listener that offers what nobody could take. */
+static int
+listeners_check(const struct options *options, const struct certificates_source *source)
+{
+	int errors = 0;
+
+	for (unsigned i = 0; i < options->listener_count && options->certificate_count == 0; i++) {
+		const struct listen_options *listener = &options->listeners[i];
+
+		if (listener->tls == LISTEN_TLS_NONE)
+			continue;
+		source->errors->fn(source->errors, source->file, config_line(source->lines, &listener->tls, listener),
+		    "listen tls: there is no <certificate/>: make one (c2sctl cert), or do without (tls=\"none\")");
+		errors++;
+	}
+	return errors;
+}
+
 int
 certificates_read(struct certificates *set, const struct certificates *running, const struct options *options,
     const struct certificates_source *source)
 {
-	int errors = 0;
+	int errors = listeners_check(options, source);
 
 	for (unsigned i = 0; i < options->certificate_count; i++) {
 		int result = 0;

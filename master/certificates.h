@@ -41,8 +41,8 @@ struct certificates_source {
 };
 
 /*
- * Read those of `options` into `set` (zeroed). `running` (NULL: none) are in force, and are not changed. The number of
- * errors, each reported, or -ENOMEM; certificates_deinit in any case.
+ * Read those of `options` into `set` (zeroed). `running` (NULL: none) are in force, and are not changed. Listeners
+ * with TLS need one at least. The number of errors, each reported, or -ENOMEM; certificates_deinit in any case.
  */
 int certificates_read(struct certificates *set, const struct certificates *running, const struct options *options,
     const struct certificates_source *source) __attribute__((warn_unused_result));

@@ -43,7 +43,7 @@ file_write(unsigned workers, const char *more)
 	 * The stage's own options would not pass for a file. Nobody else has that port of that address. A folder passes for a
 	 * program until somebody wants to start it.
 	 */
-	fprintf(file, "<c2sd><listen address='127.77.%d.%d' port='%d'/><host>" STAGE_HOST "</host><workers count='%u' "
+	fprintf(file, "<c2sd><listen address='127.77.%d.%d' port='%d' tls='none'/><host>" STAGE_HOST "</host><workers count='%u' "
 	    "program='/'/><link name='" STAGE_NAME "'/><sessiond database='/nonexistent'/>%s</c2sd>",
 	    (int)getpid() >> 8 & 255, (int)getpid() & 255, 20000 + (int)getpid() % 10000, workers, more);
 	ck_assert_int_eq(fclose(file), 0);

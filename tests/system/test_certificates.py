@@ -58,9 +58,8 @@ class CertificateCase(DaemonCase):
             quoteattr(self.path(name + '.pem')), ' key=' + quoteattr(self.path(name + '.key')) if key else '')
 
     def begin(self, *names, **arguments):
-        arguments.setdefault('tls', 'direct')
-        return self.start(extra=''.join(self.element(name) for name in names) + arguments.pop('extra', ''), log='info',
-                          **arguments)
+        extra = ''.join(self.element(name) for name in names) + arguments.pop('extra', '')
+        return self.start(tls='direct', certificates=(), extra=extra, log='info', **arguments)
 
     def der(self, name):
         return ssl.PEM_cert_to_DER_cert(open(self.path(name + '.pem')).read())
@@ -246,7 +245,7 @@ class Check(CertificateCase):
         return result.returncode, result.stderr
 
     def daemon(self, extra, **arguments):
-        daemon = Daemon(extra=extra, tls='direct', **arguments)
+        daemon = Daemon(extra=extra, tls='direct', certificates=(), **arguments)
         self.addCleanup(daemon.cleanup)
         return daemon
 
@@ -280,6 +279,14 @@ class Check(CertificateCase):
         self.assertEqual(1, status)
         for text in ('tls ciphers: AES128-SHA: ', 'tls ciphersuites: TLS_NULL: ', 'tls groups: nonsense: '):
             self.assertIn(text, said)
+
+    def test_none_where_one_is_needed(self):
+        daemon = self.daemon('')
+        status, said = self.check(daemon)
+        self.assertEqual(1, status)
+        self.assertRegex(said, r'c2sd\.xml:2: listen tls: there is no <certificate/>: make one \(c2sctl cert\)')
+        daemon.tls = 'none'
+        self.assertEqual((0, ''), self.check(daemon))
 
     def test_the_start_is_refused(self):
         self.make('a')
@@ -371,20 +378,28 @@ class Clock(CertificateCase):
 
 
 class Secrecy(CertificateCase):
-    @staticmethod
-    def memory(pid):
-        """All that a process can write: [(what, bytes)]."""
+    PAGE = 4096
+    # A sanitizer's shadow has terabytes.
+    REGION_MAX = 1 << 32
+
+    def memory(self, pid):
+        """All that a process can write, and has: the kernel tells which pages there are."""
         found = []
-        with open('/proc/%d/maps' % pid) as maps, open('/proc/%d/mem' % pid, 'rb', 0) as mem:
+        with open('/proc/%d/maps' % pid) as maps, open('/proc/%d/mem' % pid, 'rb', 0) as mem, \
+                open('/proc/%d/pagemap' % pid, 'rb', 0) as pagemap:
             for line in maps:
                 addresses, rights = line.split()[:2]
                 start, end = (int(address, 16) for address in addresses.split('-'))
-                if rights.startswith('rw') and end - start < 1 << 30:
-                    try:
-                        mem.seek(start)
-                        found.append(mem.read(end - start))
-                    except OSError:
-                        pass
+                if not rights.startswith('rw') or end - start > self.REGION_MAX:
+                    continue
+                pagemap.seek(start // self.PAGE * 8)
+                pages = struct.unpack('%dQ' % ((end - start) // self.PAGE), pagemap.read((end - start) // self.PAGE * 8))
+                region = b''
+                for number, page in enumerate(pages):
+                    if page >> 62:    # in memory, or swapped out
+                        mem.seek(start + number * self.PAGE)
+                        region += mem.read(self.PAGE)
+                found.append(region)
         return found
 
     def count(self, pid, secret):

@@ -53,7 +53,7 @@ class Files(unittest.TestCase):
 
     def test_nothing_is_wrong(self):
         with open(self.path, 'w') as file:
-            file.write('<c2sd><listen/><host>example.org</host></c2sd>')
+            file.write('<c2sd><listen tls="none"/><host>example.org</host></c2sd>')
         result = self.run_it('-t')
         self.assertEqual((0, '', ''), (result.returncode, result.stdout, result.stderr))
 
