@@ -124,8 +124,12 @@ arrivals_retry(struct master *master)
 	struct arrival *arrival;
 
 	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
-		if (!place(master, arrival) && (!gate_make_way(master) || !place(master, arrival)))
+		if (gate_is_full(master)) {
+			gate_refuse(master, &arrival->newcomer.peer, ADMISSION_FULL);
+			arrival_drop(master, arrival);
+		} else if (!place(master, arrival) && (!gate_make_way(master) || !place(master, arrival))) {
 			return;
+		}
 		arrival_remove(master, arrival);
 	}
 	arrivals_check(master);

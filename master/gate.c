@@ -196,6 +196,12 @@ gate_has_place(const struct master *master)
 	return most == 0 || (directory->count - directory->leaving < most && directory->leaving < most);
 }
 
+bool
+gate_is_full(const struct master *master)
+{
+	return !gate_has_place(master) && TAILQ_EMPTY(&master->directory.waiting);
+}
+
 static void
 on_grace_over(struct timer *timer)
 {
@@ -280,8 +286,7 @@ gate_enter(struct master *master, const struct peer *peer, bool proxied)
 {
 	enum admission_verdict verdict = proxied ? ADMISSION_GRANTED : judge(master, peer);
 
-	/* All places are taken, and everybody has logged in. */
-	if (verdict == ADMISSION_GRANTED && !gate_has_place(master) && TAILQ_EMPTY(&master->directory.waiting)) {
+	if (verdict == ADMISSION_GRANTED && gate_is_full(master)) {
 		verdict = ADMISSION_FULL;
 		if (!proxied)
 			gate_left(master, peer);

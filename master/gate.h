@@ -65,8 +65,9 @@ void gate_refuse(struct master *master, const struct peer *peer, enum admission_
 /* The PROXY header of a client has said where it comes from: entry->peer. */
 void gate_identified(struct master *master, struct entry *entry);
 
-/* Is there a place under `connections`? */
+/* Is there a place under `connections`? Is there none, and everybody has logged in? */
 bool gate_has_place(const struct master *master);
+bool gate_is_full(const struct master *master);
 
 /* Somebody waits: where places or workers are full others make way. True: there is a place now. */
 bool gate_make_way(struct master *master);
