@@ -18,6 +18,9 @@
 #define RUN_SIZE ((size_t)128 << 10)
 #define RUNS (SPACE_SIZE / RUN_SIZE)
 
+/* Of a run that is empty. */
+#define KEPT_SIZE ((size_t)16 << 10)
+
 /* Sizes up to this have a class for each multiple of GRAIN; above it one size has, that of SSL itself. */
 #define SMALL_MAX 1024
 #define GRAIN 16
@@ -30,7 +33,7 @@ struct hole {
 
 /* At the beginning of its pages; the blocks follow, aligned as malloc aligns them. */
 struct run {
-	_Alignas(GRAIN) LIST_ENTRY(run) entry;	/* of those with room, or of the empty ones */
+	_Alignas(GRAIN) LIST_ENTRY(run) entry;	/* while it has room */
 	struct hole *holes;
 	uint32_t size;		/* of a block */
 	uint32_t used;
@@ -42,8 +45,9 @@ LIST_HEAD(runs, run);
 
 static struct memory {
 	uint8_t *space;
-	size_t begun;		/* runs */
-	struct runs empty;
+	size_t begun;		/* runs that were ever in use */
+	size_t empties;		/* of those, the ones that nothing is in: not even their list, which would cost each a page */
+	uint16_t empty[RUNS];
 	struct runs open[LEARNED + 1];
 	uint32_t learned;	/* size of SSL, which no header says; 0: not yet known */
 	bool learning;		/* the next large block is one */
@@ -56,16 +60,19 @@ run_capacity(const struct run *run)
 }
 
 static struct run *
+run_at(size_t number)
+{
+	return (struct run *)(void *)(memory.space + number * RUN_SIZE);
+}
+
+static struct run *
 run_new(uint32_t class, uint32_t size)
 {
-	struct run *run = LIST_FIRST(&memory.empty);
+	struct run *run;
 
-	if (run != NULL)
-		LIST_REMOVE(run, entry);
-	else if (memory.begun < RUNS)
-		run = (struct run *)(void *)(memory.space + memory.begun++ * RUN_SIZE);
-	else
+	if (memory.empties == 0 && memory.begun == RUNS)
 		return NULL;
+	run = run_at(memory.empties > 0 ? memory.empty[--memory.empties] : memory.begun++);
 	*run = (struct run){ .size = size, .class = class };
 	LIST_INSERT_HEAD(&memory.open[class], run, entry);
 	return run;
@@ -84,7 +91,27 @@ run_take(struct run *run)
 	return hole;
 }
 
-/* The last run of a class stays, so that one connection after the other does not mean one system call after the other. */
+/*
+ * Nobody has a block of it. The last run of a class stays, with its first pages, so that one connection after the other
+ * does not mean one system call after the other.
+ */
+static void
+run_emptied(struct run *run)
+{
+	bool is_last = LIST_FIRST(&memory.open[run->class]) == run && LIST_NEXT(run, entry) == NULL;
+
+	if (is_last) {
+		if ((size_t)run->begun * run->size > KEPT_SIZE)
+			madvise((uint8_t *)run + KEPT_SIZE, RUN_SIZE - KEPT_SIZE, MADV_DONTNEED);
+		run->holes = NULL;
+		run->begun = 0;
+		return;
+	}
+	LIST_REMOVE(run, entry);
+	madvise(run, RUN_SIZE, MADV_DONTNEED);
+	memory.empty[memory.empties++] = (uint16_t)(((uint8_t *)run - memory.space) / RUN_SIZE);
+}
+
 static void
 run_give(struct run *run, void *block)
 {
@@ -96,20 +123,17 @@ run_give(struct run *run, void *block)
 		LIST_INSERT_HEAD(&memory.open[run->class], run, entry);
 	hole->next = run->holes;
 	run->holes = hole;
-	if (run->used > 0 || (LIST_FIRST(&memory.open[run->class]) == run && LIST_NEXT(run, entry) == NULL))
-		return;
-	LIST_REMOVE(run, entry);
-	madvise(run, RUN_SIZE, MADV_DONTNEED);
-	LIST_INSERT_HEAD(&memory.empty, run, entry);
+	if (run->used == 0)
+		run_emptied(run);
 }
 
 static struct run *
 run_of(const void *block)
 {
-	size_t offset = (size_t)((const uint8_t *)block - memory.space);
+	uintptr_t offset = (uintptr_t)block - (uintptr_t)memory.space;
 
 	/* A block of malloc's below or above has an offset that is too large. */
-	return offset < SPACE_SIZE ? (struct run *)(void *)(memory.space + offset / RUN_SIZE * RUN_SIZE) : NULL;
+	return memory.space != NULL && offset < SPACE_SIZE ? run_at(offset / RUN_SIZE) : NULL;
 }
 
 /* NULL: it is none of the sizes that have a class, or there is no room. */
