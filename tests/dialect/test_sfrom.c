@@ -77,8 +77,12 @@ static const struct {
 
 	{ "<message type='error' " OURS ">" E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, NULL, true,
 	    true },
-	{ "<message type='error' " OURS "> <!-- x --> " E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS,
-	    NULL, true, true },
+	{ "<message type='error' " OURS "> \n " E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, NULL, true,
+	    true },
+	/* What is not well-formed, or holds a comment, ends nothing. */
+	{ "<message type='error' " OURS "><!-- x -->" E510 "</message>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false,
+	    true },
+	{ "<message type='error' " OURS ">\xff" E510 "</message>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, true },
 	{ "<message type='error' " OURS "><error code='&#53;10'/></message>", PACKET_DISCONNECT, "id1", "som",
 	    ADDRESS, NULL, true, true },
 	{ "<message type='error' " OURS "><body/>" E510 "</message>", PACKET_DISCONNECT, "id1", "som", ADDRESS, NULL,
@@ -141,7 +145,12 @@ static const struct {
 	{ "<message type='error' id='4' sto='i@s' sfrom='a@b'><error code='404'>Not Found</error></message>",
 	    "<message sto='a@b' sfrom='i@s' type='error' id='4'><error code='404'>Not Found</error>"
 	    "<error code='510' type='error'>Disconnected</error></message>" },
-	{ "<x:y sto='i@s' sfrom='a@b'/>", "<x:y sto='a@b' sfrom='i@s' type='error'>" E510 "</x:y>" },
+	{ "<x:y sto='i@s' xmlns:x='urn:x' sfrom='a@b'/>",
+	    "<x:y sto='a@b' sfrom='i@s' type='error' xmlns:x='urn:x'>" E510 "</x:y>" },
+	/* Not well-formed: it would cost the link that it comes back on. */
+	{ "<x:y sto='i@s' sfrom='a@b'/>", "" },
+	{ "<message sto='i@s' sfrom='a@b'><a></b></message>", "" },
+	{ "<message sto='i@s' sfrom='a@b'><body>\xc0\xbc</body></message>", "" },
 	{ "<message sto='i@s/res' sfrom='a@b'/>",
 	    "<message sto='a@b' sfrom='i@s/res' type='error'>" E510 "</message>" },
 	/* Nobody to bounce it to. */

@@ -312,8 +312,8 @@ down_check(const uint8_t *bytes, size_t length)
 
 	buffer_append_string(&document, MANAGER_HEADER);
 	buffer_append(&document, bytes, length);
-	/* expat says that a character is none when all its bytes are there. */
-	buffer_append_string(&document, "\n\n\n\n");
+	/* expat says that a character is none when all its bytes are there, and so of <![CDATA[. */
+	buffer_append_string(&document, "\n\n\n\n\n\n\n\n");
 	reader_expat(&link, READER_LUA, buffer_bytes(&document), buffer_length(&document), SIZE_MAX, &ends);
 	down.ends = ends;
 	type = cut(bytes, length, SIZE_MAX, 1, &quiet, check_packet, &down);

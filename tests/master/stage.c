@@ -442,8 +442,12 @@ struct entry *
 client_login(uint32_t worker, const char *address)
 {
 	struct entry *entry = client_new(worker);
+	struct buffer escaped = { 0 };
 
-	manager_send("<iq type='result' id='login' sto='%s' sfrom='%s'/>", id_of(entry), address);
+	buffer_append_escaped(&escaped, address, strlen(address));
+	manager_send("<iq type='result' id='login' sto='%s' sfrom='%.*s'/>", id_of(entry), (int)buffer_length(&escaped),
+	    (const char *)buffer_bytes(&escaped));
+	buffer_deinit(&escaped);
 	puppet_say_of(entry, W2M_SESSION, address, strlen(address));
 	puppet_say_number(entry, W2M_CONSUMED, entry->numbers);
 	stage_turns();

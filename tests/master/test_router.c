@@ -166,6 +166,18 @@ static const struct {
 	{ true, "<message sto='" ALICE "' sfrom='%1$s'><body>%2$.0s" },
 	{ true, "<message sto='" ALICE "' sfrom='%1$s'%2$.0s" },
 	{ true, "<message><x sto='" ALICE "' sfrom='%1$s'/></message>%2$.0s" },
+	/* What would cost a session manager its link. */
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'><a></b></message>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'></iq>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s' sto='bob@foo.com/home'/>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s' id='<'/>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'><body>\xff</body></message>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'><x:y/></message>%2$.0s" },
+	{ true, "<message sto='" ALICE "' sfrom='%1$s'><!-- --></message>%2$.0s" },
+	/* What belongs to the link or its stream. */
+	{ true, "<handshake sto='" ALICE "' sfrom='%1$s'/>%2$.0s" },
+	{ true, "<route sto='" ALICE "' sfrom='%1$s'/>%2$.0s" },
+	{ true, "<stream:error sto='" ALICE "' sfrom='%1$s'/>%2$.0s" },
 	{ true, "text%1$.0s%2$.0s" },
 	{ true, "</stream:stream>%1$.0s%2$.0s" },
 };
