@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "worker/client_log.h"
 #include "worker/login.h"
 #include "worker/reply.h"
 #include "worker/worker.h"
