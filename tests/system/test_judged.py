@@ -100,7 +100,7 @@ class JudgedCase(DaemonCase):
         for mode in ('direct', 'both'):
             self.ports[mode] = harness.free_port()
             extra += '<listen address="127.0.0.1" port="%d" tls="%s"/>' % (self.ports[mode], mode)
-        return self.start(users=self.users, tls='starttls', extra=extra, workers=WORKERS)
+        return self.start(users=self.users, tls='starttls', certificates=(), extra=extra, workers=WORKERS)
 
     def sessions(self):
         """Client's id -> its worker."""
