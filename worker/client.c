@@ -372,7 +372,8 @@ client_silent(struct client *client)
 		silence_is_broken(client);
 		return;
 	}
-	if (limits->idle_time > 0 && client->unread == UNREAD_NO && loop_now(&client->worker->loop) - client->last_read >= limits->idle_time) {
+	if (limits->idle_time > 0 && client->unread == UNREAD_NO &&
+	    loop_now(&client->worker->loop) - client->last_read >= limits->idle_time) {
 		client_exceed(client, LIMIT_IDLE_SECONDS, "silent for too long");
 		return;
 	}
@@ -734,6 +735,9 @@ client_read(struct client *client)
 		break;
 	case CLIENT_HANDSHAKE:
 		handshake_go_on(client);
+		/* Its header has mostly come together with the end of the handshake. */
+		if (client_has_more(client))
+			client_read_stream(client);
 		break;
 	case CLIENT_OPENING:
 	case CLIENT_LOGIN:
