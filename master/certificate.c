@@ -290,15 +290,32 @@ key_take(struct reading *reading)
 
 /* ---- the certificate ---- */
 
+static bool
+name_is_kept(const struct certificate *certificate, const char *text, size_t length)
+{
+	const char *name = certificate_name_first(certificate);
+
+	while (name != NULL && (strlen(name) != length || strncasecmp(name, text, length) != 0))
+		name = certificate_name_next(certificate, name);
+	return name != NULL;
+}
+
 static void
 name_keep(struct reading *reading, const unsigned char *text, int length, const char *head)
 {
 	struct buffer *names = &reading->certificate->names;
+	const char *name;
+	size_t left;
 
 	if (length <= (int)strlen(head) || memchr(text, '\0', (size_t)length) != NULL ||
 	    strncasecmp((const char *)text, head, strlen(head)) != 0)
 		return;
-	buffer_append(names, text + strlen(head), (size_t)length - strlen(head));
+	name = (const char *)text + strlen(head);
+	left = (size_t)length - strlen(head);
+	/* Often one host stands in it under names of several kinds. */
+	if (name_is_kept(reading->certificate, name, left))
+		return;
+	buffer_append(names, name, left);
 	buffer_append(names, "", 1);
 }
 

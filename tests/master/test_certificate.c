@@ -58,8 +58,8 @@ static void
 files_make(void)
 {
 	make("ec", EC, "-addext 'subjectAltName=DNS:a.example,DNS:*.b.example,otherName:1.3.6.1.5.5.7.8.5;UTF8:c.example,"
-	    "otherName:1.3.6.1.5.5.7.8.7;IA5:_xmpp-client.d.example,otherName:1.3.6.1.5.5.7.8.7;IA5:_xmpp-server.e.example,"
-	    "IP:192.0.2.1'");
+	    "otherName:1.3.6.1.5.5.7.8.7;IA5:_xmpp-client.d.example,otherName:1.3.6.1.5.5.7.8.7;IA5:_xmpp-client.A.example,"
+	    "otherName:1.3.6.1.5.5.7.8.7;IA5:_xmpp-server.e.example,IP:192.0.2.1'");
 	make("rsa", "-algorithm RSA -pkeyopt rsa_keygen_bits:2048", "");
 	make("ed", "-algorithm ED25519", "-addext subjectAltName=DNS:xn--mller-kva.example");
 	make("other", EC, "");

@@ -308,7 +308,9 @@ class Clock(CertificateCase):
         os.chmod(self.clock, 0o644)
         environment = dict(os.environ, C2SD_CLOCK=self.clock, C2SD_CLOCK_ALL='1',
                            LD_PRELOAD=program('tests/system/libclock_shim.so'))
-        return super().begin(*names, environment=environment, **arguments)
+        daemon = super().begin(*names, environment=environment, **arguments)
+        daemon.clock_jumps = daemon.may_lose_workers = True
+        return daemon
 
     def jump(self, hours):
         with open(self.clock, 'r+b') as file:
@@ -355,7 +357,6 @@ class Clock(CertificateCase):
         self.reload(daemon)
         for _ in range(3):
             self.assertTrue(self.resume(daemon, session, context))
-        daemon.may_lose_workers = True
         for wanted in (True, False):
             since = daemon.log.mark()
             self.jump(2)
