@@ -71,18 +71,29 @@ class Options(unittest.TestCase):
             else:
                 self.assertEqual(table[key].default, value, key)
 
-    def test_sample_is_accepted(self):
-        """With a certificate in the place that it names."""
+    def check_is_accepted(self, text, certificates):
+        """With a certificate in the place that it names: the folder `certificates`."""
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ed25519', '-nodes', '-subj', '/CN=example.org', '-keyout',
-                            PATH(folder, 'example.org.key'), '-out', PATH(folder, 'example.org.pem')], check=True,
-                           capture_output=True)
-            os.chmod(PATH(folder, 'example.org.key'), 0o600)
+            for chain, key in re.findall('<certificate chain="%s([^"]*)"\\s+key="%s([^"]*)"' % (certificates, certificates), text):
+                subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ed25519', '-nodes', '-subj', '/CN=example.org', '-keyout',
+                                PATH(folder, key), '-out', PATH(folder, chain)], check=True, capture_output=True)
+                os.chmod(PATH(folder, key), 0o600)
             sample = PATH(folder, 'c2sd.xml')
             with open(sample, 'w', encoding='utf-8') as file:
-                file.write(read('etc', 'c2sd.xml').replace('"/etc/c2sd/example', '"%s/example' % folder))
+                file.write(text.replace('"' + certificates, '"%s/' % folder))
             result = subprocess.run([os.environ['C2SD'], '-t', '-c', sample], capture_output=True, text=True)
             self.assertEqual((0, ''), (result.returncode, result.stderr))
+
+    def test_sample_is_accepted(self):
+        self.check_is_accepted(read('etc', 'c2sd.xml'), '/etc/c2sd/')
+
+    def test_examples_are_accepted(self):
+        for path in (('doc', 'c2sd.xml.5'), ('README.md',)):
+            examples = re.findall('^ *<c2sd>$.*?^ *</c2sd>$', read(*path), re.M | re.S)
+            self.assertTrue(examples, path)
+            for text in examples:
+                with self.subTest(path=path, text=text):
+                    self.check_is_accepted(text, '/usr/local/etc/c2sd/tls/')
 
     def test_manual_has_every_option_and_no_other(self):
         found = {}
