@@ -556,11 +556,11 @@ class RawClient(Peer):
                 self.features = self.expect(lambda e: e.name == 'features' and e.namespace == STREAMS)
         return self
 
-    def starttls(self, context=None, name='localhost', to='localhost'):
+    def starttls(self, context=None, name='localhost', to='localhost', session=None):
         """STARTTLS in an open stream, and another stream in that."""
         self.send("<starttls xmlns='%s'/>" % TLS)
         self.expect(lambda e: e.name == 'proceed' and e.namespace == TLS)
-        return self.secure(context, name).open(to)
+        return self.secure(context, name, session).open(to)
 
     def iq(self, kind, payload, to=None, seconds=None):
         """Send an iq and return its answer, whatever it is."""

@@ -74,11 +74,7 @@ class CertificateCase(DaemonCase):
         return sock
 
     def context(self, version):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = context.maximum_version = version
-        return context
+        return harness.tls_context(minimum_version=version, maximum_version=version)
 
     def shown(self, daemon):
         """The certificate that somebody who connects now is shown."""

@@ -14,7 +14,7 @@ import unittest
 import xml.etree.ElementTree
 
 import harness
-from harness import DaemonCase, Deadline, Guard, Output, program
+from harness import DaemonCase, Deadline, Guard, RawClient, program
 import test_clients
 
 # A judge looks for minutes; on a machine that is busy, for more of them.
@@ -101,6 +101,14 @@ class JudgedCase(DaemonCase):
             self.ports[mode] = harness.free_port()
             extra += '<listen address="127.0.0.1" port="%d" tls="%s"/>' % (self.ports[mode], mode)
         return self.start(users=self.users, tls='starttls', certificates=(), extra=extra, workers=WORKERS)
+
+    def secured(self, mode, context, session=None):
+        """A client of Python's ssl, in a stream behind its handshake."""
+        client = RawClient(('127.0.0.1', self.ports[mode]))
+        self.addCleanup(client.close)
+        if mode == 'starttls':
+            return client.open().starttls(context, session=session)
+        return client.secure(context, session=session).open()
 
     def sessions(self):
         """Client's id -> its worker."""
@@ -318,42 +326,6 @@ class Gnutls(JudgedCase):
 
 # ---- Python's ssl ----
 
-class TlsClient(harness.RawClient):
-    """A raw client, behind a handshake of Python's."""
-
-    def __init__(self, address, context, starttls, session=None, host='localhost'):
-        super().__init__(address)
-        if starttls:
-            self.open(to=host)
-            self.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-            self.expect('proceed')
-        self.socket.settimeout(harness.TIMEOUT)
-        self.socket = context.wrap_socket(self.socket, server_hostname=host, session=session)
-        self.socket.setblocking(False)
-        self.stream = harness.XmlStream()
-        self.features = None
-
-    def _read(self, deadline):
-        while not self.ended:
-            try:
-                data = self.socket.recv(65536)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                if not select.select([self.socket], [], [], deadline.left())[0]:
-                    return False
-                continue
-            except (ConnectionResetError, ssl.SSLEOFError):
-                data = b''
-            self.ended = not data
-            self.received += data
-            self.pending += self.stream.feed(data) if data else []
-            return not self.ended
-        return False
-
-    @property
-    def port(self):
-        return self.socket.getsockname()[1]
-
-
 class Python(JudgedCase):
     users = ('alice', 'bob')
 
@@ -366,15 +338,14 @@ class Python(JudgedCase):
         return context
 
     def connect(self, mode, context, user, session=None):
-        client = TlsClient(('127.0.0.1', self.ports[mode]), context, mode == 'starttls', session)
-        self.addCleanup(client.close)
-        client.open().login(user).available()
+        client = self.secured(mode, context, session).login(user).available()
         self.assertNotIn('starttls', repr(client.features))
         return client
 
     def worker_of(self, client):
         lines = self.daemon.ctl('sessions', '--json').stdout.splitlines()
-        return [line['worker'] for line in map(json.loads, lines) if line.get('port') == client.port]
+        port = client.socket.getsockname()[1]
+        return [line['worker'] for line in map(json.loads, lines) if line.get('port') == port]
 
     def test_chat_and_resumption(self):
         for mode in ('starttls', 'direct'):
@@ -414,9 +385,7 @@ class Libraries:
 
     def test_chat(self):
         context = ssl.create_default_context(cafile=self.authority.file)
-        alice = TlsClient(('127.0.0.1', self.ports['starttls']), context, True)
-        self.addCleanup(alice.close)
-        alice.open().login('alice').available()
+        alice = self.secured('starttls', context).login('alice').available()
         for mode in self.ways:
             with self.subTest(mode=mode):
                 bob = self.driver(mode, CLIENT_CA=self.authority.file)

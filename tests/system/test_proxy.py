@@ -11,7 +11,7 @@ import struct
 import subprocess
 
 import harness
-from harness import Daemon, DaemonCase, Deadline, Output, RawClient, chat, free_port
+from harness import Daemon, DaemonCase, Deadline, Output, RawClient, chat, free_port, tls_context
 from xmlstream import XmlStream
 
 SIGNATURE = b'\r\n\r\n\0\r\nQUIT\n'
@@ -68,12 +68,9 @@ class Secure(Behind):
 
     def secure(self, header=b'', step=None):
         """The handshake, with a header in front of the ClientHello, in the same segment or cut every `step` bytes."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         self.stream = XmlStream()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname='localhost')
+        self.tls = tls_context().wrap_bio(self.incoming, self.outgoing, server_hostname='localhost')
         while True:
             try:
                 self.tls.do_handshake()
