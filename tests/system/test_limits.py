@@ -209,10 +209,15 @@ class Flood(DaemonCase):
         flooder.leave()
         daemon.stop()
 
-    def test_flooder_leaves(self):
+    def leave(self, tls):
         """It has said everything and closed its connection: what it said comes first, then its end."""
-        daemon = self.start(['carol', 'flooder'], limits={'rate_bytes': 65536, 'burst_bytes': 262144}, workers=1)
-        carol, flooder = daemon.login('carol').available(), daemon.login('flooder')
+        daemon = self.start(['carol', 'flooder'], limits={'rate_bytes': 65536, 'burst_bytes': 262144}, workers=1, tls=tls,
+                            tls_options={'required': 'no'})
+        carol = daemon.login('carol').available()
+        flooder = daemon.client().open()
+        if tls != 'none':
+            flooder.starttls()
+        flooder.login('flooder', 'secret', 'home')
         flooder.send(self.flood())
         flooder.close()
         for number in range(self.COUNT):
@@ -221,6 +226,12 @@ class Flood(DaemonCase):
         daemon.log.wait('client ended reason=lost .*account="flooder@localhost/home"')
         self.assertEqual(0, daemon.status()['throttled'])
         daemon.stop()
+
+    def test_flooder_leaves(self):
+        self.leave('none')
+
+    def test_flooder_leaves_behind_tls(self):
+        self.leave('starttls')
 
 
 if __name__ == '__main__':
