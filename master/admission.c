@@ -192,12 +192,15 @@ quiet_time(const struct admission *admission)
 	return time > QUIET_MAX ? QUIET_MAX : time < ADMISSION_REFUSAL_TIME ? ADMISSION_REFUSAL_TIME : time;
 }
 
-/* Half of them for each half-life that is over. */
+/* Half of them for each half-life that is over; always less than twice the limit, which a reload may have made smaller. */
 static void
-failures_decay(struct past *past, uint64_t now)
+failures_decay(const struct admission *admission, struct past *past, uint64_t now)
 {
 	uint64_t halvings = (now - past->failed_since) / ADMISSION_FAILURE_HALF_LIFE;
+	uint32_t limit = admission->limits.login_failures;
 
+	if (limit > 0 && past->failures >= 2 * limit)
+		past->failures = 2 * limit - 1;
 	if (halvings == 0)
 		return;
 	past->failures = halvings < HALF_LIVES_MAX ? past->failures >> halvings : 0;
@@ -222,7 +225,7 @@ expire_one(struct admission *admission, uint64_t now)
 	past = TAILQ_FIRST(&admission->failed);
 	if (past == NULL || now - past->since < ADMISSION_FAILURE_HALF_LIFE)
 		return false;
-	failures_decay(past, now);
+	failures_decay(admission, past, now);
 	past_queue(admission, past, past->failures > 0, now);
 	return true;
 }
@@ -451,7 +454,7 @@ admission_login_failed(struct admission *admission, uint64_t now, const struct i
 	past = past_get(admission, now, address);
 	if (past == NULL)
 		return false;
-	failures_decay(past, now);
+	failures_decay(admission, past, now);
 	if (past->failures == 0) {
 		past->failed_since = now;
 		past->forgiven = false;
@@ -469,7 +472,7 @@ admission_login_succeeded(struct admission *admission, uint64_t now, const struc
 
 	if (past == NULL)
 		return;
-	failures_decay(past, now);
+	failures_decay(admission, past, now);
 	if (past->forgiven)
 		return;
 	past->failures /= 2;
@@ -483,7 +486,7 @@ admission_failures(const struct admission *admission, uint64_t now, const struct
 
 	if (past == NULL)
 		return 0;
-	failures_decay(past, now);
+	failures_decay(admission, past, now);
 	return past->failures;
 }
 

@@ -118,14 +118,27 @@ arrival_remove(struct master *master, struct arrival *arrival)
 	free(arrival);
 }
 
+/* What the gate would say to who has waited meanwhile: a reload may have denied it. */
+static enum admission_verdict
+arrival_judge(const struct master *master, const struct arrival *arrival)
+{
+	if (gate_is_full(master))
+		return ADMISSION_FULL;
+	if (arrival->counted && !address_list_permits(&master->gate.admission.lists, &arrival->newcomer.peer.address))
+		return ADMISSION_DENIED;
+	return ADMISSION_GRANTED;
+}
+
 void
 arrivals_retry(struct master *master)
 {
 	struct arrival *arrival;
 
 	while ((arrival = TAILQ_FIRST(&master->arrivals)) != NULL) {
-		if (gate_is_full(master)) {
-			gate_refuse(master, &arrival->newcomer.peer, ADMISSION_FULL);
+		enum admission_verdict verdict = arrival_judge(master, arrival);
+
+		if (verdict != ADMISSION_GRANTED) {
+			gate_refuse(master, &arrival->newcomer.peer, verdict);
 			arrival_drop(master, arrival);
 		} else if (!place(master, arrival) && (!gate_make_way(master) || !place(master, arrival))) {
 			return;
@@ -155,6 +168,11 @@ arrivals_take_back(struct master *master, struct entry *entry)
 {
 	struct arrival arrival = { .fd = entry->fd, .newcomer = newcomer_of(entry), .counted = entry->counted };
 
+	/* It has nowhere to go but out: router_ended, which follows, closes it. */
+	if (entry->closing) {
+		ends_count(&master->ends, &(struct client_end){ .reason = (enum end_reason)entry->close_reason });
+		return;
+	}
 	entry->fd = -1;
 	entry->counted = false;
 	wait_for_worker(master, &arrival);

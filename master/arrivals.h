@@ -44,7 +44,10 @@ enum contract_breach arrivals_refused(struct master *master, struct worker_proce
 /* W2M_ADDRESS: where it really comes from, once, before anything else is heard of it. */
 enum contract_breach arrivals_address(struct master *master, struct entry *entry, const struct frame *frame);
 
-/* Its worker died before it had answered: the client waits for another, the entry forgets it. */
+/*
+ * Its worker died before it had answered: the client waits for another, the entry forgets it; unless it was told to go. Then
+ * router_ended.
+ */
 void arrivals_take_back(struct master *master, struct entry *entry);
 
 /* Close all that wait. */

@@ -307,6 +307,13 @@ START_TEST(refused_for_failed_logins_and_for_how_long)
 	ck_assert_int_eq(arrive("192.0.2.1"), ADMISSION_FAILURES);
 	configure(&(struct admission_limits){ 0 }, NULL, NULL);
 	ck_assert_int_eq(arrive("192.0.2.1"), ADMISSION_GRANTED);
+	/* Or come back, or become smaller: who has failed more often than it allows waits no longer than others. */
+	for (unsigned i = 0; i < 1000; i++)
+		ck_assert(!login_fails("192.0.2.1"));
+	configure(&limits, NULL, NULL);
+	ck_assert_int_eq(arrive("192.0.2.1"), ADMISSION_FAILURES);
+	now += HALF_LIFE;
+	ck_assert_int_eq(arrive("192.0.2.1"), ADMISSION_GRANTED);
 }
 END_TEST
 

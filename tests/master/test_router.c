@@ -632,6 +632,72 @@ START_TEST(oldest_makes_room)
 }
 END_TEST
 
+static void
+deny_everybody(void)
+{
+	static char everybody[] = "0.0.0.0/0";
+	struct address_list lists;
+
+	stage_options.deny[0].address = everybody;
+	stage_options.deny_count = 1;
+	ck_assert_int_eq(gate_lists(&stage_options, &lists), 0);
+	gate_configure(&stage, &lists);
+}
+
+/* Who waits for a worker while a reload denies him does not get in when there is one. */
+START_TEST(denied_while_it_waits)
+{
+	int far_end;
+	char byte;
+
+	for (uint32_t worker = 0; worker < stage.pool.count; worker++)
+		stage.pool.workers[worker].full = true;
+	far_end = client_connect();
+	ck_assert_uint_eq(stage.arrival_count, 1);
+	deny_everybody();
+	for (uint32_t worker = 0; worker < stage.pool.count; worker++)
+		stage.pool.workers[worker].full = false;
+	arrivals_retry(&stage);
+	stage_turns();
+	ck_assert_uint_eq(stage.arrival_count, 0);
+	ck_assert_uint_eq(stage.directory.count, 0);
+	ck_assert_uint_eq(stage.gate.admission.counts.count, 0);
+	ck_assert_uint_eq(stage.gate.admission.verdicts[ADMISSION_DENIED], 1);
+	ck_assert_int_eq(read(far_end, &byte, 1), 0);
+	close(far_end);
+}
+END_TEST
+
+/* Nor who was on his way to one, told to go, when that worker died, or would not have him. */
+START_TEST(told_to_go_before_it_was_taken)
+{
+	int far_end, fd;
+	struct entry *entry;
+	struct frame frame;
+	char byte;
+
+	stage.pool.workers[1].full = true;
+	far_end = client_connect();
+	ck_assert(puppet_hear(0, &frame, &fd));
+	ck_assert_int_eq(frame.type, M2W_CLIENT);
+	close(fd);
+	entry = directory_at(&stage.directory, 0, frame.slot, frame.serial);
+	router_close(&stage, entry, END_KICKED);
+	if (_i == 0)
+		puppet_die(0);
+	else
+		puppet_say_of(entry, W2M_REFUSED, NULL, 0);
+	stage_turns();
+	ck_assert_uint_eq(stage.arrival_count, 0);
+	ck_assert_uint_eq(stage.directory.count, 0);
+	ck_assert_uint_eq(stage.directory.leaving, 0);
+	ck_assert_uint_eq(stage.gate.admission.counts.count, 0);
+	ck_assert_int_eq(read(far_end, &byte, 1), 0);
+	close(far_end);
+	stage_assert_balance();
+}
+END_TEST
+
 /* ---- the end of a client ---- */
 
 static struct entry *
@@ -1070,6 +1136,8 @@ main(int argc, char **argv)
 	tcase_add_loop_test(tests, failed_login_that_was_not_asked_for, 0, 2);
 	tcase_add_test(tests, who_waits_for_a_login);
 	tcase_add_test(tests, oldest_makes_room);
+	tcase_add_test(tests, denied_while_it_waits);
+	tcase_add_loop_test(tests, told_to_go_before_it_was_taken, 0, 2);
 	tcase_add_loop_test(tests, end_comes_first_then_what_was_kept, 0, 2);
 	tcase_add_loop_test(tests, end_of_the_session_managers_own, 0, 2);
 	tcase_add_loop_test(tests, end_of_one_that_was_superseded, 0, 2);
