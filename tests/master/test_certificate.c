@@ -79,6 +79,12 @@ files_make(void)
 	shell("head -3 ec.pem >cut.pem; head -2 ec.key >cut.key; sed 's/^M/?/' ec.pem >damaged.pem; : >empty.pem; echo x >text.pem");
 	shell("{ echo -----BEGIN CERTIFICATE-----; echo AAAA; echo -----END CERTIFICATE-----; } >noise.pem");
 	shell("{ echo -----BEGIN PRIVATE KEY-----; echo AAAA; echo -----END PRIVATE KEY-----; } >noise.key");
+	/* The secret number is another one, the public key is not; of RSA a prime as well, since either would do. */
+	shell("openssl ec -in ec.key -outform DER -out sec1.der; openssl rsa -traditional -in rsa.key -outform DER -out pkcs1.der");
+	shell("for i in sec1.der:20 pkcs1.der:400 pkcs1.der:600; do printf aaaa | "
+	    "dd of=${i%%:*} bs=1 seek=${i#*:} conv=notrunc; done");
+	shell("{ echo -----BEGIN EC PRIVATE KEY-----; base64 sec1.der; echo -----END EC PRIVATE KEY-----; } >broken-ec.key");
+	shell("{ echo -----BEGIN RSA PRIVATE KEY-----; base64 pkcs1.der; echo -----END RSA PRIVATE KEY-----; } >broken-rsa.key");
 	shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do cat ec.pem; done >many.pem");
 	shell("head -c 262145 /dev/zero >long.pem; mkfifo fifo; cp ec.key open.key; chmod 644 open.key");
 }
@@ -160,6 +166,8 @@ static const struct {
 	{ "ec.pem", NULL, false, "no key in it" },
 	{ "ec.pem", "cut.key", true, "the key in it has no end, or is damaged" },
 	{ "ec.pem", "noise.key", true, "the key in it is damaged, or of an unknown kind" },
+	{ "ec.pem", "broken-ec.key", true, "the key in it is damaged" },
+	{ "rsa.pem", "broken-rsa.key", true, "the key in it is damaged" },
 	{ "ec.pem", "dsa.key", true, "the key in it is of a kind that TLS has no use for" },
 	{ "ec.pem", "encrypted.key", true, "the key in it is encrypted: nobody could type its passphrase" },
 	{ "rsa.pem", "encrypted-old.key", true, "the key in it is encrypted: nobody could type its passphrase" },
