@@ -106,10 +106,8 @@ certificate_covers(const struct certificate *certificate, const struct certifica
 
 /* A name with a zero in it is an attempt to be two names. */
 static int
-names_add(struct certificate *certificate, const ASN1_STRING *string)
+names_add_text(struct certificate *certificate, const char *text, size_t length)
 {
-	size_t length = (size_t)ASN1_STRING_length(string);
-	const char *text = (const char *)ASN1_STRING_get0_data(string);
 	char **names;
 
 	if (length == 0 || memchr(text, '\0', length) != NULL)
@@ -126,22 +124,21 @@ names_add(struct certificate *certificate, const ASN1_STRING *string)
 }
 
 static int
+names_add(struct certificate *certificate, const ASN1_STRING *string)
+{
+	return names_add_text(certificate, (const char *)ASN1_STRING_get0_data(string),
+	    (size_t)ASN1_STRING_length(string));
+}
+
+static int
 names_add_srv(struct certificate *certificate, const ASN1_STRING *string)
 {
-	size_t prefix = sizeof srv_prefix - 1;
-	int result;
+	const char *text = (const char *)ASN1_STRING_get0_data(string);
+	size_t length = (size_t)ASN1_STRING_length(string), prefix = sizeof srv_prefix - 1;
 
-	if ((size_t)ASN1_STRING_length(string) <= prefix ||
-	    strncasecmp((const char *)ASN1_STRING_get0_data(string), srv_prefix, prefix) != 0)
+	if (length <= prefix || strncasecmp(text, srv_prefix, prefix) != 0)
 		return 0;
-	result = names_add(certificate, string);
-	if (result == 0 && certificate->count > 0) {
-		char *name = certificate->names[certificate->count - 1];
-
-		if (strncasecmp(name, srv_prefix, prefix) == 0)
-			memmove(name, name + prefix, strlen(name + prefix) + 1);
-	}
-	return result;
+	return names_add_text(certificate, text + prefix, length - prefix);
 }
 
 static int
