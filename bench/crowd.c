@@ -116,7 +116,7 @@ client_greet_tls(struct crowd *crowd, struct crowd_client *client)
 	client->step = STEP_HANDSHAKE;
 	client->ssl = SSL_new(crowd->context);
 	if (client->ssl == NULL || SSL_set_fd(client->ssl, client->fd) != 1 ||
-	    SSL_set_tlsext_host_name(client->ssl, crowd->host) != 1)
+	    SSL_set_tlsext_host_name(client->ssl, (uintptr_t)crowd->host) != 1)
 		fail_tls("SSL_new");
 	SSL_set_app_data(client->ssl, client);
 	SSL_set_connect_state(client->ssl);

@@ -1,5 +1,6 @@
 /* tls_names: the list of ciphers and suites is libssl's, without those that need or give what we do not have. */
 #include <openssl/ssl.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "master/tls_names.h"
@@ -67,7 +68,7 @@ START_TEST(groups_are_taken_by_libssl)
 	bool known = !tls_names_wrong_group(groups[_i], name, sizeof name);
 
 	if (known)
-		ck_assert_msg(SSL_CTX_set1_groups_list(context, groups[_i]) == 1, "%s", groups[_i]);
+		ck_assert_msg(SSL_CTX_set1_groups_list(context, (uintptr_t)groups[_i]) == 1, "%s", groups[_i]);
 	ck_assert_msg(known || _i > 6, "%s", groups[_i]);
 	SSL_CTX_free(context);
 }

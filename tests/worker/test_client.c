@@ -1745,6 +1745,7 @@ START_TEST(limits_have_names)
 	else
 		log_in(&person, 0, true);
 	said = above[_i].before != NULL ? above[_i].before : above[_i].text;
+	ck_assert_ptr_nonnull(said);
 	snprintf(text, sizeof text, "%.*s%01000u%s", (int)strcspn(said, "@"), said, 0, strchr(said, '@') == NULL ? "" :
 	    strchr(said, '@') + 1);
 	say(&person, strchr(said, '@') == NULL ? said : text);
