@@ -64,7 +64,8 @@ stream_takes(const char *element)
 		ck_assert_int_eq(stream_feed(stream, HEADER, strlen(HEADER)), 0);
 		ck_assert_int_eq(stream_next(stream, &event), STREAM_OPENED);
 	}
-	ck_assert_int_eq(stream_feed(stream, element, strlen(element)), 0);
+	if (stream_feed(stream, element, strlen(element)) != 0)	/* an assertion writes to a pipe, each time */
+		ck_abort_msg("no memory");
 	takes = stream_next(stream, &event) == STREAM_ELEMENT;
 	if (!takes)
 		stream_free(&stream);

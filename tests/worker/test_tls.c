@@ -975,8 +975,10 @@ START_TEST(write_is_taken_up_again)
 		}
 	}
 	ck_assert_uint_gt(written, 300000);
-	for (size_t i = 0; i < total; i++)
-		ck_assert_uint_eq(got[i], large[i % 1000]);
+	for (size_t i = 0; i < total; i++) {
+		if (got[i] != large[i % 1000])	/* an assertion writes to a pipe, each time */
+			ck_abort_msg("byte %zu is another", i);
+	}
 	ck_assert_uint_eq(tls_sent(pair.tls), pair.client_read);
 	pair_deinit(&pair);
 	tls_context_free(&context);

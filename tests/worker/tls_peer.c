@@ -24,6 +24,18 @@ must(bool condition)
 
 /* ---- certificates ---- */
 
+/* To find primes takes long: all certificates have the same one, and tests that fork inherit it. */
+static EVP_PKEY *
+key_rsa(void)
+{
+	static EVP_PKEY *key;
+
+	if (key == NULL)
+		key = EVP_RSA_gen(2048);
+	must(key != NULL && EVP_PKEY_up_ref(key) == 1);
+	return key;
+}
+
 static EVP_PKEY *
 key_make(enum made_kind kind)
 {
@@ -31,7 +43,7 @@ key_make(enum made_kind kind)
 	case MADE_EC:
 		return EVP_EC_gen("P-256");
 	case MADE_RSA:
-		return EVP_RSA_gen(2048);
+		return key_rsa();
 	case MADE_RSA_WEAK:
 		return EVP_RSA_gen(1024);
 	case MADE_ED25519:
