@@ -234,6 +234,7 @@ def make_certificate(folder, name, hosts, days=30, key='ec'):
 def tls_context(authority=None, alpn=None, **options):
     """A client's. It trusts this certificate and no other; without one, anybody."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF    # which Python sets: an end without close_notify would be one with it
     context.check_hostname = authority is not None
     context.verify_mode = ssl.CERT_REQUIRED if authority else ssl.CERT_NONE
     if authority:
@@ -447,6 +448,7 @@ class Peer:
         self.received = bytearray()
         self.pending = []
         self.ended = False
+        self.truncated = False  # ended by a reset, or below TLS only: without a close_notify
         sock.setblocking(False)
 
     def send(self, data):
@@ -464,7 +466,8 @@ class Peer:
     def secure(self, context=None, name='localhost', session=None):
         """A TLS handshake; a new stream begins behind it."""
         self.socket.settimeout(TIMEOUT)
-        self.socket = (context or tls_context()).wrap_socket(self.socket, server_hostname=name, session=session)
+        self.socket = (context or tls_context()).wrap_socket(self.socket, server_hostname=name, session=session,
+                                                                suppress_ragged_eofs=False)
         self.socket.setblocking(False)
         self.stream = XmlStream()
         self.pending = []
@@ -479,8 +482,12 @@ class Peer:
             data = self.socket.recv(65536)
         except ssl.SSLWantReadError:
             return True
-        except (ConnectionResetError, ssl.SSLEOFError):
+        except (ConnectionResetError, ssl.SSLError) as error:
+            if not isinstance(error, (ConnectionResetError, ssl.SSLEOFError)) and \
+                    error.reason != 'UNEXPECTED_EOF_WHILE_READING':
+                raise
             data = b''
+            self.truncated = True
         if not data:
             self.ended = True
             return False

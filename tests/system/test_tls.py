@@ -359,7 +359,7 @@ class Ends(TlsCase):
         client = self.begin()
         client.send('</stream:stream>')
         client.expect_end()
-        # That was a close_notify: Python tells nothing of a FIN without one but an error.
+        self.assertFalse(client.truncated, 'no close_notify')
         self.ended(self.daemon, 'closed')
 
     def test_unwrapped_by_the_client(self):
@@ -390,6 +390,7 @@ class Ends(TlsCase):
         alice.expect_stream_error('policy-violation')
         self.daemon.process.send_signal(signal.SIGTERM)
         bob.expect_stream_error('system-shutdown')
+        self.assertEqual((False, False), (alice.truncated, bob.truncated), 'no close_notify')
         self.assertEqual(0, self.daemon.process.wait(harness.TIMEOUT))
 
     def test_everything_is_flushed_first(self):
