@@ -399,6 +399,13 @@ tls_free(struct tls **tls)
 	*tls = NULL;
 }
 
+size_t
+tls_held(const struct tls *tls)
+{
+	/* OpenSSL's own buffer is there as long as anything of its record is. */
+	return tls_bio_held(&tls->bio) + (SSL_pending(tls->ssl) > 0 ? RECORD_TEXT_MAX : 0);
+}
+
 const char *
 tls_error(const struct tls *tls)
 {

@@ -115,6 +115,9 @@ void tls_close(struct tls *tls);
 /* Without a word to the other side; the descriptor stays open. May be called twice. */
 void tls_free(struct tls **tls);
 
+/* Bytes of memory that it holds for what has come and was not read; not what the handshake takes. */
+size_t tls_held(const struct tls *tls);
+
 /* What was wrong, in a few words (OpenSSL's or ours, never the client's); NULL: nothing. Static. */
 const char *tls_error(const struct tls *tls);
 

@@ -147,6 +147,12 @@ tls_bio_has_record(const struct tls_bio *bio)
 	return bio->rest != NULL && bio->rest->has_record;
 }
 
+size_t
+tls_bio_held(const struct tls_bio *bio)
+{
+	return bio->rest == NULL ? 0 : sizeof *bio->rest + bio->rest->length;
+}
+
 void
 tls_bio_deinit(struct tls_bio *bio)
 {

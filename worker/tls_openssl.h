@@ -135,6 +135,9 @@ int tls_bio_leave(void);
 /* What is kept is something to read for OpenSSL. */
 bool tls_bio_has_record(const struct tls_bio *bio);
 
+/* Bytes of memory for what is kept. */
+size_t tls_bio_held(const struct tls_bio *bio);
+
 void tls_bio_deinit(struct tls_bio *bio);
 
 #endif

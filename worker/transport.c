@@ -106,7 +106,7 @@ transport_shut(struct client *client)
 size_t
 transport_memory(const struct client *client)
 {
-	return client->state == CLIENT_HANDSHAKE ? HANDSHAKE_MEMORY : 0;
+	return (client->state == CLIENT_HANDSHAKE ? HANDSHAKE_MEMORY : 0) + (client->tls == NULL ? 0 : tls_held(client->tls));
 }
 
 void

@@ -2743,6 +2743,26 @@ START_TEST(tls_ends)
 }
 END_TEST
 
+/* Half a record costs as much as half an element: who is to be ended when memory is short is found by this. */
+START_TEST(what_tls_holds_is_counted)
+{
+	static const uint8_t half[16000] = { 0x17, 3, 3, 0x40, 0x11 };
+	struct person person;
+	struct secret secret;
+
+	tell_certificate(true);
+	secret_log_in(&secret, &person, 0);
+	deadlines_are_due(&worker.intake_idle);
+	turns();
+	ck_assert_uint_eq(client_memory(client_of(&person)), 0);
+	ck_assert_int_eq(send(person.fd, half, sizeof half, MSG_NOSIGNAL), sizeof half);
+	turns();
+	ck_assert_uint_ge(client_memory(client_of(&person)), sizeof half);
+	secret_leave(&secret);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
 static TCase *
 tls_tests(void)
 {
@@ -2762,6 +2782,7 @@ tls_tests(void)
 	tcase_add_test(tests, tls_is_slow_and_flushed);
 	tcase_add_loop_test(tests, more_than_one_read, 0, 2);
 	tcase_add_loop_test(tests, tls_ends, 0, 3);
+	tcase_add_test(tests, what_tls_holds_is_counted);
 	return tests;
 }
 
