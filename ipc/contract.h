@@ -20,8 +20,11 @@
 /* Longest address of a session: the three parts of RFC 6122 2.1, and what stands between them. */
 #define CONTRACT_ADDRESS_MAX 3072
 
-/* A chain in DER (OpenSSL's clients take no more than 100 KB of one), and a private key (RSA of 16384 bits has 9.3 KB). */
-#define CERTIFICATE_CHAIN_MAX (96u * 1024)
+/*
+ * A chain in DER: it goes out in one message of the handshake, for which OpenSSL takes up to 8/3 of its length, and a worker
+ * gives it no more than TLS_MEMORY_MAX. And a private key (RSA of 16384 bits has 9.3 KB).
+ */
+#define CERTIFICATE_CHAIN_MAX 12000u
 #define CERTIFICATE_KEY_MAX (16u * 1024)
 
 /* RFC 5077 4: a name of 16 bytes, by which a ticket's key is found, 32 for AES-256, 32 for HMAC-SHA-256. */

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ipc/contract.h"
 #include "tests/dialect/tap.h"
 #include "tests/worker/tls_peer.h"
 
@@ -776,6 +777,38 @@ ready(struct peer_pair *pair, int version)
 	return context;
 }
 
+/* As long as the master lets them through, in many certificates or in one: clients get them. */
+START_TEST(longest_chains)
+{
+	static char names[20000];
+	struct tls_context *context;
+	struct peer_pair pair;
+	struct made made;
+	uint8_t *chain;
+	size_t length = 0, one;
+
+	for (unsigned i = 0; _i >= 2 && i < 500; i++)
+		length += (size_t)snprintf(names + length, sizeof names - length, "%sDNS:%08u.example.org", i > 0 ? "," : "", i);
+	made_init(&made, MADE_RSA, "a.example", length > 0 ? names : NULL);
+	chain = OPENSSL_malloc(CERTIFICATE_CHAIN_MAX);
+	ck_assert(chain != NULL && made.chain_length <= CERTIFICATE_CHAIN_MAX);
+	one = made.chain_length;
+	for (length = 0; length + one <= CERTIFICATE_CHAIN_MAX; length += one)
+		memcpy(chain + length, made.chain, one);
+	ck_assert_uint_gt(length, CERTIFICATE_CHAIN_MAX - 1024);
+	OPENSSL_free(made.chain);
+	made.chain = chain;
+	made.chain_length = length;
+	context = peer_context(&peer_settings, tickets, &made, NULL);
+	set_version(versions[_i % 2]);
+	pair_init(&pair, context, NULL, client);
+	pair_ready(&pair);
+	pair_deinit(&pair);
+	made_deinit(&made);
+	tls_context_free(&context);
+}
+END_TEST
+
 START_TEST(renegotiation)
 {
 	struct peer_pair pair;
@@ -1338,6 +1371,7 @@ main(void)
 	tcase_add_test(tests, endless_hello);
 	tcase_add_loop_test(tests, old_versions, 0, 2);
 	tcase_add_test(tests, renegotiation);
+	tcase_add_loop_test(tests, longest_chains, 0, 4);
 	tcase_add_test(tests, key_updates);
 	tcase_add_test(tests, key_updates_at_once);
 	tcase_add_test(tests, key_update_while_the_socket_is_full);
