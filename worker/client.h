@@ -162,9 +162,6 @@ void client_wants(struct client *client);
 void client_flush_later(struct client *client);
 void client_flush(struct client *client);
 
-/* Ask the loop for what the client can do with. */
-void client_wants(struct client *client);
-
 /* Why it was not read is over: go on with what waits in its parser, and read again. */
 void client_resume(struct client *client);
 
