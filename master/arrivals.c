@@ -8,6 +8,9 @@
 #include "master/master.h"
 #include "master/router.h"
 
+/* At most one line in this time that a worker is full. */
+#define SAY_AGAIN 60000
+
 /* The worker with the fewest clients among those that have room; NULL: none has. */
 static struct worker_process *
 pick_worker(struct master *master)
@@ -226,6 +229,19 @@ taken(const struct slot_table *table)
 	return count;
 }
 
+/* Where clients come and go at a full worker it would be a line for each of them. */
+static void
+full_say(const struct master *master, struct worker_process *worker)
+{
+	uint64_t now = loop_now(&master->loop);
+
+	if (worker->full_said != 0 && now - worker->full_said < SAY_AGAIN)
+		return;
+	worker->full_said = now;
+	log_warning("worker %" PRIu32 " full clients=%" PRIu32, worker->number,
+	    taken(&master->directory.tables[worker->number]));
+}
+
 enum contract_breach
 arrivals_refused(struct master *master, struct worker_process *worker, struct entry *entry)
 {
@@ -233,10 +249,8 @@ arrivals_refused(struct master *master, struct worker_process *worker, struct en
 
 	if (entry->fd < 0)
 		return BREACH_CLIENT;
-	if (!worker->full_said)
-		log_warning("worker %" PRIu32 " full clients=%" PRIu32, worker->number,
-		    taken(&master->directory.tables[worker->number]));
-	worker->full = worker->full_said = true;
+	full_say(master, worker);
+	worker->full = true;
 	other = pick_worker(master);
 	if (other != NULL && directory_move(&master->directory, entry, other->number)) {
 		hand_over(master, entry);

@@ -139,7 +139,7 @@ handle_ended(struct master *master, struct worker_process *worker, struct entry 
 		return BREACH_BODY;
 	ends_count(&master->ends, &end);
 	router_ended(master, entry);
-	worker->full = worker->full_said = false;
+	worker->full = false;
 	arrivals_retry(master);
 	check_ended(master);
 	return BREACH_NONE;

@@ -137,7 +137,7 @@ on_end(struct channel *channel, enum channel_end end)
 	worker->state = WORKER_ABSENT;
 	worker->pinged = 0;
 	worker->unanswered = 0;
-	worker->full = worker->full_said = worker->retiring = worker->drained = false;
+	worker->full = worker->retiring = worker->drained = false;
 	timer_clear(pool->loop, &worker->retire);
 	if (worker->leaving == 0)
 		timer_clear(pool->loop, &worker->late);

@@ -49,7 +49,7 @@ struct worker_process {
 	uint64_t started;	/* loop_now() */
 	uint64_t pinged;	/* loop_now() of a ping without answer; 0: none */
 	bool full;		/* it has refused a client a moment ago */
-	bool full_said;		/* that was said, and none of its clients has ended since */
+	uint64_t full_said;	/* loop_now() when that was said; 0: never */
 	bool retiring;		/* it takes no new clients */
 	bool drained;		/* ... because the operator said so (pool_drain) */
 	uint64_t retiring_since;	/* loop_now() */

@@ -698,6 +698,37 @@ START_TEST(told_to_go_before_it_was_taken)
 }
 END_TEST
 
+/* It is said once, and not again for each that goes and each that comes. */
+START_TEST(full_is_said_once)
+{
+	struct entry *clients[3];
+	struct frame frame;
+	const char *said;
+	int fd;
+
+	for (size_t i = 0; i < 3; i++)
+		clients[i] = client_new(0);
+	stage.pool.workers[1].full = true;
+	for (size_t i = 0; i < 3; i++) {
+		int far_end = client_connect();
+
+		ck_assert(puppet_hear(0, &frame, &fd));
+		ck_assert_int_eq(frame.type, M2W_CLIENT);
+		close(fd);
+		puppet_say_at(0, frame.slot, frame.serial, W2M_REFUSED, NULL, 0);
+		stage_turns();
+		ck_assert_uint_eq(stage.arrival_count, 1);
+		arrivals_close(&stage);
+		close(far_end);
+		puppet_say_ended(clients[i]);
+		stage_turns();
+	}
+	said = strstr(stage_log(), "worker 0 full clients=3");
+	ck_assert_ptr_nonnull(said);
+	ck_assert_ptr_null(strstr(said + 1, "worker 0 full"));
+}
+END_TEST
+
 /* ---- the end of a client ---- */
 
 static struct entry *
@@ -1136,6 +1167,7 @@ main(int argc, char **argv)
 	tcase_add_loop_test(tests, failed_login_that_was_not_asked_for, 0, 2);
 	tcase_add_test(tests, who_waits_for_a_login);
 	tcase_add_test(tests, oldest_makes_room);
+	tcase_add_test(tests, full_is_said_once);
 	tcase_add_test(tests, denied_while_it_waits);
 	tcase_add_loop_test(tests, told_to_go_before_it_was_taken, 0, 2);
 	tcase_add_loop_test(tests, end_comes_first_then_what_was_kept, 0, 2);
