@@ -118,6 +118,15 @@ expect_frame(uint16_t type)
 	return &queue[queue_taken++];
 }
 
+/* All that has come is looked at no more. */
+static void
+queue_forget(void)
+{
+	for (unsigned i = 0; i < queue_count; i++)
+		buffer_deinit(&queue[i].body);
+	queue_taken = queue_count = 0;
+}
+
 static void
 expect_no_frame(void)
 {
@@ -1353,7 +1362,7 @@ expect_flood(const struct person *person, unsigned first, unsigned end)
 		buffer_deinit(&queue[queue_taken - 1].body);
 	}
 	if (queue_taken == queue_count)
-		queue_taken = queue_count = 0;
+		queue_forget();
 }
 
 /* All that is owed has been paid. */
@@ -1479,7 +1488,7 @@ START_TEST(throttled_and_closed)
 	if (_i == 0)
 		ck_assert_int_eq(shutdown(person.fd, SHUT_WR), 0);
 	else
-		close(person.fd);
+		leave(&person);
 	expect_no_frame();
 	pay(&person);
 	expect_about(&person, W2M_PACKET);
@@ -1501,7 +1510,7 @@ START_TEST(throttled_and_reset)
 	log_in(&person, 0, true);
 	expect_flood(&person, 0, flood(&person, 0));
 	ck_assert_int_eq(setsockopt(person.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
-	close(person.fd);
+	leave(&person);
 	expect_ended(&person, END_LOST);
 	ck_assert_uint_eq(ask_counters().throttled, 0);
 	ck_assert(TAILQ_EMPTY(&worker.throttled.queue));
@@ -1866,9 +1875,7 @@ fill(struct person *person)
 	uint64_t settled = 0;
 	char after[700];
 
-	for (unsigned i = 0; i < queue_count; i++)
-		buffer_deinit(&queue[i].body);
-	queue_taken = queue_count = 0;
+	queue_forget();
 	snprintf(after, sizeof after, "><body>%0600d</body></message>", 1);
 	do {
 		uint64_t more;
@@ -2246,7 +2253,6 @@ tell_certificate(bool required)
 	struct buffer body = { 0 };
 	struct made made;
 
-	ck_assert_int_eq(tls_init(), 0);
 	made_init(&made, MADE_EC, "foo.com", "DNS:foo.com");
 	message_put_certificate(&body, made.chain, made.chain_length, made.key, made.key_length);
 	channel_send(&master, M2W_CERTIFICATE, 0, 0, &body);
@@ -2272,12 +2278,23 @@ connect_to(struct person *person, uint32_t slot, uint8_t tls)
 	close(fds[1]);
 }
 
+static SSL *
+secret_new(void)
+{
+	SSL_CTX *context = peer_client();
+	SSL *ssl = SSL_new(context);
+
+	SSL_CTX_free(context);
+	ck_assert_ptr_nonnull(ssl);
+	return ssl;
+}
+
 static void
 secret_begin(struct secret *secret, struct person *person)
 {
 	secret->person = person;
 	ck_assert_int_eq(fcntl(person->fd, F_SETFL, O_NONBLOCK), 0);
-	secret->ssl = SSL_new(peer_client());
+	secret->ssl = secret_new();
 	ck_assert_int_eq(SSL_set_fd(secret->ssl, person->fd), 1);
 	SSL_set_connect_state(secret->ssl);
 }
@@ -2575,14 +2592,6 @@ START_TEST(starttls_before_an_answer)
 }
 END_TEST
 
-static void
-queue_forget(void)
-{
-	for (unsigned i = 0; i < queue_count; i++)
-		buffer_deinit(&queue[i].body);
-	queue_count = queue_taken = 0;
-}
-
 /* Every place to cut a ClientHello: half of it, then the end, or garbage. */
 START_TEST(handshake_cut_anywhere)
 {
@@ -2593,7 +2602,7 @@ START_TEST(handshake_cut_anywhere)
 	int length;
 
 	tell_certificate(true);
-	secret.ssl = SSL_new(peer_client());
+	secret.ssl = secret_new();
 	SSL_set_bio(secret.ssl, BIO_new(BIO_s_mem()), out);
 	SSL_set_connect_state(secret.ssl);
 	ck_assert_int_eq(SSL_do_handshake(secret.ssl), -1);
@@ -3138,5 +3147,5 @@ main(void)
 		tcase_add_checked_fixture(tests[i], setup, teardown);
 		suite_add_tcase(suite, tests[i]);
 	}
-	return tap_run(suite);
+	return tls_init() < 0 ? EXIT_FAILURE : tap_run(suite);
 }
