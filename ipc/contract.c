@@ -27,6 +27,7 @@ static const struct contract_row {
 	[M2W_TRACE] = { "M2W_TRACE", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
 	[M2W_CERTIFICATE] = { "M2W_CERTIFICATE", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 10, 28392, true },
 	[M2W_TICKETS] = { "M2W_TICKETS", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 80, 240, true },
+	[M2W_ADMITTED] = { "M2W_ADMITTED", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
 
 	[W2M_HELLO] = { "W2M_HELLO", CONTRACT_WORKER, IN_NEW, false, 4, 4, false },
 	[W2M_READY] = { "W2M_READY", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 0, 0, false },

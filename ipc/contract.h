@@ -46,6 +46,7 @@ enum frame_type {
 	M2W_TRACE,	/* show what this client sends and gets, or do so no more */
 	M2W_CERTIFICATE,	/* a certificate and its key, for the settings that follow */
 	M2W_TICKETS,	/* the keys of session tickets, instead of those before */
+	M2W_ADMITTED,	/* the address that this client's proxy has told may be served: read it */
 
 	W2M_HELLO,	/* version */
 	W2M_READY,	/* the settings are in force: clients may come */

@@ -315,6 +315,21 @@ message_get_address(const struct frame *frame, struct peer *peer_r)
 }
 
 void
+message_put_failures(struct buffer *body, uint8_t failures)
+{
+	put(body, failures, 1);
+}
+
+bool
+message_get_failures(const struct frame *frame, uint8_t *failures_r)
+{
+	struct reader reader = reader_of(frame);
+
+	*failures_r = (uint8_t)get(&reader, 1);
+	return reader_done(&reader);
+}
+
+void
 peer_from_sockaddr(struct peer *peer_r, const struct sockaddr_storage *address)
 {
 	*peer_r = (struct peer){ 0 };

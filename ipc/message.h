@@ -120,6 +120,10 @@ bool message_get_client(const struct frame *frame, struct newcomer *newcomer_r);
 void message_put_address(struct buffer *body, const struct peer *peer);
 bool message_get_address(const struct frame *frame, struct peer *peer_r);
 
+/* M2W_ADMITTED: as `failures` of M2W_CLIENT, of the address that was told. */
+void message_put_failures(struct buffer *body, uint8_t failures);
+bool message_get_failures(const struct frame *frame, uint8_t *failures_r);
+
 /* The peer of a TCP connection's other end. */
 void peer_from_sockaddr(struct peer *peer_r, const struct sockaddr_storage *address);
 /* "192.0.2.7" or "2001:db8::1" with "port" left out; `text` has room for INET6_ADDRSTRLEN. */

@@ -203,6 +203,18 @@ arrivals_taken(struct master *master, struct entry *entry)
 	return BREACH_NONE;
 }
 
+/* Until it hears this the worker reads nothing of it. */
+static void
+say_admitted(struct master *master, const struct entry *entry)
+{
+	struct channel *channel = &master->pool.workers[entry->worker].channel;
+	struct buffer body = { 0 };
+
+	message_put_failures(&body, gate_failures(master, &entry->peer));
+	channel_send(channel, M2W_ADMITTED, entry->slot, entry->serial, &body);
+	buffer_deinit(&body);
+}
+
 enum contract_breach
 arrivals_address(struct master *master, struct entry *entry, const struct frame *frame)
 {
@@ -215,6 +227,8 @@ arrivals_address(struct master *master, struct entry *entry, const struct frame 
 	entry->proxied = false;
 	entry->peer = peer;
 	gate_identified(master, entry);
+	if (entry->counted)
+		say_admitted(master, entry);
 	return BREACH_NONE;
 }
 

@@ -201,6 +201,7 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	case M2W_TRACE:
 	case M2W_CERTIFICATE:
 	case M2W_TICKETS:
+	case M2W_ADMITTED:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

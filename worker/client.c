@@ -721,7 +721,7 @@ client_read_origin(struct client *client)
 static void
 client_read(struct client *client)
 {
-	if (client->proxied && client->state < CLIENT_CLOSING && !client_read_origin(client))
+	if (client->proxied && client->state < CLIENT_CLOSING && (!client_read_origin(client) || client->unread != UNREAD_NO))
 		return;
 	if (client->state < CLIENT_CLOSING && !worker_may_read(client->worker)) {
 		unread_begin(client, UNREAD_STOPPED);

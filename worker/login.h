@@ -4,9 +4,9 @@
  *
  * Who has failed is not read for a while before his next attempt: LOGIN_PAUSE, and twice as long after each failure, up to
  * limits.login_pause and a quarter of the time that he has for logging in. So is who comes from an address (IPv6: a /64) from
- * which logins have failed a short while ago, as the master says (M2W_CLIENT), once, before his first: from LOGIN_FREE
- * failures on, and twice as long for each LOGIN_FREE more; one user behind a NAT who does not know his password costs the
- * others nothing. Of who comes through a proxy the master does not know that when it says it: he waits after failures only.
+ * which logins have failed a short while ago, as the master says (M2W_CLIENT, M2W_ADMITTED), once, before his first: from
+ * LOGIN_FREE failures on, and twice as long for each LOGIN_FREE more; one user behind a NAT who does not know his password
+ * costs the others nothing.
  *
  * It waits in one list of a short duration, which looks again and again whether its time has come (unread.h); what it needs for
  * that is here, and so nobody has it who is logged in.

@@ -33,6 +33,8 @@ take_peer(struct client *client, const struct peer *peer)
 		return;
 	client->peer = *peer;
 	send_address(client);
+	/* A login that came in the same segment would be read before anybody knows how many of that address have failed. */
+	unread_begin(client, UNREAD_ASKED);
 }
 
 /* The bytes are there: they were looked at. False: the connection was lost in between. */
@@ -86,6 +88,14 @@ origin_read(struct client *client)
 	else if (length != -EAGAIN)
 		client_lose(client, END_LOST);
 	return false;
+}
+
+void
+origin_admitted(struct client *client, uint8_t failures)
+{
+	client->failures = failures;
+	if (client->unread == UNREAD_ASKED)
+		client_resume(client);
 }
 
 bool

@@ -10,14 +10,18 @@
 #define C2SD_WORKER_ORIGIN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct client;
 
 /*
- * Its socket is readable, and client->proxied: read the header. True: it was complete, is said to the master, and what is
- * behind it may be read; proxied is over. False: not yet (client->half_header), or the client has come to its end.
+ * Its socket is readable, and client->proxied: read the header. True: it was complete, and proxied is over. Where it has
+ * told an address that is said to the master, and what is behind it is not read before the answer (UNREAD_ASKED). False: not yet (client->half_header), or the client has come to its end.
  */
 bool origin_read(struct client *client);
+
+/* M2W_ADMITTED: read it, and let it wait for the logins that have failed from its address. */
+void origin_admitted(struct client *client, uint8_t failures);
 
 /* Is this one nobody's but the proxy's own, which looks whether we are well? It has sent nothing and has just gone. */
 bool origin_is_check(const struct client *client);

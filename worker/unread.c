@@ -3,7 +3,7 @@
 #include "worker/client_log.h"
 #include "worker/worker.h"
 
-/* Where it waits for its time; NULL: for the worker. */
+/* Where it waits for its time; NULL: for the worker, or for its own answer. */
 static struct deadline_list *
 list_of(struct client *client, enum unread why)
 {
@@ -18,6 +18,7 @@ list_of(struct client *client, enum unread why)
 		return &worker->next_turn;
 	case UNREAD_NO:
 	case UNREAD_STOPPED:
+	case UNREAD_ASKED:
 		break;
 	}
 	return NULL;
@@ -32,10 +33,10 @@ unread_begin(struct client *client, enum unread why)
 	if (client->unread != UNREAD_NO)
 		return;
 	client->unread = (uint8_t)why;
-	if (list == NULL)
-		TAILQ_INSERT_TAIL(&worker->paused, &client->unread_until, entry);
-	else
+	if (list != NULL)
 		deadline_set(&worker->loop, list, &client->unread_until);
+	else if (why == UNREAD_STOPPED)
+		TAILQ_INSERT_TAIL(&worker->paused, &client->unread_until, entry);
 	worker->counters.throttled += why == UNREAD_THROTTLED;
 	client_wants(client);
 }
@@ -48,10 +49,10 @@ unread_end(struct client *client)
 
 	if (client->unread == UNREAD_NO)
 		return;
-	if (list == NULL)
-		TAILQ_REMOVE(&worker->paused, &client->unread_until, entry);
-	else
+	if (list != NULL)
 		deadline_clear(list, &client->unread_until);
+	else if (client->unread == UNREAD_STOPPED)
+		TAILQ_REMOVE(&worker->paused, &client->unread_until, entry);
 	worker->counters.throttled -= client->unread == UNREAD_THROTTLED;
 	client->unread = UNREAD_NO;
 }

@@ -17,6 +17,7 @@ enum unread {
 	UNREAD_STOPPED,		/* it would be readable, but the worker may not read: until worker_may_read() */
 	UNREAD_FAILED,		/* logins have failed: until its next attempt may come (login.h) */
 	UNREAD_THROTTLED,	/* it has sent more than it may (karma.h): until that is paid */
+	UNREAD_ASKED,		/* the master was told where it comes from: until that is judged (origin.h) */
 	UNREAD_TURN,		/* it has had its share of this turn, and TLS has more of it: until the next */
 };
 

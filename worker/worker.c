@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "worker/login.h"
+#include "worker/origin.h"
 #include "worker/trace.h"
 
 /* RFC 6120 4.4 asks for a wait for the other side's end; its connection may be half dead. */
@@ -426,6 +427,19 @@ handle_trace(struct worker *worker, const struct frame *frame)
 	return BREACH_NONE;
 }
 
+static enum contract_breach
+handle_admitted(struct worker *worker, const struct frame *frame)
+{
+	struct client *client = client_of(worker, frame);
+	uint8_t failures;
+
+	if (!message_get_failures(frame, &failures))
+		return BREACH_BODY;
+	if (client != NULL)
+		origin_admitted(client, failures);
+	return BREACH_NONE;
+}
+
 static void
 send_pong(struct worker *worker)
 {
@@ -475,6 +489,8 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 		return keys_certificate(&worker->keys, frame);
 	case M2W_TICKETS:
 		return keys_tickets(&worker->keys, frame);
+	case M2W_ADMITTED:
+		return handle_admitted(worker, frame);
 	case M2W_HELLO:	/* the channel has checked it */
 	case W2M_HELLO:
 	case W2M_READY:

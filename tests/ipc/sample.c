@@ -96,6 +96,8 @@ sample_body(struct buffer *body, uint16_t type)
 		client_body(body);
 	else if (type == W2M_ADDRESS)
 		address_body(body);
+	else if (type == M2W_ADMITTED)
+		message_put_failures(body, 7);
 	else if (type == M2W_CLOSE || type == M2W_CLOSE_ALL)
 		message_put_reason(body, END_KICKED);
 	else if (type == W2M_ENDED)

@@ -29,6 +29,7 @@ static const struct row {
 	{ M2W_TRACE, "M2W_TRACE", CONTRACT_MASTER, "r", false, 1, 1, false },
 	{ M2W_CERTIFICATE, "M2W_CERTIFICATE", CONTRACT_MASTER, "sr", false, 10, 8 + 12000 + 16384, true },
 	{ M2W_TICKETS, "M2W_TICKETS", CONTRACT_MASTER, "sr", false, 80, 240, true },
+	{ M2W_ADMITTED, "M2W_ADMITTED", CONTRACT_MASTER, "r", false, 1, 1, false },
 	{ W2M_HELLO, "W2M_HELLO", CONTRACT_WORKER, "n", false, 4, 4, false },
 	{ W2M_READY, "W2M_READY", CONTRACT_WORKER, "sr", false, 0, 0, false },
 	{ W2M_TAKEN, "W2M_TAKEN", CONTRACT_WORKER, "r", false, 0, 0, false },

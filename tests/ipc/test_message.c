@@ -159,6 +159,14 @@ try_address(const struct frame *frame)
 	return message_get_address(frame, &peer);
 }
 
+static bool
+try_failures(const struct frame *frame)
+{
+	uint8_t failures;
+
+	return message_get_failures(frame, &failures) && failures == 7;
+}
+
 static const struct {
 	uint16_t type;
 	bool (*try)(const struct frame *frame);
@@ -179,6 +187,7 @@ static const struct {
 	{ M2W_TRACE, try_switch, 0, 0 },
 	{ W2M_TRACE, try_trace, 10, 0 },
 	{ W2M_ADDRESS, try_address, 0, 0 },
+	{ M2W_ADMITTED, try_failures, 0, 0 },
 	{ M2W_CERTIFICATE, try_certificate, 0, 0 },
 	{ M2W_TICKETS, try_tickets, TICKET_KEY_SIZE, TICKET_KEY_SIZE },
 };

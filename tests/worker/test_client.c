@@ -2853,38 +2853,6 @@ say_bytes(const struct person *person, const void *bytes, size_t length)
 	ck_assert_int_eq(send(person->fd, bytes, length, MSG_NOSIGNAL), (ssize_t)length);
 }
 
-/* Behind all headers: whose client this is, for everybody. */
-static void
-expect_origin(const struct person *person, bool said)
-{
-	const struct client *client = client_of(person);
-	char address[INET6_ADDRSTRLEN];
-	struct frame frame;
-	struct peer peer;
-
-	ck_assert_str_eq(peer_format(&client->peer, address), said ? "192.0.2.7" : "::1");
-	ck_assert_uint_eq(client->peer.port, said ? 12345 : 5222);
-	if (!said)
-		return;
-	expect_about(person, W2M_ADDRESS);
-	frame = frame_of(&queue[queue_taken - 1]);
-	ck_assert(message_get_address(&frame, &peer));
-	ck_assert_str_eq(peer_format(&peer, address), "192.0.2.7");
-	ck_assert_uint_eq(peer.port, 12345);
-}
-
-static bool
-header_is_over(void *argument)
-{
-	return !client_of(argument)->proxied;
-}
-
-static bool
-header_is_half(void *argument)
-{
-	return client_of(argument)->half_header;
-}
-
 /* Nothing is ready, so nothing turns in circles. */
 static void
 expect_quiet(void)
@@ -2895,13 +2863,59 @@ expect_quiet(void)
 	ck_assert_int_eq(epoll_wait(worker.loop.epoll_fd, &event, 1, 0), 0);
 }
 
+static bool
+header_is_over(void *argument)
+{
+	return !client_of(argument)->proxied;
+}
+
+static void
+tell_admitted(const struct person *person, uint8_t failures)
+{
+	struct buffer body = { 0 };
+
+	message_put_failures(&body, failures);
+	channel_send(&master, M2W_ADMITTED, person->slot, person->serial, &body);
+	buffer_deinit(&body);
+}
+
+/* Behind all headers: whose client this is, for everybody. Nothing more is read of it before the master has answered. */
+static void
+expect_origin(struct person *person, bool said)
+{
+	char address[INET6_ADDRSTRLEN];
+	const struct client *client;
+	struct frame frame;
+	struct peer peer;
+
+	ck_assert(loop_turn_until(&worker.loop, header_is_over, person));
+	client = client_of(person);
+	ck_assert_str_eq(peer_format(&client->peer, address), said ? "192.0.2.7" : "::1");
+	ck_assert_uint_eq(client->peer.port, said ? 12345 : 5222);
+	if (!said)
+		return;
+	expect_about(person, W2M_ADDRESS);
+	frame = frame_of(&queue[queue_taken - 1]);
+	ck_assert(message_get_address(&frame, &peer));
+	ck_assert_str_eq(peer_format(&peer, address), "192.0.2.7");
+	ck_assert_uint_eq(peer.port, 12345);
+	expect_quiet();
+	ck_assert_uint_eq(client->bytes_in, 0);
+	tell_admitted(person, 0);
+}
+
+static bool
+header_is_half(void *argument)
+{
+	return client_of(argument)->half_header;
+}
+
 START_TEST(a_header_comes_first)
 {
 	struct person person;
 
 	connect_proxied(&person);
 	say_bytes(&person, prefaces[_i].bytes, prefaces[_i].length);
-	ck_assert(loop_turn_until(&worker.loop, header_is_over, &person));
 	expect_origin(&person, prefaces[_i].says);
 	expect_quiet();
 	say(&person, MODERN);
@@ -2927,8 +2941,8 @@ START_TEST(a_header_is_cut_anywhere)
 		ck_assert_uint_eq(client_memory(client_of(&person)), 0);
 		say_bytes(&person, prefaces[_i].bytes + cut, prefaces[_i].length - cut);
 		say(&person, MODERN);
-		expect_header(&person, true);
 		expect_origin(&person, prefaces[_i].says);
+		expect_header(&person, true);
 		leave(&person);
 		expect_ended(&person, END_LOST);
 	}
@@ -2948,8 +2962,8 @@ START_TEST(a_header_and_a_stream_byte_by_byte)
 		say_bytes(&person, byte, 1);
 		turns();
 	}
-	expect_header(&person, true);
 	expect_origin(&person, prefaces[_i].says);
+	expect_header(&person, true);
 	leave(&person);
 }
 END_TEST
@@ -2964,8 +2978,8 @@ START_TEST(a_header_and_a_stream_at_once)
 	buffer_append(&all, prefaces[_i].bytes, prefaces[_i].length);
 	buffer_append_string(&all, MODERN);
 	say_bytes(&person, buffer_bytes(&all), buffer_length(&all));
-	expect_header(&person, true);
 	expect_origin(&person, prefaces[_i].says);
+	expect_header(&person, true);
 	leave(&person);
 	buffer_deinit(&all);
 }
@@ -3045,12 +3059,45 @@ START_TEST(a_header_does_not_wait_for_the_link)
 	tell(M2W_STOP);
 	connect_proxied(&person);
 	say(&person, LINE MODERN);
-	ck_assert(loop_turn_until(&worker.loop, header_is_over, &person));
 	expect_origin(&person, true);
 	expect_no_frame();
 	ck_assert_uint_eq(client_of(&person)->bytes_in, 0);
 	tell(M2W_GO);
 	expect_header(&person, true);
+	leave(&person);
+}
+END_TEST
+
+/* What the address has failed in costs time here as without a proxy, however soon the login comes. */
+START_TEST(failures_behind_a_proxy_cost_time)
+{
+	struct person person;
+
+	pauses_are(60000, 8000);
+	connect_proxied(&person);
+	say(&person, LINE MODERN LOGIN);
+	ck_assert(loop_turn_until(&worker.loop, header_is_over, &person));
+	expect_about(&person, W2M_ADDRESS);
+	tell_admitted(&person, 200);
+	expect_header(&person, true);
+	turns();
+	expect_no_frame();
+	ck_assert_int_eq(client_of(&person)->unread, UNREAD_FAILED);
+	leave(&person);
+}
+END_TEST
+
+/* Who is refused is not read any more either. */
+START_TEST(refused_behind_a_proxy)
+{
+	struct person person;
+
+	connect_proxied(&person);
+	say(&person, LINE MODERN);
+	ck_assert(loop_turn_until(&worker.loop, header_is_over, &person));
+	expect_about(&person, W2M_ADDRESS);
+	tell_reason(&person, M2W_CLOSE, END_REFUSED);
+	expect_ended(&person, END_REFUSED);
 	leave(&person);
 }
 END_TEST
@@ -3068,6 +3115,8 @@ proxy_tests(void)
 	tcase_add_loop_test(tests, half_a_header_and_gone, 0, 2);
 	tcase_add_loop_test(tests, health_checks_leave_no_line, 0, 6);
 	tcase_add_test(tests, a_header_does_not_wait_for_the_link);
+	tcase_add_test(tests, failures_behind_a_proxy_cost_time);
+	tcase_add_test(tests, refused_behind_a_proxy);
 	return tests;
 }
 
