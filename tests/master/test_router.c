@@ -237,13 +237,14 @@ START_TEST(a_proxy_says_where_a_client_comes_from)
 	struct entry *entry = client_new(0);
 	struct frame frame;
 	uint8_t failures;
+	int fd;
 
 	entry->proxied = true;
 	ck_assert_str_eq(address_of(entry), "192.0.2.7");
 	puppet_forget(0);
 	say_address(entry);
 	assert_no_breach();
-	ck_assert(puppet_hear(0, &frame, NULL));
+	ck_assert(puppet_hear(0, &frame, &fd));
 	ck_assert_int_eq(frame.type, M2W_ADMITTED);
 	ck_assert_uint_eq(frame.serial, entry->serial);
 	ck_assert(message_get_failures(&frame, &failures));
