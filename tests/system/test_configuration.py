@@ -26,7 +26,7 @@ WRONG = '''<?xml version="1.0"?>
 SAID = ((3, 'listen port: not a number from 1 to 65535'),
         (6, 'host: has characters that no name of a host has'),
         (8, 'limits header-bytes: not a number from 256 to 1048576'),
-        (8, 'limits depth: not a number from 8 to 10000'),
+        (8, 'limits depth: not a number from 8 to 255'),
         (10, 'unknown element typo'),
         (4, 'listen address: not a numeric address'),
         (11, 'host: stands in line 7 already'),
