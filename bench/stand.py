@@ -5,7 +5,6 @@ import json
 import os
 import re
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -119,28 +118,15 @@ def make_accounts(daemon, count):
         ask(daemon.socket_path, {'command': 'user', 'action': 'add', 'name': 'u%d' % number, 'password': 'secret'})
 
 
-def make_certificate(daemon, key):
-    """(chain, key): self-signed, for localhost, where only the daemon's user can read it."""
-    chain_file, key_file = (os.path.join(daemon.folder, name) for name in ('chain.pem', 'key.pem'))
-    kinds = {'ec': ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'], 'rsa': ['-newkey', 'rsa:2048']}
-    subprocess.run(['openssl', 'req', '-x509', *kinds[key], '-nodes', '-keyout', key_file, '-out', chain_file, '-days', '30',
-                    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'], check=True, capture_output=True)
-    if daemon.user:
-        shutil.chown(key_file, *daemon.user)
-    return chain_file, key_file
-
-
 def start(options, workers, tls='none', key='ec'):
     """(daemon, session manager of ours or None, (chain, key) of its certificate or None)"""
     import harness
 
     manager = harness.ScriptedSM() if options.manager == 'stub' else None
-    daemon = harness.Daemon(workers=workers, log='warning', limits={'login-seconds': 600}, tls=tls,
-                            link=manager and manager.attributes())
-    certificate = None
+    daemon = harness.Daemon(workers=workers, log='warning', limits={'login-seconds': 600}, tls=tls, certificates=(),
+                            tls_options={'required': 'no'}, link=manager and manager.attributes())
     if tls != 'none':
-        certificate = make_certificate(daemon, key)
-        daemon.extra = "  <certificate chain='%s' key='%s'/>\n  <tls required='no'/>\n" % certificate
+        daemon.certificates = [harness.make_certificate(daemon.folder, 'bench.pem', ['localhost'], key=key)]
     if manager:
         manager.listen()
         daemon.start(ready=False)
@@ -149,7 +135,7 @@ def start(options, workers, tls='none', key='ec'):
         daemon.wait_ready()
     else:
         daemon.start()
-    return daemon, manager, certificate
+    return daemon, manager, daemon.certificates * 2 or None
 
 
 def wait_clients(daemon, count):
