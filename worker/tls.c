@@ -108,7 +108,6 @@ tls_reason(struct tls *tls, int result)
 static bool
 facts_take_exporter(struct tls_facts *facts, SSL *ssl)
 {
-	facts->has_exporter = facts->version == 13 || SSL_get_extms_support(ssl) == 1;
 	if (!facts->has_exporter)
 		return true;
 	/* The context is there, and empty: with TLS 1.2 that is not the same as none (RFC 5705 4). */
@@ -178,8 +177,9 @@ facts_new(SSL *ssl, uint8_t version)
 		return NULL;
 	facts->version = version;
 	facts->resumed = SSL_session_reused(ssl) == 1;
+	facts->has_exporter = version == 13 || SSL_get_extms_support(ssl) == 1;
 	facts->cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl));
-	if (facts_take_exporter(facts, ssl) && facts_take_end_point(facts, ssl) && facts_take_client(facts, ssl))
+	if (facts_take_client(facts, ssl))
 		return facts;
 	facts_free(facts);
 	return NULL;
@@ -361,6 +361,20 @@ const struct tls_facts *
 tls_facts(const struct tls *tls)
 {
 	return tls->facts;
+}
+
+int
+tls_bind(struct tls *tls)
+{
+	bool done;
+
+	if (tls->facts->is_bound)
+		return 0;
+	tls_errors_clear();
+	done = facts_take_exporter(tls->facts, tls->ssl) && facts_take_end_point(tls->facts, tls->ssl);
+	tls_errors_clear();
+	tls->facts->is_bound = done;
+	return done ? 0 : -ENOMEM;
 }
 
 void

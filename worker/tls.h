@@ -91,6 +91,7 @@ struct tls_facts {
 	uint8_t version;		/* 12, 13 */
 	bool resumed;
 	bool has_exporter;		/* TLS 1.3, or 1.2 with the extended master secret (RFC 9266 4.2) */
+	bool is_bound;			/* tls_bind: the next three are there */
 	uint8_t exporter[TLS_EXPORTER_SIZE];	/* channel binding tls-exporter (RFC 9266) */
 	uint8_t end_point[TLS_END_POINT_MAX];	/* tls-server-end-point (RFC 5929 4) */
 	uint8_t end_point_length;	/* 0: not defined for this certificate */
@@ -102,6 +103,12 @@ struct tls_facts {
 
 /* Made when the handshake is over. NULL before, and after tls_forget. */
 const struct tls_facts *tls_facts(const struct tls *tls);
+
+/*
+ * Make the channel bindings, once, while there are facts: they are part of a handshake's cost that a login without channel
+ * binding does not pay. 0 or -ENOMEM.
+ */
+int tls_bind(struct tls *tls) __attribute__((warn_unused_result));
 
 /* The login is over: the facts are wiped, and with them all that only a login needs. */
 void tls_forget(struct tls *tls);

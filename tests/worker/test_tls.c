@@ -280,6 +280,7 @@ check_exporter(struct peer_pair *pair)
 
 	ck_assert_int_eq(SSL_export_keying_material(pair->client, bytes, sizeof bytes, "EXPORTER-Channel-Binding", 24,
 	    (const uint8_t *)"", 0, 1), 1);
+	ck_assert_int_eq(tls_bind(pair->tls), 0);
 	ck_assert_mem_eq(bytes, tls_facts(pair->tls)->exporter, sizeof bytes);
 }
 
@@ -290,6 +291,7 @@ check_end_point(struct peer_pair *pair, const EVP_MD *digest)
 	unsigned length;
 
 	ck_assert_int_eq(X509_digest(SSL_get0_peer_certificate(pair->client), digest, bytes, &length), 1);
+	ck_assert_int_eq(tls_bind(pair->tls), 0);
 	ck_assert_uint_eq(tls_facts(pair->tls)->end_point_length, length);
 	ck_assert_mem_eq(tls_facts(pair->tls)->end_point, bytes, length);
 }
@@ -324,6 +326,7 @@ START_TEST(no_end_point_for_ed25519)
 
 	pair_init(&pair, context, NULL, client);
 	pair_ready(&pair);
+	ck_assert_int_eq(tls_bind(pair.tls), 0);
 	ck_assert_uint_eq(tls_facts(pair.tls)->end_point_length, 0);
 	exchange(&pair);
 	pair_deinit(&pair);
@@ -1220,7 +1223,7 @@ poor_context(long *left, struct tls_context **context_r)
 static bool
 poor_handshake(long *left, struct tls *tls, SSL *ssl)
 {
-	int result = TLS_WANTS_READ;
+	int result = TLS_WANTS_READ, bound = 0;
 
 	for (int i = 0; i < 10 && result == TLS_WANTS_READ; i++) {
 		SSL_do_handshake(ssl);
@@ -1230,7 +1233,11 @@ poor_handshake(long *left, struct tls *tls, SSL *ssl)
 	ck_assert_msg(result == TLS_READY || result == -ENOMEM, "%d %s", result, tls_error(tls));
 	SSL_do_handshake(ssl);
 	ERR_clear_error();
-	return result == TLS_READY;
+	if (result == TLS_READY) {
+		SHORT_OF(left, bound = tls_bind(tls));
+		ck_assert(bound == 0 || bound == -ENOMEM);
+	}
+	return result == TLS_READY && bound == 0;
 }
 
 static bool
