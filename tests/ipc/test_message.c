@@ -379,7 +379,7 @@ END_TEST
 static bool
 certificate_of(size_t chain_length, size_t key_length)
 {
-	static const uint8_t bytes[CERTIFICATE_CHAIN_MAX + 1];
+	static const uint8_t bytes[CERTIFICATE_CHAIN_MAX + CERTIFICATE_KEY_MAX];	/* whichever of them is longer */
 	struct buffer body = { 0 };
 	struct frame frame;
 	bool read;
