@@ -9,9 +9,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "bench/descriptors.h"
 
 #define EVENTS 256
 
@@ -321,17 +322,6 @@ client_connect(struct crowd *crowd, struct crowd_client *client)
 }
 
 /* ---- all of them ---- */
-
-static void
-descriptors_all(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 void
 crowd_start(struct crowd *crowd)

@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/descriptors.h"
+
 static void
 fail(const char *what)
 {
@@ -73,17 +75,6 @@ serve(SSL_CTX *context, int fd, bool hold)
 	SSL_read(ssl, &byte, 1);
 	SSL_free(ssl);
 	close(fd);
-}
-
-static void
-descriptors_all(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static double

@@ -96,24 +96,12 @@ gate_deinit(struct master *master)
 	admission_deinit(&master->gate.admission);
 }
 
-/* What was checked before is read again. */
-static size_t
-prefixes_read(struct prefix *prefixes, const struct network_options *networks, unsigned count)
-{
-	size_t read = 0;
-	const char *why;
-
-	for (unsigned i = 0; i < count; i++)
-		read += networks[i].address != NULL && prefix_parse(&prefixes[read], networks[i].address, &why);
-	return read;
-}
-
 int
 gate_lists(const struct options *options, struct address_list *lists_r)
 {
 	struct prefix allow[NETWORKS_MAX], deny[NETWORKS_MAX];
-	size_t allow_count = prefixes_read(allow, options->allow, options->allow_count);
-	size_t deny_count = prefixes_read(deny, options->deny, options->deny_count);
+	size_t allow_count = options_networks(allow, options->allow, options->allow_count);
+	size_t deny_count = options_networks(deny, options->deny, options->deny_count);
 
 	return address_list_init(lists_r, allow, allow_count, deny, deny_count);
 }

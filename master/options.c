@@ -38,7 +38,7 @@ static const struct config_option listen_table[] = {
 
 static const struct config_option proxy_table[] = {
 	{ "address", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_REQUIRED | CONFIG_RELOAD | CONFIG_NETWORK,
-	    offsetof(struct proxy_options, address), "address or network of proxies: 192.0.2.1, 2001:db8::/64" },
+	    offsetof(struct network_options, address), "address or network of proxies: 192.0.2.1, 2001:db8::/64" },
 };
 
 static const struct config_option host_table[] = {
@@ -213,7 +213,7 @@ static const struct config_option log_table[] = {
 static const struct config_section sections[] = {
 	{ "listen", listen_table, COUNT(listen_table), offsetof(struct options, listeners), sizeof(struct listen_options),
 	    LISTENERS_MAX, offsetof(struct options, listener_count), "where clients connect" },
-	{ "proxy", proxy_table, COUNT(proxy_table), offsetof(struct options, proxies), sizeof(struct proxy_options),
+	{ "proxy", proxy_table, COUNT(proxy_table), offsetof(struct options, proxies), sizeof(struct network_options),
 	    PROXIES_MAX, offsetof(struct options, proxy_count), "who may say where a client comes from" },
 	{ "host", host_table, COUNT(host_table), offsetof(struct options, hosts), sizeof(struct host_options),
 	    SETTINGS_HOSTS_MAX, offsetof(struct options, host_count), "hosts of the service" },
@@ -616,4 +616,15 @@ options_worker_count(const struct options *options, uint32_t argument)
 	if (options->workers.count > 0)
 		return options->workers.count;
 	return cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (uint32_t)cores;
+}
+
+size_t
+options_networks(struct prefix *prefixes_r, const struct network_options *networks, unsigned count)
+{
+	size_t read = 0;
+	const char *why;
+
+	for (unsigned i = 0; i < count; i++)
+		read += networks[i].address != NULL && prefix_parse(&prefixes_r[read], networks[i].address, &why);
+	return read;
 }

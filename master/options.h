@@ -6,6 +6,7 @@
 
 #include "common/config.h"
 #include "common/log.h"
+#include "common/prefix.h"
 #include "ipc/message.h"
 
 #define LISTENERS_MAX 32
@@ -26,11 +27,6 @@ struct listen_options {
 	bool proxy;		/* every connection begins with a PROXY header */
 };
 
-/* Who may send such headers. */
-struct proxy_options {
-	char *address;
-};
-
 /* An address or a network (common/prefix). */
 struct network_options {
 	char *address;
@@ -48,7 +44,7 @@ struct certificate_options {
 struct options {
 	struct listen_options listeners[LISTENERS_MAX];
 	unsigned listener_count;
-	struct proxy_options proxies[PROXIES_MAX];
+	struct network_options proxies[PROXIES_MAX];
 	unsigned proxy_count;
 	struct host_options hosts[SETTINGS_HOSTS_MAX];
 	unsigned host_count;
@@ -136,5 +132,8 @@ enum log_target options_log_target(const struct options *options);
 
 /* How many workers there are to be: as the command line says (0: it does not), else the file, else one a core. */
 uint32_t options_worker_count(const struct options *options, uint32_t argument);
+
+/* Read the networks of options that were checked; `prefixes_r` has room for `count`. How many there are. */
+size_t options_networks(struct prefix *prefixes_r, const struct network_options *networks, unsigned count);
 
 #endif

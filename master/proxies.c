@@ -3,17 +3,13 @@
 void
 proxies_apply(struct proxies *proxies, const struct options *options)
 {
-	const char *why;
-
-	proxies->count = 0;
-	for (unsigned i = 0; i < options->proxy_count; i++)
-		proxies->count += prefix_parse(&proxies->trusted[proxies->count], options->proxies[i].address, &why);
+	proxies->count = options_networks(proxies->trusted, options->proxies, options->proxy_count);
 }
 
 bool
 proxies_admit(const struct proxies *proxies, const struct peer *peer)
 {
-	for (unsigned i = 0; i < proxies->count; i++) {
+	for (size_t i = 0; i < proxies->count; i++) {
 		if (prefix_covers(&proxies->trusted[i], &peer->address))
 			return true;
 	}

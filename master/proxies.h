@@ -11,7 +11,7 @@
 
 struct proxies {
 	struct prefix trusted[PROXIES_MAX];
-	unsigned count;
+	size_t count;
 };
 
 /* From now on those of these options, which were checked. */

@@ -258,28 +258,30 @@ assert_json(const json_t *object, const char *path, json_int_t value)
 	    "%s is %lld", path, (long long)json_integer_value(object));
 }
 
+static const struct {
+	const char *path;
+	json_int_t value;
+} status_values[] = {
+	{ "clients", 2 }, { "sessions", 1 }, { "bytes_in", 110 }, { "bytes_out", 220 }, { "held_bytes", 44 },
+	{ "link.queued_bytes", 0 }, { "link.reading", 1 },
+	{ "packets.in", 2 }, { "packets.consumed", 1 }, { "packets.held", 1 }, { "packets.settled", 0 },
+	{ "packets.bounced", 0 }, { "packets.dropped", 0 }, { "packets.up", 0 }, { "packets.balanced", 1 },
+	{ "workers.0.number", 0 }, { "workers.0.starts", 1 }, { "workers.0.clients", 1 }, { "workers.0.sessions", 1 },
+	{ "workers.0.full", 0 }, { "workers.0.bytes_in", 10 }, { "workers.0.bytes_out", 20 },
+	{ "workers.0.packets_from_clients", 30 }, { "workers.0.packets_to_clients", 40 }, { "workers.0.packets.in", 2 },
+	{ "workers.0.handshakes", 7 }, { "workers.0.resumed", 8 }, { "workers.1.handshakes_failed", 90 },
+	{ "workers.0.parsers", 5 }, { "workers.0.buffers", 6 }, { "workers.1.throttled", 70 }, { "workers.0.throttles", 3 },
+	{ "throttled", 77 }, { "throttles", 33 },
+	{ "ended.reasons.kicked", 2 }, { "ended.reasons.stream-error", 1 }, { "ended.errors.policy-violation", 3 },
+	{ "ended.limits.depth", 1 }, { "workers.1.parsers", 50 }, { "workers.1.buffers", 60 },
+	{ "workers.1.number", 1 }, { "workers.1.sessions", 0 }, { "workers.1.clients", 1 }, { "workers.1.full", 1 },
+	{ "workers.1.packets_to_clients", 400 }, { "workers.1.packets.in", 0 }, { "workers.1.packets.balanced", 1 },
+};
+
 START_TEST(status_is_true)
 {
 	static const struct worker_counters one = { 10, 20, 30, 40, 3, 7, 8, 9, 5, 6, 7 },
 	    two = { 100, 200, 300, 400, 30, 70, 80, 90, 50, 60, 70 };
-	static const struct {
-		const char *path;
-		json_int_t value;
-	} values[] = {
-		{ "clients", 2 }, { "sessions", 1 }, { "bytes_in", 110 }, { "bytes_out", 220 }, { "held_bytes", 44 },
-		{ "link.queued_bytes", 0 }, { "link.reading", 1 },
-		{ "packets.in", 2 }, { "packets.consumed", 1 }, { "packets.held", 1 }, { "packets.settled", 0 },
-		{ "packets.bounced", 0 }, { "packets.dropped", 0 }, { "packets.up", 0 }, { "packets.balanced", 1 },
-		{ "workers.0.number", 0 }, { "workers.0.starts", 1 }, { "workers.0.clients", 1 }, { "workers.0.sessions", 1 },
-		{ "workers.0.full", 0 }, { "workers.0.bytes_in", 10 }, { "workers.0.bytes_out", 20 },
-		{ "workers.0.packets_from_clients", 30 }, { "workers.0.packets_to_clients", 40 }, { "workers.0.packets.in", 2 },
-		{ "workers.0.handshakes", 7 }, { "workers.0.resumed", 8 }, { "workers.1.handshakes_failed", 90 },
-		{ "workers.0.parsers", 5 }, { "workers.0.buffers", 6 }, { "workers.1.throttled", 70 }, { "workers.0.throttles", 3 }, { "throttled", 77 }, { "throttles", 33 },
-		{ "ended.reasons.kicked", 2 }, { "ended.reasons.stream-error", 1 }, { "ended.errors.policy-violation", 3 },
-		{ "ended.limits.depth", 1 }, { "workers.1.parsers", 50 }, { "workers.1.buffers", 60 },
-		{ "workers.1.number", 1 }, { "workers.1.sessions", 0 }, { "workers.1.clients", 1 }, { "workers.1.full", 1 },
-		{ "workers.1.packets_to_clients", 400 }, { "workers.1.packets.in", 0 }, { "workers.1.packets.balanced", 1 },
-	};
 	struct entry *entry = client_login(0, "alice@foo.com/home");
 	json_t *status;
 	const char *text;
@@ -305,13 +307,13 @@ START_TEST(status_is_true)
 	ck_assert_ptr_nonnull(strstr(text, "\n" DONE));
 	status = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
 	ck_assert_ptr_nonnull(status);
-	for (unsigned i = 0; i < COUNT(values); i++) {
-		if (strcmp(values[i].path, "held_bytes") == 0)
+	for (unsigned i = 0; i < COUNT(status_values); i++) {
+		if (strcmp(status_values[i].path, "held_bytes") == 0)
 			assert_json(status, "held_bytes", (json_int_t)entry->held);
-		else if (strcmp(values[i].path, "packets.in") == 0 || strcmp(values[i].path, "packets.dropped") == 0)
-			assert_json(status, values[i].path, values[i].value + 1);	/* the one that is nobody's */
+		else if (strcmp(status_values[i].path, "packets.in") == 0 || strcmp(status_values[i].path, "packets.dropped") == 0)
+			assert_json(status, status_values[i].path, status_values[i].value + 1);	/* the one that is nobody's */
 		else
-			assert_json(status, values[i].path, values[i].value);
+			assert_json(status, status_values[i].path, status_values[i].value);
 	}
 	/* What never was is not there, and nor is none. */
 	ck_assert_uint_eq(json_object_size(json_object_get(json_object_get(status, "ended"), "reasons")), 2);
