@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pwd
+import random
 import re
 import secrets
 import select
@@ -248,10 +249,45 @@ def tls_context(authority=None, alpn=None, **options):
 
 # ---- the daemon ----
 
+class Ports:
+    """Ports that are free, and stay free for whom they were given to: no other test gets one, in this process or in one
+    beside it, because each is kept by a name that only one socket of the machine can have; and none is of the range from
+    which the kernel takes the ports of connections."""
+    kept = []
+    candidates = list(range(20000, 32000))
+    random.shuffle(candidates)
+
+    @classmethod
+    def take(cls, address):
+        while cls.candidates:
+            port = cls.candidates.pop()
+            if cls._keep(port) and cls._is_free(address, port):
+                return port
+        raise AssertionError('no port is free')
+
+    @classmethod
+    def _keep(cls, port):
+        keeper = socket.socket(socket.AF_UNIX)
+        try:
+            keeper.bind('\0c2sd-test-port-%d' % port)
+        except OSError:
+            keeper.close()
+            return False
+        cls.kept.append(keeper)
+        return True
+
+    @staticmethod
+    def _is_free(address, port):
+        with socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET) as s:
+            try:
+                s.bind((address, port))
+            except OSError:
+                return False
+        return True
+
+
 def free_port(address='127.0.0.1'):
-    with socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET) as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+    return Ports.take(address)
 
 
 # Tests come from one address, thousands of times: what would keep them out is off where a test does not ask for it.
