@@ -1,7 +1,5 @@
 #include "sessiond/auth.h"
 
-#include <stdio.h>
-
 #include "sessiond/account.h"
 #include "sessiond/iq.h"
 #include "sessiond/jid.h"
@@ -20,29 +18,6 @@ auth_answer_get(struct sessiond *sd, const struct packet *packet, const struct n
 	node_add_field(fields, "password", "");
 	node_add_field(fields, "resource", "");
 	packet_answer(sd, packet, answer);
-}
-
-/* The order on the link is that of link-protocol 1.5 h: the new one's answer, then the end of the old one. */
-static enum stanza_error
-auth_login(struct sessiond *sd, const struct packet *packet, const char *jid, const char *resource)
-{
-	struct session *old;
-	char address[JID_SIZE];
-
-	if (snprintf(address, sizeof address, "%s/%s", jid, resource) >= (int)sizeof address)
-		return STANZA_JID_MALFORMED;
-	link_send(sd, stanza_result(packet->stanza), packet->sfrom, address);
-	/* Two logins of one client in flight: the answer that comes last is the one that it keeps. */
-	old = session_find_id(sd, packet->sfrom);
-	if (old != NULL)
-		session_end(sd, old, "Replaced by new connection");
-	old = session_find(sd, address);
-	if (old != NULL) {
-		link_send_end(sd, old->id, old->address);
-		session_end(sd, old, "Replaced by new connection");
-	}
-	session_open(sd, jid, resource, packet->sfrom);
-	return 0;
 }
 
 enum stanza_error
@@ -70,7 +45,7 @@ auth_handle(struct sessiond *sd, struct packet *packet)
 	jid_write_bare(&jid, bare);
 	switch (account_verify(sd, bare, password)) {
 	case ACCOUNT_DONE:
-		return auth_login(sd, packet, bare, prepared_resource);
+		return session_begin(sd, bare, prepared_resource, packet->sfrom, stanza_result(packet->stanza));
 	case ACCOUNT_BROKEN:
 		return STANZA_INTERNAL_SERVER_ERROR;
 	case ACCOUNT_EXISTS:

@@ -17,9 +17,9 @@
 #define SHA1_HEX_SIZE (2 * SHA1_SIZE + 1)
 
 void
-link_init(struct link *link)
+link_init(struct link *link, const struct link_dialect *dialect)
 {
-	*link = (struct link){ .state = LINK_HEADER };
+	*link = (struct link){ .dialect = dialect, .state = LINK_HEADER };
 	STAILQ_INIT(&link->marks);
 	splitter_init(&link->splitter, LINK_ELEMENT_MAX);
 }
@@ -52,22 +52,23 @@ hex_write(char *hex_r, const unsigned char *bytes, size_t length)
 }
 
 static void
-link_header(struct link *link)
+link_header(struct sessiond *sd)
 {
+	struct link *link = &sd->link;
 	unsigned char random[16];
 
 	arc4random_buf(random, sizeof random);
 	hex_write(link->id, random, sizeof random);
-	buffer_append_format(&link->turn, "<?xml version='1.0'?><stream:stream "
-	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' xmlns='jabberd:sockets'>", link->id);
+	link->dialect->header(&link->turn, link->id, sd->settings->name);
 	link->state = LINK_HANDSHAKE;
 }
 
 static void
-link_refuse(struct link *link, const char *reason)
+link_refuse(struct link *link, enum farewell farewell, const char *reason)
 {
 	log_warning("link refused reason=\"%s\"", reason);
-	buffer_append_format(&link->turn, "<stream:error>%s</stream:error></stream:stream>", reason);
+	link->dialect->fault(&link->turn, farewell, reason);
+	buffer_append_string(&link->turn, "</stream:stream>");
 	link->refused = true;
 	link->state = LINK_CLOSED;
 }
@@ -96,11 +97,11 @@ link_handshake(struct sessiond *sd, const struct node *node)
 {
 	/* The stream stays open, as the original left it (link-protocol 1.1). */
 	if (strcmp(node->name, "handshake") != 0) {
-		buffer_append_string(&sd->link.turn, "<stream:error>Must send handshake first</stream:error>");
+		sd->link.dialect->fault(&sd->link.turn, FAREWELL_NOT_AUTHORIZED, "Must send handshake first");
 		return;
 	}
 	if (!handshake_is_good(sd, node_text(node))) {
-		link_refuse(&sd->link, "Invalid Handshake");
+		link_refuse(&sd->link, FAREWELL_NOT_AUTHORIZED, "Invalid Handshake");
 		return;
 	}
 	buffer_append_string(&sd->link.turn, "<handshake/>");
@@ -133,7 +134,7 @@ link_element(struct sessiond *sd, const char *bytes, size_t length)
 	if (result == NODE_MALFORMED && sd->link.state == LINK_READY)
 		link_malformed(sd, bytes, length);
 	else if (result == NODE_MALFORMED)
-		link_refuse(&sd->link, "Invalid XML");
+		link_refuse(&sd->link, FAREWELL_INVALID_XML, "Invalid XML");
 	else if (result >= 0 && sd->link.state == LINK_HANDSHAKE)
 		link_handshake(sd, node);
 	else if (result >= 0)
@@ -161,7 +162,7 @@ link_event(struct sessiond *sd)
 
 	switch (type) {
 	case SPLITTER_HEADER:
-		link_header(link);
+		link_header(sd);
 		break;
 	case SPLITTER_ELEMENT:
 		link_element(sd, bytes + event.skip, event.length);
@@ -170,10 +171,10 @@ link_event(struct sessiond *sd)
 		link_end(link);
 		break;
 	case SPLITTER_BROKEN:
-		link_refuse(link, "Invalid XML");
+		link_refuse(link, FAREWELL_INVALID_XML, "Invalid XML");
 		return false;
 	case SPLITTER_TOO_LONG:
-		link_refuse(link, "Element too long");
+		link_refuse(link, FAREWELL_POLICY_VIOLATION, "Element too long");
 		return false;
 	case SPLITTER_MORE:
 		buffer_consume(&link->in, event.skip);
@@ -250,9 +251,9 @@ link_send_text(struct sessiond *sd, const char *text, const char *sto, const cha
 }
 
 void
-link_send_end(struct sessiond *sd, const char *id, const char *address)
+link_send_end(struct sessiond *sd, const char *id, const char *address, enum farewell farewell, const char *text)
 {
-	link_send_text(sd, "<message type='error'><error code='510'>Disconnected</error></message>", id, address, NULL);
+	sd->link.dialect->end(sd, id, address, farewell, text);
 }
 
 void

@@ -1,6 +1,6 @@
 /*
- * link: the session manager's end of the link to the socket manager, dialect `sfrom` (README.SM.txt; doc/link.md):
- * header and handshake, the packets that come in, and the output.
+ * link: the session manager's end of the link to the socket manager (README.SM.txt; doc/link.md): header and handshake,
+ * the packets that come in, and the output. What its dialects do in different ways is in link_dialect.h.
  *
  * Output is collected in `turn` and moves to `out`, from where it may be written, when the turn's transaction was
  * committed. Packets that wrote to the database are marked: where their answers stand in `turn`, and what takes the
@@ -15,6 +15,7 @@
 
 #include "common/buffer.h"
 #include "dialect/splitter.h"
+#include "sessiond/link_dialect.h"
 
 struct sessiond;
 struct node;
@@ -49,6 +50,7 @@ struct link_mark {
 };
 
 struct link {
+	const struct link_dialect *dialect;
 	enum link_state state;
 	bool refused;		/* closed because of the other side: wrong secret, not XML */
 	bool waiting;		/* there may be more in `in`, for the next turn */
@@ -62,7 +64,7 @@ struct link {
 	STAILQ_HEAD(link_marks, link_mark) marks;
 };
 
-void link_init(struct link *link);
+void link_init(struct link *link, const struct link_dialect *dialect);
 void link_deinit(struct link *link);
 
 /* Bytes from the socket manager. 0, or -ENOMEM. */
@@ -75,8 +77,9 @@ void link_send(struct sessiond *sd, const struct node *stanza, const char *sto, 
 /* Send one that was written before; `to`, unless NULL, is put in. The text must have none. */
 void link_send_text(struct sessiond *sd, const char *text, const char *sto, const char *sfrom, const char *to);
 
-/* The bare 510 (link-protocol 1.5 a): the session `address` of client `id` is over. */
-void link_send_end(struct sessiond *sd, const char *id, const char *address);
+/* Client `id` is over: link_dialect.h, `end`. */
+void link_send_end(struct sessiond *sd, const char *id, const char *address, enum farewell farewell,
+    const char *text);
 
 /* From here on answers belong to another packet. */
 void link_packet_begin(struct sessiond *sd);

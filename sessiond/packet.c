@@ -30,19 +30,22 @@ packet_refuse(struct sessiond *sd, const struct packet *packet, enum stanza_erro
 		packet_answer(sd, packet, stanza_error(packet->stanza, error, text));
 }
 
-/*
- * Nobody here has that session: the socket manager ends the client (link-protocol 1.5 b). With a `from` that the client
- * wrote the 510 would not count as ours, so then it goes without the packet.
- */
-static void
+void
+packet_send_510(struct sessiond *sd, const char *id, const char *address)
+{
+	link_send_text(sd, "<message type='error'><error code='510'>Disconnected</error></message>", id, address, NULL);
+}
+
+/* With a `from` that the client wrote the 510 would not count as ours, so then it goes without the packet. */
+void
 packet_bounce(struct sessiond *sd, const struct packet *packet)
 {
 	struct node *stanza = packet->stanza;
 	const char *type = node_get(stanza, "type");
 	struct node *error;
 
-	if (node_get(stanza, "from") != NULL || node_is(stanza, "presence", NULL)) {
-		link_send_end(sd, packet->sfrom, packet->sto);
+	if (node_get(stanza, "from") != NULL || (!node_is(stanza, "message", NULL) && !node_is(stanza, "iq", NULL))) {
+		packet_send_510(sd, packet->sfrom, packet->sto);
 		return;
 	}
 	error = node_add(stanza, "error", NULL);
@@ -53,27 +56,20 @@ packet_bounce(struct sessiond *sd, const struct packet *packet)
 	link_send(sd, stanza, packet->sfrom, packet->sto);
 }
 
-/* Before login: link-protocol 1.3. Anything but iq is dropped as the original did. */
-static void
-packet_without_session(struct sessiond *sd, struct packet *packet)
+enum stanza_error
+packet_ask(struct sessiond *sd, struct packet *packet)
 {
 	const struct node *stanza = packet->stanza;
-	enum stanza_error error;
 
-	if (!node_is(stanza, "iq", NULL) || (!node_has(stanza, "type", "get") && !node_has(stanza, "type", "set")))
-		return;
 	if (strcmp(packet->sfrom, sd->settings->name) == 0)
-		error = admin_handle(sd, packet);
-	else if (!settings_is_open(sd->settings, packet->answer_from))
-		error = STANZA_NOT_ALLOWED;
-	else if (node_find(stanza, "query", NS_AUTH) != NULL)
-		error = auth_handle(sd, packet);
-	else if (node_find(stanza, "query", NS_REGISTER) != NULL)
-		error = registration_handle(sd, packet);
-	else
-		error = STANZA_NOT_ACCEPTABLE;
-	if (error != 0)
-		packet_refuse(sd, packet, error, NULL);
+		return admin_handle(sd, packet);
+	if (!settings_is_open(sd->settings, packet->host))
+		return STANZA_NOT_ALLOWED;
+	if (node_find(stanza, "query", NS_AUTH) != NULL)
+		return auth_handle(sd, packet);
+	if (node_find(stanza, "query", NS_REGISTER) != NULL)
+		return registration_handle(sd, packet);
+	return STANZA_NOT_ACCEPTABLE;
 }
 
 static void
@@ -90,7 +86,7 @@ packet_in_session(struct sessiond *sd, struct packet *packet)
 	else if (node_is(stanza, "iq", NULL))
 		error = iq_handle(sd, packet);
 	else
-		error = STANZA_BAD_REQUEST;
+		error = sd->link.dialect->in_session(sd, packet);
 	if (error != 0)
 		packet_refuse(sd, packet, error, NULL);
 }
@@ -120,7 +116,7 @@ packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disco
 		iq_return(sd, stanza, bare);
 }
 
-static void
+void
 packet_unread(struct sessiond *sd, const struct packet *packet, enum node_result result)
 {
 	if (result == NODE_TOO_DEEP)
@@ -144,15 +140,11 @@ packet_dispatch(struct sessiond *sd, struct packet *packet, enum node_result res
 			packet_in_session(sd, packet);
 		return;
 	}
-	if (!jid_parse(&to, packet->sto))
-		return;
-	packet->answer_from = arena_copy_string(&sd->arena, to.domain);
-	if (!settings_has_host(sd->settings, to.domain) || to.local[0] != '\0')
-		packet_bounce(sd, packet);
-	else if (result != NODE_READ)
-		packet_unread(sd, packet, result);
-	else if (packet->answer_from != NULL)
-		packet_without_session(sd, packet);
+	if (jid_parse(&to, packet->sto))
+		packet->host = arena_copy_string(&sd->arena, to.domain);
+	packet->answer_from = packet->host;
+	packet->lost = packet->host != NULL && to.local[0] != '\0';
+	sd->link.dialect->without_session(sd, packet, result);
 }
 
 /* In place of the answers of a packet whose effects did not reach the disk. */

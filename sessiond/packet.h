@@ -16,6 +16,8 @@ struct packet {
 	struct node *stanza;		/* without sto and sfrom; in a session `from` is the session's address */
 	const char *sto;
 	const char *sfrom;
+	const char *host;		/* of `sto`, before login: prepared; NULL: it is no address */
+	bool lost;			/* `sto` is the address of a session that is not here */
 	const char *answer_from;	/* sfrom of answers: the host before login, user@host in a session */
 	struct session *session;	/* NULL before login; gone when the packet removed its own account */
 	bool keep;			/* its answers stay true when the commit fails */
@@ -32,6 +34,21 @@ void packet_handle(struct sessiond *sd, struct node *stanza, enum node_result re
  * told. In the arena; NULL: not even that can be read, or it is an error or an answer, which are not answered.
  */
 struct node *packet_salvage(struct sessiond *sd, const char *bytes, size_t length);
+
+/*
+ * Nobody here has the session that the packet names: the socket manager ends the client (link-protocol 1.5 b), and a
+ * packet that its sender should hear of goes back.
+ */
+void packet_bounce(struct sessiond *sd, const struct packet *packet);
+
+/* Refuse one that could not be read. */
+void packet_unread(struct sessiond *sd, const struct packet *packet, enum node_result result);
+
+/* Before login, type get or set: what the operator asks for, and jabber:iq:auth and jabber:iq:register of clients. */
+enum stanza_error packet_ask(struct sessiond *sd, struct packet *packet);
+
+/* The bare 510 (link-protocol 1.5 a): the session `address` of client `id` is over. */
+void packet_send_510(struct sessiond *sd, const char *id, const char *address);
 
 /* Answer to the client that sent the packet; with an error where the answer is too long for the link. */
 void packet_answer(struct sessiond *sd, const struct packet *packet, const struct node *stanza);

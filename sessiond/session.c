@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "sessiond/jid.h"
 #include "sessiond/presence.h"
 #include "sessiond/sessiond.h"
 
@@ -153,6 +154,29 @@ session_end(struct sessiond *sd, struct session *session, const char *status)
 	session_free(sd, session);
 }
 
+enum stanza_error
+session_begin(struct sessiond *sd, const char *jid, const char *resource, const char *id, const struct node *answer)
+{
+	static const char replaced[] = "Replaced by new connection";
+	struct session *old;
+	char address[JID_SIZE];
+
+	if (snprintf(address, sizeof address, "%s/%s", jid, resource) >= (int)sizeof address)
+		return STANZA_JID_MALFORMED;
+	link_send(sd, answer, id, address);
+	/* Two logins of one client in flight: the answer that comes last is the one that it keeps. */
+	old = session_find_id(sd, id);
+	if (old != NULL)
+		session_end(sd, old, replaced);
+	old = session_find(sd, address);
+	if (old != NULL) {
+		link_send_end(sd, old->id, old->address, FAREWELL_CONFLICT, replaced);
+		session_end(sd, old, replaced);
+	}
+	session_open(sd, jid, resource, id);
+	return 0;
+}
+
 void
 session_end_all(struct sessiond *sd, const char *jid, const char *status)
 {
@@ -161,7 +185,7 @@ session_end_all(struct sessiond *sd, const char *jid, const char *status)
 	while ((user = session_find_user(sd, jid)) != NULL) {
 		struct session *session = LIST_FIRST(&user->sessions);
 
-		link_send_end(sd, session->id, session->address);
+		link_send_end(sd, session->id, session->address, FAREWELL_NOT_AUTHORIZED, status);
 		session_end(sd, session, status);
 	}
 }

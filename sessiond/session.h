@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sessiond/stanza.h"
 #include "sessiond/table.h"
 
 struct sessiond;
@@ -55,10 +56,18 @@ struct session_table {
  */
 struct session *session_open(struct sessiond *sd, const char *jid, const char *resource, const char *id);
 
+/*
+ * Client `id` has logged in: `answer` says so, then its session replaces those that are in its place. They are told
+ * behind it, so that nobody takes the end of the old one for the end of the new one (link-protocol 1.5 h). 0, or
+ * STANZA_JID_MALFORMED: the address would be too long, and nothing was done.
+ */
+enum stanza_error session_begin(struct sessiond *sd, const char *jid, const char *resource, const char *id,
+    const struct node *answer);
+
 /* Tell who should know that it is gone, and free it. Nothing is sent to its own client. */
 void session_end(struct sessiond *sd, struct session *session, const char *status);
 
-/* End all of an account, and their clients with 510s. */
+/* End all of an account, and their clients. */
 void session_end_all(struct sessiond *sd, const char *jid, const char *status);
 
 struct session *session_find(const struct sessiond *sd, const char *address);

@@ -12,7 +12,7 @@ int
 sessiond_init(struct sessiond *sd, const struct settings *settings)
 {
 	*sd = (struct sessiond){ .settings = settings, .clock = clock_now };
-	link_init(&sd->link);
+	link_init(&sd->link, settings->dialect);
 	return store_open(&sd->store, settings->database);
 }
 

@@ -44,6 +44,20 @@ registration_set(struct settings *settings, const char *value)
 }
 
 static int
+dialect_set(struct settings *settings, const char *value)
+{
+	settings->dialect = link_dialect_find(value);
+	return settings->dialect == NULL ? -EINVAL : 0;
+}
+
+static int
+plain_set(struct settings *settings, const char *value)
+{
+	settings->plain_always = strcmp(value, "always") == 0;
+	return settings->plain_always || strcmp(value, "tls") == 0 ? 0 : -EINVAL;
+}
+
+static int
 offline_max_set(struct settings *settings, const char *value)
 {
 	const char *wrong;
@@ -67,6 +81,10 @@ setting_read(struct settings *settings, const char *key, const char *value)
 		return string_set(&settings->database, value);
 	if (strcmp(key, "registration") == 0)
 		return registration_set(settings, value);
+	if (strcmp(key, "dialect") == 0)
+		return dialect_set(settings, value);
+	if (strcmp(key, "plain") == 0)
+		return plain_set(settings, value);
 	if (strcmp(key, "offline-max") == 0)
 		return offline_max_set(settings, value);
 	if (strcmp(key, "log-level") == 0)
@@ -82,7 +100,8 @@ settings_read(struct settings *settings_r, char *text, unsigned *line_r)
 	int error;
 
 	*settings_r = (struct settings){
-		.offline_max = OFFLINE_DEFAULT, .log_level = LOG_LEVEL_INFO, .iterations = ITERATIONS,
+		.dialect = &link_dialect_sfrom, .offline_max = OFFLINE_DEFAULT, .log_level = LOG_LEVEL_INFO,
+		.iterations = ITERATIONS,
 	};
 	*line_r = 0;
 	while ((line = strsep(&text, "\n")) != NULL) {
@@ -163,6 +182,7 @@ settings_change(struct settings *settings, struct settings *next)
 {
 	hosts_change(settings, next);
 	settings->registration = next->registration;
+	settings->plain_always = next->plain_always;
 	settings->offline_max = next->offline_max;
 	settings->log_level = next->log_level;
 }

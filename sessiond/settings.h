@@ -7,10 +7,12 @@
  *	database=PATH		the SQLite file
  *	registration=yes|no	may clients create accounts; default no
  *	offline-max=N		messages kept for one account; default 1000
+ *	dialect=sfrom		of the link (doc/link.md); default sfrom
+ *	plain=tls|always	where SASL PLAIN is offered; default tls
  *	log-level=error|warning|info|debug	default info
  *
- * An unknown key is an error: a setting that does nothing would be believed. Name, secret and database are those of the
- * start; settings_change leaves them as they are.
+ * An unknown key is an error: a setting that does nothing would be believed. Name, secret, database and dialect are those
+ * of the start; settings_change leaves them as they are.
  */
 #ifndef C2SD_SESSIOND_SETTINGS_H
 #define C2SD_SESSIOND_SETTINGS_H
@@ -18,6 +20,7 @@
 #include <stdbool.h>
 
 #include "common/log.h"
+#include "sessiond/link_dialect.h"
 
 #define SETTINGS_HOSTS_MAX 64
 
@@ -29,7 +32,9 @@ struct settings {
 	char *name;
 	char *secret;
 	char *database;
+	const struct link_dialect *dialect;
 	bool registration;
+	bool plain_always;			/* SASL PLAIN where there is no TLS, too */
 	unsigned offline_max;
 	enum log_level log_level;
 	unsigned iterations;			/* of PBKDF2 for new passwords: not a setting, for tests */
@@ -43,7 +48,7 @@ int settings_read(struct settings *settings_r, char *text, unsigned *line_r) __a
 void settings_deinit(struct settings *settings);
 
 /*
- * Take over what may change at any time: hosts, registration, offline-max, log-level. Hosts that are not in `next` are
+ * Take over what may change at any time: hosts, registration, plain, offline-max, log-level. Hosts that are not in `next` are
  * closed; when there are too many of those the oldest are forgotten. `next` is still the caller's to settings_deinit.
  */
 void settings_change(struct settings *settings, struct settings *next);
