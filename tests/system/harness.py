@@ -301,6 +301,7 @@ class Daemon:
     """c2sd in the foreground in a folder of its own.
 
     link: None for the embedded session manager, else a dict of attributes for <link type="connect">.
+    embedded: dict of attributes for <link type="embedded">, beside its name.
     limits: dict of attributes for <limits>, beside OPEN. extra: more XML. arguments: more command line.
     tls: of all listeners, or a list of one for each. Where any is not 'none' there is a certificate for each tuple of
     names in `certificates`. tls_options: dict of attributes for <tls>.
@@ -308,12 +309,13 @@ class Daemon:
 
     def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
                  listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=(), environment=None,
-                 tls='none', certificates=(('localhost',),), tls_options=None):
+                 tls='none', certificates=(('localhost',),), tls_options=None, embedded=None):
         self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
         Guard.watch(self.folder)
         self.hosts = hosts
         self.workers = workers
         self.link = link
+        self.embedded = embedded or {}
         self.limits = dict(OPEN, **{name.replace('-', '_'): value for name, value in (limits or {}).items()})
         self.registration = registration
         self.log_level = log
@@ -365,7 +367,7 @@ class Daemon:
             text += element('user', name=self.user[0], group=self.user[1])
         text += element('workers', count=self.workers, program=self.worker_program)
         if self.link is None:
-            text += element('link', name='c2s.localhost', type='embedded')
+            text += element('link', name='c2s.localhost', type='embedded', **self.embedded)
             text += element('sessiond', program=self.sessiond_program, database=self.database,
                             registration='yes' if self.registration else 'no')
         else:
