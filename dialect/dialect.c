@@ -17,6 +17,8 @@ dialect_find(const char *name)
 bool
 dialect_ends_session(const struct packet *packet, const char *address)
 {
+	if (packet->kind == PACKET_DISCONNECT && packet->certain)
+		return true;
 	if (packet->kind != PACKET_DISCONNECT || !range_decodes_to(packet->address, address))
 		return false;
 	return packet->from.at == NULL || range_decodes_to(packet->from, address) ||
@@ -90,8 +92,22 @@ dialect_error_name(const void *bytes, size_t length)
 }
 
 void
+dialect_client_wipe(struct dialect_client *client)
+{
+	if (client->secret != NULL)
+		explicit_bzero(client->secret, strlen(client->secret));
+	free(client->secret);
+	client->secret = NULL;
+}
+
+void
 dialect_client_deinit(struct dialect_client *client)
 {
+	dialect_client_wipe(client);
+	buffer_deinit(&client->held);
+	free(client->memo);
+	free(client->jid);
+	free(client->resource);
 	free(client->host);
 	free(client->asked_id);
 	free(client->asked_user);

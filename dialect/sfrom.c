@@ -128,8 +128,8 @@ read_packet(struct packet *packet_r, const struct element *element, const struct
 	/* No id of ours has a resource: with one it is none of ours as a whole, and goes back like one that is gone. */
 	packet_r->id = address.resource.at == NULL ? address.user : head->sto;
 	packet_r->kind = kind_of(element, head, packet_r->disconnect);
-	packet_r->bare = packet_r->kind == PACKET_DISCONNECT && alone && head->from.at == NULL && head->to.at == NULL &&
-	    head->id.at == NULL;
+	packet_r->expendable = packet_r->kind == PACKET_DISCONNECT && alone && head->from.at == NULL &&
+	    head->to.at == NULL && head->id.at == NULL;
 }
 
 static void
@@ -147,7 +147,7 @@ sfrom_link_read(struct packet *packet_r, const void *bytes, size_t length)
 	if ((packet_r->kind == PACKET_LOGIN || packet_r->kind == PACKET_DISCONNECT) &&
 	    wellformed_fault(bytes, length) != NULL) {
 		packet_r->kind = PACKET_DATA;
-		packet_r->bare = false;
+		packet_r->expendable = false;
 	}
 }
 
@@ -210,8 +210,9 @@ append_own_address(struct buffer *out, const char *id, const char *name)
 }
 
 static void
-sfrom_link_end(struct buffer *out, const char *id, const char *name, const char *address)
+sfrom_link_end(struct buffer *out, const char *id, const char *name, const char *address, bool goodbye)
 {
+	(void)goodbye;
 	buffer_append_string(out, "<message");
 	edit_put_attribute(out, "sto", address);
 	append_own_address(out, id, name);
@@ -230,7 +231,7 @@ is_of_link(const struct element *element)
 }
 
 static bool
-sfrom_link_verify(const void *bytes, size_t length, const char *id, const char *name, const char *address)
+is_genuine(const void *bytes, size_t length, const char *id, const char *name, const char *address)
 {
 	struct element element;
 	struct address to, from;
@@ -249,12 +250,25 @@ sfrom_link_verify(const void *bytes, size_t length, const char *id, const char *
 	return address_read(&to, sto) && to.user.at == NULL;
 }
 
-static void
-sfrom_client_features(struct buffer *down, const struct dialect_context *context)
+static enum dialect_verdict
+sfrom_link_verify(const void *bytes, size_t length, const char *id, const char *name, const char *address,
+    struct range *to_r)
 {
+	(void)to_r;
+	return is_genuine(bytes, length, id, name, address) ? VERDICT_PACKET : VERDICT_FORGED;
+}
+
+static int
+sfrom_client_header(struct dialect_client *client, const struct dialect_context *context,
+    const struct dialect_header *header, struct dialect_answer *answer)
+{
+	(void)client;
+	(void)header;
 	if (context->registration)
-		buffer_append_string(down, "<register xmlns='http://jabber.org/features/iq-register'/>");
-	buffer_append_string(down, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+		buffer_append_string(answer->features, "<register xmlns='http://jabber.org/features/iq-register'/>");
+	buffer_append_string(answer->features, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+	answer->effects = DIALECT_HEADER | DIALECT_FEATURES;
+	return answer->features->failed ? -ENOMEM : 0;
 }
 
 /* Would some reader take this for the number 510? As atoi does: space, sign, digits, an overflow of 32 bits. */
@@ -343,14 +357,14 @@ send_up(const struct dialect_context *context, const struct element *element, si
 	if (login != NULL || may_hold_error(element))
 		edit_children(&edit, element, login, context->stream_id);
 	edit_finish(&edit);
-	return up->failed ? -ENOMEM : DIALECT_SEND;
+	return up->failed ? -ENOMEM : 0;
 }
 
 static int
 refuse(const struct login *login, enum login_error error, struct buffer *down)
 {
 	login_answer_error(login, error, down);
-	return down->failed ? -ENOMEM : DIALECT_ANSWER;
+	return down->failed ? -ENOMEM : 0;
 }
 
 /*
@@ -359,13 +373,14 @@ refuse(const struct login *login, enum login_error error, struct buffer *down)
  */
 static int
 ask(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
-    size_t name_end, const struct login *login, struct buffer *up, struct buffer *down)
+    size_t name_end, const struct login *login, struct dialect_answer *answer)
 {
 	if (client->asked_id != NULL)
-		return refuse(login, LOGIN_ERROR_UNEXPECTED, down);
+		return refuse(login, LOGIN_ERROR_UNEXPECTED, answer->down);
 	client->asked_id = login->id.at == NULL ? strdup(invented_id(login)) : range_strdup_decoded(login->id);
 	if (client->asked_id == NULL)
 		return -ENOMEM;
+	client->asked = true;
 	client->asked_login = login->request == LOGIN_AUTH_SET;
 	if (client->asked_login) {
 		free(client->asked_user);
@@ -375,56 +390,66 @@ ask(struct dialect_client *client, const struct dialect_context *context, const 
 	}
 	if (login->request == LOGIN_REGISTER_SET)
 		client->registrations++;
-	return send_up(context, element, name_end, client->host, login, up);
+	return send_up(context, element, name_end, client->host, login, answer->up);
+}
+
+static int
+not_authorized(struct dialect_answer *answer)
+{
+	answer->effects = DIALECT_END;
+	answer->condition = CONDITION_NOT_AUTHORIZED;
+	answer->text = "log in first";
+	return 0;
 }
 
 static int
 element_before_login(struct dialect_client *client, const struct dialect_context *context,
-    const struct element *element, size_t name_end, struct buffer *up, struct buffer *down)
+    const struct element *element, size_t name_end, struct dialect_answer *answer)
 {
+	struct buffer *down = answer->down;
 	struct login login;
 	int result;
 
 	/* Without a host there is nobody to ask. */
 	if (client->host == NULL || client->host[0] == '\0')
-		return DIALECT_NOT_AUTHORIZED;
+		return not_authorized(answer);
 	login_read(&login, element);
 	switch (login.request) {
 	case LOGIN_AUTH_GET:
 		/* To this session manager a get is an attempt to log in. */
 		login_answer_get(&login, context->digest, down);
-		return down->failed ? -ENOMEM : DIALECT_ANSWER;
+		return down->failed ? -ENOMEM : 0;
 	case LOGIN_AUTH_SET:
 		result = login_is_acceptable(&login);
 		if (result < 0)
 			return result;
 		if (result == 0)
 			return refuse(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
-		return ask(client, context, element, name_end, &login, up, down);
+		return ask(client, context, element, name_end, &login, answer);
 	case LOGIN_REGISTER_GET:
 	case LOGIN_REGISTER_SET:
 		if (!context->registration || client->registrations >= DIALECT_REGISTRATIONS_MAX)
 			return refuse(&login, LOGIN_ERROR_NOT_ALLOWED, down);
 		if (login.id.length > LOGIN_ID_MAX)
 			return refuse(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
-		return ask(client, context, element, name_end, &login, up, down);
+		return ask(client, context, element, name_end, &login, answer);
 	case LOGIN_NONE:
 	default:
-		return DIALECT_NOT_AUTHORIZED;
+		return not_authorized(answer);
 	}
 }
 
 static int
 sfrom_client_element(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
-    size_t length, size_t name_end, struct buffer *up, struct buffer *down)
+    size_t length, size_t name_end, struct dialect_answer *answer)
 {
 	struct element element;
 
 	if (!element_read_complete(&element, bytes, length))
 		return -EINVAL;
 	if (client->address != NULL)
-		return send_up(context, &element, name_end, client->address, NULL, up);
-	return element_before_login(client, context, &element, name_end, up, down);
+		return send_up(context, &element, name_end, client->address, NULL, answer->up);
+	return element_before_login(client, context, &element, name_end, answer);
 }
 
 static int
@@ -441,59 +466,88 @@ take_address(struct dialect_client *client, struct range raw)
 	client->address = address;
 	free(client->asked_user);
 	client->asked_user = NULL;
-	return DIALECT_LOGGED_IN;
+	return 0;
+}
+
+static bool
+is_answer(const struct dialect_client *client, const struct element *element, const struct head *head)
+{
+	return client->asked_id != NULL && client->address == NULL && range_equals(element->name, "iq") &&
+	    range_decodes_to(head->id, client->asked_id);
 }
 
 /* Is it the answer to what was asked before login? A result from the host alone makes no session: no login's answer. */
 static int
 settle_answer(struct dialect_client *client, const struct element *element, const struct head *head,
-    const struct packet *packet)
+    const struct packet *packet, struct dialect_answer *answer)
 {
 	bool failed = range_decodes_to(head->type, "error");
-	int outcome = DIALECT_DELIVER;
+	int result = 0;
 
-	if (client->asked_id == NULL || client->address != NULL || !range_equals(element->name, "iq") ||
-	    !range_decodes_to(head->id, client->asked_id))
-		return DIALECT_DELIVER;
+	answer->effects = DIALECT_DELIVERED;
+	if (!is_answer(client, element, head))
+		return 0;
 	if (!failed && !(client->asked_login ? packet->kind == PACKET_LOGIN : range_decodes_to(head->type, "result")))
-		return DIALECT_DELIVER;
+		return 0;
+	if (client->asked_login && !failed)
+		result = take_address(client, packet->address);
+	if (result < 0)
+		return result;
 	if (client->asked_login)
-		outcome = failed ? DIALECT_LOGIN_REFUSED : take_address(client, packet->address);
-	if (outcome >= 0) {
-		free(client->asked_id);
-		client->asked_id = NULL;
-	}
-	return outcome;
+		answer->effects = failed ? DIALECT_REFUSED : DIALECT_LOGGED_IN | DIALECT_BOUND;
+	if (failed)
+		answer->failure = dialect_error_name(element->whole.at, element->whole.length);
+	free(client->asked_id);
+	client->asked_id = NULL;
+	client->asked = false;
+	return 0;
+}
+
+/* The session manager has ended it. RFC 6120 4.9.3.3, where another login has taken its place: the owner knows. */
+static int
+disconnected(struct dialect_answer *answer)
+{
+	answer->effects = DIALECT_END;
+	answer->condition = CONDITION_UNDEFINED_CONDITION;
+	answer->text = "Disconnected";
+	return 0;
+}
+
+static int
+unreadable(struct dialect_answer *answer)
+{
+	answer->effects = DIALECT_UNREADABLE;
+	return 0;
 }
 
 static int
 sfrom_client_packet(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
-    size_t length, struct buffer *down)
+    size_t length, struct dialect_answer *answer)
 {
 	const char *address = client->address != NULL ? client->address : client->host;
 	struct element element;
 	struct packet packet;
 	struct head head;
 	struct edit edit;
-	int outcome;
+	int result;
 
 	(void)context;
 	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
-		return DIALECT_UNREADABLE;
+		return unreadable(answer);
 	head_read(&head, &element);
 	read_packet(&packet, &element, &head);
 	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
-		return DIALECT_UNREADABLE;
+		return unreadable(answer);
 	if (address != NULL && dialect_ends_session(&packet, address))
-		return DIALECT_END;
-	outcome = settle_answer(client, &element, &head, &packet);
-	if (outcome < 0)
-		return outcome;
-	edit = edit_begin(down, &element);
+		return disconnected(answer);
+	result = settle_answer(client, &element, &head, &packet, answer);
+	if (result < 0)
+		return result;
+	edit = edit_begin(answer->down, &element);
 	edit_cut_attributes(&edit, &element, stamps);
 	edit_finish(&edit);
-	return down->failed ? -ENOMEM : outcome;
+	return answer->down->failed ? -ENOMEM : 0;
 }
 
 const struct dialect dialect_sfrom = {
@@ -503,7 +557,7 @@ const struct dialect dialect_sfrom = {
 	.link_verify = sfrom_link_verify,
 	.link_bounce = sfrom_link_bounce,
 	.link_end = sfrom_link_end,
-	.client_features = sfrom_client_features,
+	.client_header = sfrom_client_header,
 	.client_element = sfrom_client_element,
 	.client_packet = sfrom_client_packet,
 };

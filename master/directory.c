@@ -59,6 +59,9 @@ directory_deinit(struct directory *directory)
 	}
 	free(directory->tables);
 	free(directory->buckets);
+	for (unsigned i = 0; i < directory->host_count; i++)
+		free(directory->hosts[i]);
+	free(directory->hosts);
 	slab_deinit(&directory->entries);
 	texts_deinit(&directory->addresses);
 	*directory = (struct directory){ 0 };
@@ -221,6 +224,7 @@ directory_set_address(struct directory *directory, struct entry *entry, struct r
 	if (entry->address == NULL)
 		return false;
 	waits_no_more(directory, entry);
+	entry->superseded = false;
 	/* What it is forgotten by: a zero byte in what we were given ends it. */
 	address = (struct range){ entry->address, strlen(entry->address) };
 	if (directory->session_count >= directory->bucket_count)
@@ -232,6 +236,35 @@ directory_set_address(struct directory *directory, struct entry *entry, struct r
 	directory->buckets[bucket] = entry;
 	directory->session_count++;
 	return true;
+}
+
+bool
+directory_set_host(struct directory *directory, struct entry *entry, struct range raw)
+{
+	char **hosts;
+
+	for (unsigned i = 0; i < directory->host_count; i++) {
+		if (!range_decodes_to(raw, directory->hosts[i]))
+			continue;
+		entry->host = (uint16_t)(i + 1);
+		return true;
+	}
+	hosts = directory->host_count >= DIRECTORY_HOSTS_MAX ? NULL :
+	    reallocarray(directory->hosts, directory->host_count + 1u, sizeof *hosts);
+	if (hosts == NULL)
+		return false;
+	directory->hosts = hosts;
+	hosts[directory->host_count] = range_strdup_decoded(raw);
+	if (hosts[directory->host_count] == NULL)
+		return false;
+	entry->host = ++directory->host_count;
+	return true;
+}
+
+const char *
+directory_host(const struct directory *directory, const struct entry *entry)
+{
+	return entry->host == 0 ? NULL : directory->hosts[entry->host - 1];
 }
 
 void

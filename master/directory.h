@@ -48,9 +48,11 @@ struct entry {
 	struct peer peer;
 	int fd;				/* until its worker has taken it; then -1 */
 	uint8_t tls;			/* as it came: struct newcomer */
+	uint16_t host;			/* of the stream that the session manager holds of it: its place in `hosts`, from 1 on; 0: none */
 	bool confirmed : 1;		/* the worker has seen the login, too */
 	bool superseded : 1;		/* its address was given to a later login */
 	bool ended_upstream : 1;	/* the session manager has ended its session */
+	bool goodbye : 1;		/* its client has closed its stream in good order */
 	bool proxied : 1;		/* it came through a proxy, whose header has not said yet where it comes from */
 	bool counted : 1;		/* for where it comes from (admission.h) */
 	bool closing : 1;		/* its worker was told to end it, for `close_reason` */
@@ -82,7 +84,12 @@ struct directory {
 	struct entry_queue waiting;	/* who has not logged in, and is not told to go, in the order of arrival */
 	struct slab entries;
 	struct texts addresses;
+	char **hosts;			/* of all streams that were ever opened, each once */
+	uint16_t host_count;
 };
+
+/* Hosts that may ever have had streams: what a worker that was broken into can make us remember. */
+#define DIRECTORY_HOSTS_MAX 1024
 
 /* What an entry may grow to before somebody asks whether it has to: a test holds us to it. */
 #define ENTRY_SIZE_MAX 128
@@ -114,6 +121,13 @@ struct entry *directory_at(const struct directory *directory, uint32_t worker, u
  * without memory.
  */
 bool directory_set_address(struct directory *directory, struct entry *entry, struct range address);
+
+/*
+ * The session manager holds a stream of this client with that host (as on the wire). False: no memory, or more hosts than
+ * anybody has. directory_host: NULL where it holds none.
+ */
+bool directory_set_host(struct directory *directory, struct entry *entry, struct range raw);
+const char *directory_host(const struct directory *directory, const struct entry *entry);
 
 /* The id as text; `id` has room for 65 bytes. */
 const char *directory_id(const struct directory *directory, const struct entry *entry, char *id);

@@ -138,6 +138,7 @@ handle_ended(struct master *master, struct worker_process *worker, struct entry 
 	if (!message_get_end(frame, &end))
 		return BREACH_BODY;
 	ends_count(&master->ends, &end);
+	entry->goodbye = end.reason == END_CLOSED;
 	router_ended(master, entry);
 	worker->full = false;
 	arrivals_retry(master);

@@ -56,7 +56,7 @@ send_back(struct master *master, const struct entry *entry, const struct packet 
 	struct buffer bounce = { 0 };
 	enum fate fate = FATE_BOUNCED;
 
-	if (packet->disconnect && packet->bare)
+	if (packet->expendable)
 		return FATE_CONSUMED;
 	if (packet->disconnect) {
 		dropped(master, "came back although it was a 510");
@@ -84,10 +84,13 @@ send_end(struct master *master, const struct entry *entry)
 	struct buffer end = { 0 };
 	char id[DIRECTORY_ID_SIZE];
 
+	const char *address = entry->confirmed ? entry->address : directory_host(&master->directory, entry);
+
 	/* It would end the session of the later login, or one that is not there any more. */
-	if (!entry->confirmed || entry->superseded || entry->ended_upstream)
+	if (address == NULL || entry->superseded || entry->ended_upstream)
 		return;
-	master->link.dialect->link_end(&end, directory_id(&master->directory, entry, id), master->link.name, entry->address);
+	master->link.dialect->link_end(&end, directory_id(&master->directory, entry, id), master->link.name, address,
+	    entry->goodbye);
 	if (!end.failed)
 		send_up(master, entry, buffer_bytes(&end), buffer_length(&end));
 	buffer_deinit(&end);
@@ -116,15 +119,21 @@ router_check_room(struct master *master)
 static bool
 is_stale_login(const struct entry *entry, const struct packet *packet)
 {
-	return (entry->superseded || entry->ended_upstream) && packet->kind == PACKET_LOGIN && entry->address != NULL &&
+	return (entry->superseded || entry->ended_upstream) &&
+	    (packet->kind == PACKET_LOGIN || packet->kind == PACKET_SESSION) && entry->address != NULL &&
 	    range_decodes_to(packet->address, entry->address);
 }
 
-/* The session manager says that the session is over. (Once it was heard, saying it again is nothing that could bounce.) */
+/*
+ * The session manager says that the session, or the stream, is over. (Once it was heard, saying it again is nothing that could
+ * bounce.)
+ */
 static bool
-is_own_disconnect(const struct entry *entry, const struct packet *packet)
+is_own_disconnect(const struct master *master, const struct entry *entry, const struct packet *packet)
 {
-	return packet->kind == PACKET_DISCONNECT && entry->address != NULL && dialect_ends_session(packet, entry->address);
+	const char *address = entry->address != NULL ? entry->address : directory_host(&master->directory, entry);
+
+	return packet->kind == PACKET_DISCONNECT && address != NULL && dialect_ends_session(packet, address);
 }
 
 static enum fate
@@ -133,7 +142,7 @@ fate_at_end(struct master *master, const struct entry *entry, const struct kept 
 	struct packet packet;
 
 	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
-	if (is_stale_login(entry, &packet) || is_own_disconnect(entry, &packet))
+	if (is_stale_login(entry, &packet) || is_own_disconnect(master, entry, &packet))
 		return FATE_CONSUMED;
 	return send_back(master, entry, &packet, kept->bytes, kept->length);
 }
@@ -272,9 +281,10 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 	uint64_t number;
 	uint16_t flags = 0;
 
-	if (packet->kind == PACKET_LOGIN && !entry->confirmed)
+	if (packet->kind == PACKET_SESSION || (packet->kind == PACKET_LOGIN && !entry->confirmed))
 		promise_address(master, entry, packet->address);
-	if (is_own_disconnect(entry, packet)) {
+	entry->ended_upstream &= packet->kind != PACKET_SESSION;
+	if (is_own_disconnect(master, entry, packet)) {
 		entry->ended_upstream = true;
 		flags = entry->superseded ? FRAME_FLAG_REPLACED : 0;
 	}
@@ -308,7 +318,7 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 	struct packet packet;
 
 	master->link.dialect->link_read(&packet, bytes, length);
-	if (packet.kind == PACKET_DATA || packet.kind == PACKET_LOGIN || packet.kind == PACKET_DISCONNECT)
+	if (packet.kind != PACKET_OWN && packet.kind != PACKET_LOST)
 		entry = entry_of(master, &packet);
 	keeper_count(&master->keeper, entry, FATE_IN);
 	if (entry != NULL) {
@@ -331,10 +341,19 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 {
 	struct worker_process *worker = &master->pool.workers[entry->worker];
 	char id[DIRECTORY_ID_SIZE];
+	struct range host;
 
-	if (!master->link.dialect->link_verify(frame->body, frame->length, directory_id(&master->directory, entry, id),
-	    master->link.name, entry->confirmed ? entry->address : NULL))
+	switch (master->link.dialect->link_verify(frame->body, frame->length, directory_id(&master->directory, entry, id),
+	    master->link.name, entry->confirmed ? entry->address : NULL, &host)) {
+	case VERDICT_FORGED:
 		return BREACH_FORGED;
+	case VERDICT_OPENS:
+		if (!directory_set_host(&master->directory, entry, host))
+			return BREACH_FORGED;
+		break;
+	case VERDICT_PACKET:
+		break;
+	}
 	if (master->pool.stopped) {
 		worker->after_stop += frame->length;
 		if (worker->after_stop > UNDER_WAY_MAX)
@@ -358,7 +377,7 @@ was_given(const struct master *master, const struct entry *entry, struct range a
 		char *given;
 
 		master->link.dialect->link_read(&packet, kept->bytes, kept->length);
-		if (packet.kind != PACKET_LOGIN)
+		if (packet.kind != PACKET_SESSION && (packet.kind != PACKET_LOGIN || entry->confirmed))
 			continue;
 		/* Decoded as the worker does, whatever it is that was given. */
 		given = range_strdup_decoded(packet.address);
@@ -377,13 +396,13 @@ router_session(struct master *master, struct entry *entry, const struct frame *f
 
 	if (memchr(address.at, '\0', address.length) != NULL)
 		return BREACH_BODY;
-	if (entry->confirmed || !was_given(master, entry, address))
+	if (!was_given(master, entry, address))
 		return BREACH_CLIENT;
 	if (!directory_set_address(&master->directory, entry, address))
 		router_close(master, entry, END_BROKEN);
-	else
-		entry->confirmed = true;
-	gate_logged_in(master, entry);
+	else if (!entry->confirmed)
+		gate_logged_in(master, entry);
+	entry->confirmed = true;
 	return BREACH_NONE;
 }
 

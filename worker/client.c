@@ -311,7 +311,7 @@ client_settings_changed(struct client *client, const struct karma_limit *before)
 	const struct worker *worker = client->worker;
 
 	karma_change(&client->karma, before, &worker->karma, loop_now(&worker->loop));
-	if (client->state == CLIENT_LOGIN && client->login->asked_id == NULL && greeting_host_is_gone(client))
+	if (client->state == CLIENT_LOGIN && !client->login->asked && client->address == NULL && greeting_host_is_gone(client))
 		client_end(client, END_STREAM_ERROR, CONDITION_HOST_GONE, NULL);
 	/* Nobody was watched before. */
 	if (client->state == CLIENT_SESSION && !deadline_is_set(&client->deadline))
@@ -326,15 +326,23 @@ client_open(struct client *client)
 	change_state(client, CLIENT_OPENING);
 }
 
-/* RFC 6120 5.4.3.3: what was said in clear text was said by anybody. */
+/* Of its stream nothing holds any more. */
 static void
-client_begin_anew(struct client *client)
+client_begin_anew(struct client *client, enum client_state state)
 {
 	scope_leave(&client->worker->scopes, client->scope);
 	client->scope = NULL;
 	client->header_sent = false;
-	arc4random_buf(&client->stream_id, sizeof client->stream_id);
-	change_state(client, CLIENT_PREFACE);
+	change_state(client, state);
+}
+
+static void
+client_restart(struct client *client)
+{
+	login_name_stream(client);
+	client_begin_anew(client, CLIENT_OPENING);
+	if (!intake_begin_anew(client))
+		client_broken(client);
 }
 
 static void
@@ -459,6 +467,7 @@ fsm_preface(struct client *client, enum client_event event)
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* nobody has asked for one: it stays the master's, which bounces it at the end */
 	case CLIENT_LOGGED_IN:
+	case CLIENT_RESTART:
 	case CLIENT_FLUSHED:
 		break;
 	}
@@ -481,6 +490,7 @@ fsm_handshake(struct client *client, enum client_event event)
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* as above */
 	case CLIENT_LOGGED_IN:
+	case CLIENT_RESTART:
 	case CLIENT_HUNG_UP:	/* the handshake ends with it */
 	case CLIENT_FLUSHED:
 		break;
@@ -492,7 +502,8 @@ fsm_upgrading(struct client *client, enum client_event event)
 {
 	switch (event) {
 	case CLIENT_FLUSHED:
-		client_begin_anew(client);
+		/* RFC 6120 5.4.3.3: what was said in clear text was said by anybody. */
+		client_begin_anew(client, CLIENT_PREFACE);
 		break;
 	case CLIENT_TIMEOUT:
 		client_login_expired(client);
@@ -505,6 +516,7 @@ fsm_upgrading(struct client *client, enum client_event event)
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* as above */
 	case CLIENT_LOGGED_IN:
+	case CLIENT_RESTART:
 	case CLIENT_HUNG_UP:	/* it is not read */
 		break;
 	}
@@ -515,8 +527,14 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 {
 	switch (event) {
 	case CLIENT_HEADER:
-		if (greeting_give(client, message->header))
+		if (greeting_accept(client, message->header)) {
 			change_state(client, CLIENT_LOGIN);
+			greeting_give(client, message->header);
+		}
+		break;
+	case CLIENT_PACKET:	/* where its stream begins anew; else as above */
+		if (client->login != NULL)
+			relay_packet(client, message);
 		break;
 	case CLIENT_HUNG_UP:
 		client_hung_up(client);
@@ -529,8 +547,8 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 	case CLIENT_SECURED:
 	case CLIENT_STARTTLS:
 	case CLIENT_ELEMENT:	/* the stream gives none before the header */
-	case CLIENT_PACKET:	/* as above */
 	case CLIENT_LOGGED_IN:
+	case CLIENT_RESTART:
 	case CLIENT_FLUSHED:
 		break;
 	}
@@ -560,6 +578,9 @@ fsm_open(struct client *client, enum client_event event, const struct client_mes
 		break;
 	case CLIENT_LOGGED_IN:
 		client_logged_in(client);
+		break;
+	case CLIENT_RESTART:
+		client_restart(client);
 		break;
 	case CLIENT_HUNG_UP:
 		client_hung_up(client);
@@ -604,6 +625,7 @@ fsm_closing(struct client *client, enum client_event event)
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* stays the master's, which bounces it at the end */
 	case CLIENT_LOGGED_IN:
+	case CLIENT_RESTART:
 		break;
 	}
 }
@@ -729,6 +751,10 @@ client_read(struct client *client)
 	}
 	if (login_hold(client))
 		return;
+	if (relay_waits(client)) {
+		unread_begin(client, UNREAD_ANSWER);
+		return;
+	}
 	switch ((enum client_state)client->state) {
 	case CLIENT_PREFACE:
 		handshake_look(client);
@@ -807,7 +833,6 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	client->state = client->proxied || client->listen_tls >= LISTEN_TLS_DIRECT ? CLIENT_PREFACE : CLIENT_OPENING;
 	client->mute = client->state == CLIENT_PREFACE;
 	client->since = client->last_read = loop_now(&worker->loop);
-	arc4random_buf(&client->stream_id, sizeof client->stream_id);
 	if (watch_add(&worker->loop, &client->watch, fd, EPOLLIN, on_ready) < 0) {
 		slab_free(&worker->slab, client);
 		return NULL;
@@ -839,5 +864,6 @@ client_free(struct client *client)
 	scope_leave(&worker->scopes, client->scope);
 	login_drop(client);
 	texts_remove(&worker->addresses, client->address);
+	texts_remove(&worker->addresses, client->memo);
 	slab_free(&worker->slab, client);
 }

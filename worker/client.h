@@ -8,6 +8,8 @@
  *	   +--|-- TLS --+                                  <starttls/>
  *	      +---------------<proceed/> was written--- UPGRADING
  *
+ *	LOGIN --its stream begins anew (RFC 6120 6.4.6)--> OPENING, with what it has logged in with
+ *
  *	any of them --an end, with a reason--> CLOSING --flushed, drained--> GONE (W2M_ENDED)
  *
  * Where TLS comes first, or may, or the header of a proxy (origin.h), a client begins in PREFACE, else in OPENING.
@@ -57,7 +59,8 @@ enum client_event {
 	CLIENT_HEADER,		/* its header is complete */
 	CLIENT_ELEMENT,		/* it sent a complete element */
 	CLIENT_PACKET,		/* a packet for it came from the link */
-	CLIENT_LOGGED_IN,	/* that packet was the answer that makes its session: client->address */
+	CLIENT_LOGGED_IN,	/* it knows that it has a session: client->address */
+	CLIENT_RESTART,		/* its stream begins anew behind what it was told */
 	CLIENT_HUNG_UP,		/* it closed its half of the connection */
 	CLIENT_FLUSHED,		/* everything for it was written */
 	CLIENT_TIMEOUT,		/* the deadline of its state has passed */
@@ -84,10 +87,10 @@ struct client {
 	struct output *output;
 	struct tls *tls;		/* NULL: none, or not yet */
 	struct scope *scope;		/* of its header, which was complete and right; NULL: not yet */
-	struct dialect_client *login;	/* until it is logged in, from its header on */
-	char *address;			/* of its session, in the worker's texts; NULL: not logged in */
+	struct dialect_client *login;	/* until it is logged in and knows so, from its header on */
+	char *address;			/* of its session, in the worker's texts; NULL: it has none */
+	char *memo;			/* what the dialect remembers of the session beside it, likewise; NULL: nothing */
 	uint64_t serial;
-	uint64_t stream_id;		/* random; told to the client in our header */
 	uint64_t bytes_in, bytes_out;
 	uint64_t since;			/* loop_now() when it came */
 	uint64_t last_read;
@@ -109,6 +112,7 @@ struct client {
 	bool mute : 1;			/* what we would say is no use: TLS is not there yet, or has failed */
 	bool wants_write : 1;		/* TLS cannot go on before the socket takes bytes */
 	bool header_sent : 1;		/* ours */
+	bool told : 1;			/* the session manager has said why it ends */
 	bool was_throttled : 1;		/* that was said in the log */
 	bool hung_up : 1;		/* it has closed its half of the connection */
 	bool shut : 1;			/* we have closed ours */

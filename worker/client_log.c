@@ -79,14 +79,15 @@ client_log_throttled(const struct client *client)
 
 /* The number of the attempt is there so that no two lines are the same, which would be folded into one. */
 void
-client_log_refusal(const struct client *client, const struct client_message *message)
+client_log_refusal(const struct client *client, const char *condition)
 {
 	char id[CLIENT_ID_SIZE], address[INET6_ADDRSTRLEN], account[ACCOUNT_LOGGED], quoted[ACCOUNT_LOGGED];
 
-	snprintf(account, sizeof account, "%s@%s", client->login->asked_user, client->login->host);
+	snprintf(account, sizeof account, "%s@%s", client->login->asked_user == NULL ? "" : client->login->asked_user,
+	    client->login->host);
 	log_info("%s client login-failed address=%s port=%u account=%s reason=%s attempt=%u", client_id(client, id),
 	    peer_format(&client->peer, address), client->peer.port, log_quote(quoted, sizeof quoted, account),
-	    dialect_error_name(message->bytes, message->length), client->refusals);
+	    condition, client->refusals);
 }
 
 void

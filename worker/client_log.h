@@ -14,8 +14,8 @@ void client_log_secured(const struct client *client);
 /* It has a session now. */
 void client_log_login(const struct client *client);
 
-/* The session manager's answer refuses its login. */
-void client_log_refusal(const struct client *client, const struct client_message *message);
+/* A login of its was refused, with this condition. */
+void client_log_refusal(const struct client *client, const char *condition);
 
 /* The session manager sent it what cannot be delivered: not well-formed, or without an address. */
 void client_log_unreadable(const struct client *client, const struct client_message *message);

@@ -35,31 +35,77 @@ greeting_host_is_gone(const struct client *client)
 	return true;
 }
 
+void
+greeting_header(struct client *client, const struct dialect_answer *answer)
+{
+	const char *host = client->login->host;
+	char *told[3] = { NULL, NULL, NULL }, stream_id[17];
+	const struct range ranges[3] = { answer->header_id, answer->header_from, answer->header_lang };
+	struct buffer *down = output_get(client);
+
+	if (down == NULL || client->header_sent)
+		return;
+	for (unsigned i = 0; i < 3; i++)
+		told[i] = ranges[i].at == NULL ? NULL : range_strdup_decoded(ranges[i]);
+	reply_header(down, client_is_modern(client), told[1] != NULL ? told[1] : host,
+	    told[0] != NULL ? told[0] : reply_stream_id(login_stream_id(client), stream_id), told[2] != NULL ? told[2] : "en");
+	client->header_sent = true;
+	for (unsigned i = 0; i < 3; i++)
+		free(told[i]);
+}
+
+/* What a session manager says of it itself is not said again. */
+static bool
+says_limits(const struct buffer *features)
+{
+	static const char limits[] = "urn:xmpp:stream-limits:0";
+
+	return memmem(buffer_bytes(features), buffer_length(features), limits, sizeof limits - 1) != NULL;
+}
+
 /*
- * No features follow a login with jabber:iq:auth, so these are told what holds from then on. What comes before it is
- * short, whatever is said: a client that kept to the limit of that time (XEP-0478 has one number) would keep to it for good.
+ * No features follow a login with jabber:iq:auth, so these tell what holds from then on. What comes before it is short,
+ * whatever is said: a client that kept to the limit of that time (XEP-0478 has one number) would keep to it for good.
  */
-static void
-append_features(const struct client *client, struct buffer *down)
+void
+greeting_features(struct client *client, const struct buffer *features)
 {
 	const struct client_limits *limits = &client->worker->settings.limits;
-	char id[CLIENT_ID_SIZE], stream_id[17];
-	struct dialect_context context = relay_context(client, id, stream_id);
+	struct buffer *down = output_get(client);
 
+	/* A client of before RFC 3920 does not know what they are. */
+	if (down == NULL || !client_is_modern(client))
+		return;
 	buffer_append_string(down, "<stream:features>");
 	starttls_append_feature(client, down);
-	if (!starttls_is_required(client)) {
-		client->worker->dialect->client_features(down, &context);
-		reply_limits(down, limits->element_bytes, limits->idle_time / 1000);
+	if (features != NULL) {
+		buffer_append(down, buffer_bytes(features), buffer_length(features));
+		if (!says_limits(features))
+			reply_limits(down, limits->element_bytes, limits->idle_time / 1000);
 	}
 	buffer_append_string(down, "</stream:features>");
 }
 
+/* A stream that is begun anew is one with the same host. */
+static bool
+greeting_login(struct client *client, const char *host)
+{
+	if (client->login == NULL) {
+		if (login_begin(client, host))
+			return true;
+		client_broken(client);
+		return false;
+	}
+	if (strcmp(client->login->host, host) == 0)
+		return true;
+	client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN, "not the host of the login");
+	return false;
+}
+
 bool
-greeting_give(struct client *client, const struct stream_header *header)
+greeting_accept(struct client *client, const struct stream_header *header)
 {
 	const char *host = host_of(&client->worker->settings, header);
-	struct buffer *down;
 
 	if (host == NULL) {
 		client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN, NULL);
@@ -70,17 +116,25 @@ greeting_give(struct client *client, const struct stream_header *header)
 		client_end(client, END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, "TLS is required");
 		return false;
 	}
-	down = output_get(client);
-	if (!login_begin(client, host) || down == NULL) {
-		client_broken(client);
-		return false;
+	return greeting_login(client, host);
+}
+
+void
+greeting_give(struct client *client, const struct stream_header *header)
+{
+	static const struct dialect_answer ours = { .effects = DIALECT_HEADER };
+
+	if (!starttls_is_required(client)) {
+		relay_header(client, header);
+		return;
 	}
-	reply_header(down, client_is_modern(client), host, client->stream_id);
-	client->header_sent = true;
-	if (client_is_modern(client))
-		append_features(client, down);
+	if (output_get(client) == NULL) {
+		client_broken(client);
+		return;
+	}
+	greeting_header(client, &ours);
+	greeting_features(client, NULL);
 	output_queued(client);
-	return true;
 }
 
 /* XEP-0205 4.6: what an element above the limit of its size is called, beyond the general policy-violation. */
@@ -94,6 +148,7 @@ void
 greeting_end(struct client *client, const char *text)
 {
 	enum stream_condition condition = (enum stream_condition)client->condition;
+	char stream_id[17];
 	struct buffer *down;
 
 	if (client->mute || (!client->header_sent && condition == CONDITION_NONE))
@@ -101,11 +156,12 @@ greeting_end(struct client *client, const char *text)
 	down = output_get(client);
 	if (down == NULL)
 		return;
-	/* RFC 6120 4.9.1.2: an error before our header is preceded by one. */
+	/* RFC 6120 4.9.1.2: an error before our header is preceded by one. Of a stream that is over nobody needs the id. */
 	if (!client->header_sent)
-		reply_header(down, client_is_modern(client), client->worker->settings.hosts[0], client->stream_id);
+		reply_header(down, client_is_modern(client), client->worker->settings.hosts[0],
+		    reply_stream_id(login_stream_id(client), stream_id), "en");
 	client->header_sent = true;
-	if (condition != CONDITION_NONE)
+	if (condition != CONDITION_NONE && !client->told)
 		reply_error(down, client_is_modern(client), condition, text, detail_of(client));
 	reply_end(down);
 	output_queued(client);

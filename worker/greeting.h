@@ -7,11 +7,22 @@
 
 #include <stdbool.h>
 
+struct buffer;
 struct client;
+struct dialect_answer;
 struct stream_header;
 
-/* Answer the header, and begin a login. False: the client was ended instead. */
-bool greeting_give(struct client *client, const struct stream_header *header);
+/* May this header be answered? Then there is a login. False: the client was ended instead. */
+bool greeting_accept(struct client *client, const struct stream_header *header);
+
+/* Answer it, or have it answered by the dialect. The client may end by it. */
+void greeting_give(struct client *client, const struct stream_header *header);
+
+/* Append our header, as the dialect's answer says, if this stream has none yet. Memory that is missing shows in the output. */
+void greeting_header(struct client *client, const struct dialect_answer *answer);
+
+/* Append the features: those of STARTTLS, `features` (NULL: nothing further is offered now), limits. */
+void greeting_features(struct client *client, const struct buffer *features);
 
 /* The host that the client wants to log in to is none of ours any more. */
 bool greeting_host_is_gone(const struct client *client);

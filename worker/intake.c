@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "worker/login.h"
+#include "worker/relay.h"
 #include "worker/trace.h"
 #include "worker/worker.h"
 
@@ -59,6 +60,24 @@ intake_on_idle(struct deadline *deadline)
 	/* Half an element stays, and so does its parser, until the client goes on or its own deadline ends it. */
 	if (stream_is_quiet(intake->stream))
 		intake_free(intake->client);
+}
+
+bool
+intake_begin_anew(struct client *client)
+{
+	struct stream *stream;
+	const void *rest;
+	size_t length;
+	bool done;
+
+	if (client->intake == NULL)
+		return true;
+	stream = stream_new(&client->worker->login_limits, NULL);
+	rest = stream_unread(client->intake->stream, &length);
+	done = stream != NULL && stream_feed(stream, rest, length) == 0;
+	stream_free(&client->intake->stream);
+	client->intake->stream = stream;
+	return done;
 }
 
 static void
@@ -135,12 +154,14 @@ take_events(struct client *client)
 	struct worker *worker = client->worker;
 	struct intake *intake = client->intake;
 
-	while (worker_may_read(worker) && !login_waits(client) && take_event(client, intake->stream))
+	while (worker_may_read(worker) && !login_waits(client) && !relay_waits(client) && take_event(client, intake->stream))
 		;
 	deadline_set(&worker->loop, &worker->intake_idle, &intake->deadline);
 	if (client_has_stream(client) && !worker_may_read(worker))
 		unread_begin(client, UNREAD_STOPPED);
 	login_hold(client);
+	if (relay_waits(client))
+		unread_begin(client, UNREAD_ANSWER);
 	if (!client_has_stream(client) || (worker->intakes > QUIET_PARSERS && stream_is_quiet(intake->stream)))
 		intake_free(client);
 }

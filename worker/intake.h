@@ -10,6 +10,7 @@
 #ifndef C2SD_WORKER_INTAKE_H
 #define C2SD_WORKER_INTAKE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,12 @@ void intake_take(struct client *client, const uint8_t *bytes, size_t length);
 
 /* Go on with what waits in the parser since the client was paused. */
 void intake_go_on(struct client *client);
+
+/*
+ * The client's stream begins anew: what has come and was not used belongs to the new one. It is not looked at before
+ * intake_go_on. False without memory.
+ */
+bool intake_begin_anew(struct client *client);
 
 /* Bytes of memory that the parser holds, if there is one. */
 size_t intake_memory(const struct client *client);

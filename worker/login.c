@@ -1,5 +1,6 @@
 #include "worker/login.h"
 
+#include <bsd/stdlib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,23 @@ login_on_tick(struct deadline *deadline)
 		client_resume(client);
 }
 
+void
+login_name_stream(struct client *client)
+{
+	struct login *login = login_of(client);
+
+	if (login != NULL)
+		arc4random_buf(&login->stream_id, sizeof login->stream_id);
+}
+
+uint64_t
+login_stream_id(const struct client *client)
+{
+	const struct login *login = login_of(client);
+
+	return login == NULL ? 0 : login->stream_id;
+}
+
 /* For half a second, doubled so many times. */
 static void
 wait_begin(struct client *client, unsigned doublings)
@@ -61,13 +79,80 @@ login_begin(struct client *client, const char *host)
 
 	if (login == NULL)
 		return false;
+	STAILQ_INIT(&login->kept);
 	client->login = &login->dialect;
+	login_name_stream(client);
 	client->login->host = strdup(host);
 	if (client->failures >= LOGIN_FREE)
 		wait_begin(client, client->failures / LOGIN_FREE - 1);
 	/* Once: not again when its stream begins anew. */
 	client->failures = 0;
 	return client->login->host != NULL;
+}
+
+static void
+kept_free(struct kept_packets *queue)
+{
+	struct kept_packet *packet;
+
+	while ((packet = STAILQ_FIRST(queue)) != NULL) {
+		STAILQ_REMOVE_HEAD(queue, entry);
+		free(packet);
+	}
+}
+
+bool
+login_keep(struct client *client, const struct client_message *message)
+{
+	struct login *login = login_of(client);
+	struct kept_packet *packet = malloc(sizeof *packet + message->length);
+
+	if (packet == NULL)
+		return false;
+	packet->number = message->number;
+	packet->replaced = message->replaced;
+	packet->length = message->length;
+	memcpy(packet->bytes, message->bytes, message->length);
+	STAILQ_INSERT_TAIL(&login->kept, packet, entry);
+	login->kept_bytes += packet->length;
+	return true;
+}
+
+bool
+login_resume(struct client *client, struct dialect_client *session)
+{
+	struct login *login = calloc(1, sizeof *login);
+
+	session->address = session->address == NULL ? NULL : strdup(session->address);
+	session->memo = session->memo == NULL ? NULL : strdup(session->memo);
+	if (login == NULL) {
+		dialect_client_deinit(session);
+		return false;
+	}
+	STAILQ_INIT(&login->kept);
+	login->dialect = *session;
+	client->login = &login->dialect;
+	return session->address != NULL && session->memo != NULL;
+}
+
+size_t
+login_kept_bytes(const struct client *client)
+{
+	const struct login *login = login_of(client);
+
+	return login == NULL ? 0 : login->kept_bytes;
+}
+
+void
+login_take_kept(struct client *client, struct kept_packets *queue)
+{
+	struct login *login = login_of(client);
+
+	STAILQ_INIT(queue);
+	if (login == NULL)
+		return;
+	STAILQ_CONCAT(queue, &login->kept);
+	login->kept_bytes = 0;
 }
 
 void
@@ -77,6 +162,7 @@ login_drop(struct client *client)
 
 	if (login == NULL)
 		return;
+	kept_free(&login->kept);
 	dialect_client_deinit(&login->dialect);
 	free(login);
 	client->login = NULL;
@@ -84,12 +170,11 @@ login_drop(struct client *client)
 
 /* It did not know what it must know; else the session manager was in trouble. etc/fail2ban counts the same. */
 static bool
-is_guess(const struct client_message *message)
+is_guess(const char *condition)
 {
 	static const char *const conditions[] = {
 		"not-authorized", "forbidden", "item-not-found", "payment-required", "registration-required",
 	};
-	const char *condition = dialect_error_name(message->bytes, message->length);
 
 	for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
 		if (strcmp(condition, conditions[i]) == 0)
@@ -99,12 +184,12 @@ is_guess(const struct client_message *message)
 }
 
 void
-login_refused(struct client *client, const struct client_message *message)
+login_refused(struct client *client, const char *condition, bool answered)
 {
 	if (client->refusals < UINT8_MAX)
 		client->refusals++;
-	client_log_refusal(client, message);
-	if (!is_guess(message))
+	client_log_refusal(client, condition);
+	if (!answered || !is_guess(condition))
 		return;
 	channel_send(&client->worker->channel, W2M_LOGIN_FAILED, client->slot, client->serial, NULL);
 	wait_begin(client, client->refusals - 1u);

@@ -14,6 +14,8 @@
 #ifndef C2SD_WORKER_LOGIN_H
 #define C2SD_WORKER_LOGIN_H
 
+#include <bsd/sys/queue.h>
+
 #include "common/loop.h"
 #include "dialect/dialect.h"
 
@@ -26,20 +28,57 @@
 struct client;
 struct client_message;
 
+/* A packet of the session manager's for one that does not know yet that it is logged in. */
+struct kept_packet {
+	STAILQ_ENTRY(kept_packet) entry;
+	uint64_t number;
+	size_t length;
+	bool replaced;
+	uint8_t bytes[];
+};
+
+STAILQ_HEAD(kept_packets, kept_packet);
+
 /* client->login is its dialect's part. */
 struct login {
 	struct dialect_client dialect;
 	uint64_t until;			/* loop_now() when its next attempt may be read */
+	uint64_t stream_id;		/* random; told to the client in our header */
+	struct kept_packets kept;
+	size_t kept_bytes;
 };
 
 /* The header was answered, for that host. False without memory. */
 bool login_begin(struct client *client, const char *host);
 
+/*
+ * One that was logged in has to wait for its session again: take over what the dialect has put into `session`, beside the
+ * address and the memo. False without memory; what `session` owned is freed then.
+ */
+bool login_resume(struct client *client, struct dialect_client *session);
+
+/* Its stream begins anew, and has another id. login_stream_id: 0 for one without a login. */
+void login_name_stream(struct client *client);
+uint64_t login_stream_id(const struct client *client);
+
 /* It has logged in, or ends; there may be none. */
 void login_drop(struct client *client);
 
-/* The session manager's answer refuses it: counted, logged, told to the master. It may be too often. */
-void login_refused(struct client *client, const struct client_message *message);
+/*
+ * A login was refused, with this condition: counted, logged, and told to the master where it was the session manager's answer.
+ * It may be too often.
+ */
+void login_refused(struct client *client, const char *condition, bool answered);
+
+/*
+ * A packet for one that has a session and does not know it yet (RFC 6120 7: it has to bind a resource first): kept, in order,
+ * until login_take_kept(). False: no memory. Overflow: the caller asks login_kept_bytes() against the client's limit.
+ */
+bool login_keep(struct client *client, const struct client_message *message);
+size_t login_kept_bytes(const struct client *client);
+
+/* Give up all that was kept, for the caller to free; an empty queue where nothing was. */
+void login_take_kept(struct client *client, struct kept_packets *queue);
 
 /* May its next attempt not come yet? And if so, do not read it. */
 bool login_waits(const struct client *client);

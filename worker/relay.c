@@ -1,104 +1,156 @@
 #include "worker/relay.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "worker/client_log.h"
+#include "worker/greeting.h"
 #include "worker/login.h"
 #include "worker/reply.h"
 #include "worker/worker.h"
 
-struct dialect_context
-relay_context(const struct client *client, char *id, char *stream_id)
-{
-	const struct settings *settings = &client->worker->settings;
+/* One call of the dialect: what it is told, what it answers, and where that lies. */
+struct exchange {
+	struct client *client;
+	char id[CLIENT_ID_SIZE], stream_id[17];
+	struct dialect_context context;
+	struct dialect_client session;		/* of a client that is bound: made for the call */
+	struct dialect_client *dialect;
+	struct buffer up, login_down, features;
+	struct dialect_answer answer;
+	const struct client_message *packet;	/* that came from the link; NULL: none did */
+};
 
-	return (struct dialect_context){
-		.id = client_id(client, id),
-		.name = settings->name,
-		.stream_id = reply_stream_id(client->stream_id, stream_id),
-		.digest = settings->digest,
-		.registration = settings->registration,
-	};
+bool
+relay_waits(const struct client *client)
+{
+	return client->login != NULL && client->login->waits && client->state < CLIENT_CLOSING;
 }
 
-/* What the dialect knows of it; `session` is for one that is logged in, and lives as long as the call. */
-static struct dialect_client *
-dialect_of(const struct client *client, struct dialect_client *session)
+/*
+ * Until it is bound what it gets is short, and may have our header in front; later on it is written where it is sent from.
+ * False without memory.
+ */
+static bool
+exchange_begin(struct exchange *exchange, struct client *client, const struct client_message *packet)
 {
-	if (client->login != NULL)
-		return client->login;
-	*session = (struct dialect_client){ .address = client->address };
-	return session;
+	const struct settings *settings = &client->worker->settings;
+	struct buffer *output = output_get(client);
+
+	*exchange = (struct exchange){ .client = client, .packet = packet };
+	exchange->context = (struct dialect_context){
+		.id = client_id(client, exchange->id),
+		.name = settings->name,
+		.stream_id = reply_stream_id(login_stream_id(client), exchange->stream_id),
+		.digest = settings->digest,
+		.registration = settings->registration,
+		.plain = client->tls != NULL,
+	};
+	exchange->session = (struct dialect_client){ .address = client->address, .memo = client->memo };
+	exchange->dialect = client->login != NULL ? client->login : &exchange->session;
+	exchange->answer = (struct dialect_answer){
+		.up = &exchange->up,
+		.down = client->login != NULL ? &exchange->login_down : output,
+		.features = &exchange->features,
+	};
+	return output != NULL;
+}
+
+static void
+exchange_end(struct exchange *exchange)
+{
+	struct client *client = exchange->client;
+
+	buffer_deinit(&exchange->up);
+	buffer_deinit(&exchange->login_down);
+	buffer_deinit(&exchange->features);
+	if (client->output != NULL && output_length(client->output) == 0)
+		output_drop(client);
 }
 
 /* ---- up ---- */
 
-static void
-element_outcome(struct client *client, int outcome, const struct buffer *up)
+/* An element may be big, and is its client's matter; what a channel must send for all is small. */
+static bool
+send_element(struct client *client, const void *bytes, size_t length)
 {
 	struct channel *channel = &client->worker->channel;
 
-	switch (outcome) {
-	case DIALECT_SEND:
-		/* An element may be big, and is its client's matter; what a channel must send for all is small. */
-		if (channel_make_room(channel, buffer_length(up)))
-			channel_send(channel, W2M_PACKET, client->slot, client->serial, up);
-		else
-			client_broken(client);
-		return;
-	case DIALECT_ANSWER:
-		output_queued(client);
-		return;
-	case DIALECT_NOT_AUTHORIZED:
-		client_end(client, END_NOT_AUTHORIZED, CONDITION_NOT_AUTHORIZED, "log in first");
-		return;
-	case DIALECT_IGNORE:
-		return;
-	default:
-		client_broken(client);
-	}
+	if (!channel_make_room(channel, length))
+		return false;
+	channel_send_parts(channel, W2M_PACKET, 0, client->slot, client->serial, NULL, bytes, length);
+	return true;
 }
 
-void
-relay_element(struct client *client, const struct stream_event *element)
+static bool
+send_several(struct client *client, const struct buffer *up)
 {
-	char id[CLIENT_ID_SIZE], stream_id[17];
-	struct dialect_context context = relay_context(client, id, stream_id);
-	struct buffer *down = output_get(client), up = { 0 };
-	struct dialect_client session;
-	int outcome = -ENOMEM;
+	const char *at = (const char *)buffer_bytes(up), *end = at + buffer_length(up);
+	struct element element;
 
-	if (down != NULL)
-		outcome = client->worker->dialect->client_element(dialect_of(client, &session), &context,
-		    element->bytes, element->length, element->name_end, &up, down);
-	client->packets_in++;
-	client->worker->counters.packets_in++;
-	element_outcome(client, up.failed ? -ENOMEM : outcome, &up);
-	buffer_deinit(&up);
-	if (client->output != NULL && output_length(client->output) == 0)
-		output_drop(client);
+	while (at < end && element_read(&element, at, (size_t)(end - at))) {
+		if (!send_element(client, element.whole.at, element.whole.length))
+			return false;
+		at = range_end(element.whole);
+	}
+	return true;
+}
+
+static bool
+send_up(const struct exchange *exchange)
+{
+	if (buffer_length(&exchange->up) == 0)
+		return true;
+	if ((exchange->answer.effects & DIALECT_SEVERAL) != 0)
+		return send_several(exchange->client, &exchange->up);
+	return send_element(exchange->client, buffer_bytes(&exchange->up), buffer_length(&exchange->up));
 }
 
 /* ---- down ---- */
 
 static void
-say_consumed(struct client *client, uint64_t number)
+say_consumed(const struct exchange *exchange)
 {
+	const struct client *client = exchange->client;
 	struct buffer body = { 0 };
 
-	message_put_number(&body, number);
+	if (exchange->packet == NULL)
+		return;
+	message_put_number(&body, exchange->packet->number);
 	channel_send(&client->worker->channel, W2M_CONSUMED, client->slot, client->serial, &body);
 	buffer_deinit(&body);
 }
 
+static void
+send_down(struct exchange *exchange)
+{
+	struct client *client = exchange->client;
+	struct buffer *down = output_get(client);
+
+	if (down == NULL)
+		return;
+	if ((exchange->answer.effects & DIALECT_HEADER) != 0 || exchange->answer.told)
+		greeting_header(client, &exchange->answer);
+	if ((exchange->answer.effects & DIALECT_FEATURES) != 0)
+		greeting_features(client, &exchange->features);
+	buffer_append(down, buffer_bytes(&exchange->login_down), buffer_length(&exchange->login_down));
+	if (buffer_length(down) > 0)
+		output_queued(client);
+}
+
+/* ---- what it means ---- */
+
 /* False: it was ended instead, and the answer stays the master's, which sends it back. */
 static bool
-logged_in(struct client *client)
+logged_in(struct exchange *exchange)
 {
+	struct client *client = exchange->client;
+	const char *address = exchange->dialect->address;
 	struct buffer body = { 0 };
 
-	client->address = texts_add(&client->worker->addresses, client->login->address, strlen(client->login->address));
+	texts_remove(&client->worker->addresses, client->address);
+	client->address = texts_add(&client->worker->addresses, address, strlen(address));
 	/* Too long is the session manager's fault: neither the master's nor that of this worker's other clients. */
 	if (client->address == NULL || strlen(client->address) > CONTRACT_ADDRESS_MAX) {
 		client_broken(client);
@@ -107,87 +159,213 @@ logged_in(struct client *client)
 	buffer_append_string(&body, client->address);
 	channel_send(&client->worker->channel, W2M_SESSION, client->slot, client->serial, &body);
 	buffer_deinit(&body);
-	client_fsm(client, CLIENT_LOGGED_IN, NULL);
 	return true;
 }
 
-static void
-refused(struct client *client, const struct client_message *message)
+/* False: as above. */
+static bool
+remember(struct exchange *exchange)
 {
+	struct client *client = exchange->client;
+	const char *memo = exchange->dialect->memo;
+
+	texts_remove(&client->worker->addresses, client->memo);
+	client->memo = memo == NULL ? NULL : texts_add(&client->worker->addresses, memo, strlen(memo));
+	if (memo == NULL || client->memo != NULL)
+		return true;
+	client_broken(client);
+	return false;
+}
+
+static void
+refused(const struct exchange *exchange)
+{
+	struct client *client = exchange->client;
 	uint32_t attempts = client->worker->settings.limits.login_attempts;
 
-	/* Before it is consumed: the master looks whether there can be one. */
-	login_refused(client, message);
-	say_consumed(client, message->number);
 	/* RFC 6120 6.4.5: two to five attempts are enough for who does not guess. */
 	if (attempts > 0 && client->refusals >= attempts)
 		client_exceed(client, LIMIT_LOGIN_ATTEMPTS, "too many failed logins");
 }
 
-/* The session manager has ended it: RFC 6120 4.9.3.3 where another login has taken its place. */
+/* What waited for it is given to the dialect again. */
 static void
-disconnected(struct client *client, bool replaced)
+bound(struct client *client)
 {
-	if (replaced && client_is_modern(client))
-		client_end(client, END_REPLACED, CONDITION_CONFLICT, "Replaced by a new login");
+	struct kept_packets queue;
+	struct kept_packet *packet;
+
+	login_take_kept(client, &queue);
+	if (client->state == CLIENT_LOGIN)
+		client_fsm(client, CLIENT_LOGGED_IN, NULL);
 	else
-		client_end(client, replaced ? END_REPLACED : END_DISCONNECTED, CONDITION_UNDEFINED_CONDITION, "Disconnected");
+		login_drop(client);
+	while ((packet = STAILQ_FIRST(&queue)) != NULL) {
+		struct client_message message = {
+			.bytes = packet->bytes, .length = packet->length, .number = packet->number, .replaced = packet->replaced,
+		};
+
+		STAILQ_REMOVE_HEAD(&queue, entry);
+		/* When it has ended they stay the master's. */
+		client_fsm(client, CLIENT_PACKET, &message);
+		free(packet);
+	}
 }
 
 static void
-packet_outcome(struct client *client, int outcome, const struct client_message *message)
+keep(const struct exchange *exchange)
 {
-	switch (outcome) {
-	case DIALECT_DELIVER:
-		output_queued(client);
-		output_mark(client->output, message->number);
-		client->packets_out++;
-		client->worker->counters.packets_out++;
-		break;
-	case DIALECT_LOGGED_IN:
-		output_queued(client);
-		/* In this order: a worker that dies in between must not leave a session that nobody knows to end. */
-		if (logged_in(client))
-			say_consumed(client, message->number);
-		break;
-	case DIALECT_LOGIN_REFUSED:
-		output_queued(client);
-		refused(client, message);
-		break;
-	case DIALECT_END:
-		say_consumed(client, message->number);
-		disconnected(client, message->replaced);
-		break;
-	case DIALECT_UNREADABLE:
-		client_log_unreadable(client, message);
-		say_consumed(client, message->number);
-		break;
-	default:
+	struct client *client = exchange->client;
+
+	if (!login_keep(client, exchange->packet))
 		client_broken(client);
-	}
+	else if (login_kept_bytes(client) > client->worker->settings.limits.unsent_bytes)
+		client_exceed(client, LIMIT_UNSENT_BYTES, "too much is waiting to be read");
+}
+
+static void
+delivered(const struct exchange *exchange)
+{
+	struct client *client = exchange->client;
+
+	output_queued(client);
+	output_mark(client->output, exchange->packet->number);
+	client->packets_out++;
+	client->worker->counters.packets_out++;
+}
+
+static void
+ended_by_client(struct client *client, const struct dialect_answer *answer)
+{
+	client_end(client, answer->condition == CONDITION_NOT_AUTHORIZED ? END_NOT_AUTHORIZED : END_STREAM_ERROR,
+	    answer->condition, answer->text);
+}
+
+/* The session manager has ended it: RFC 6120 4.9.3.3 where another login has taken its place. */
+static void
+ended_upstream(struct client *client, const struct dialect_answer *answer, bool replaced)
+{
+	enum end_reason reason = replaced ? END_REPLACED : END_DISCONNECTED;
+
+	client->told = answer->told;
+	if (replaced && !answer->told && client_is_modern(client))
+		client_end(client, reason, CONDITION_CONFLICT, "Replaced by a new login");
+	else
+		client_end(client, reason, answer->condition, answer->text);
+}
+
+/* In this order: a worker that dies in between must not leave a session that nobody knows to end. */
+static void
+settle(const struct exchange *exchange)
+{
+	if ((exchange->answer.effects & DIALECT_DELIVERED) != 0)
+		delivered(exchange);
+	else if ((exchange->answer.effects & DIALECT_HELD) != 0)
+		keep(exchange);
+	else
+		say_consumed(exchange);
+}
+
+static void
+carry_out(struct exchange *exchange)
+{
+	const struct dialect_answer *answer = &exchange->answer;
+	struct client *client = exchange->client;
+	unsigned effects = answer->effects;
+
+	send_down(exchange);
+	if ((effects & DIALECT_REFUSED) != 0)	/* before it is consumed: the master looks whether there can be one */
+		login_refused(client, answer->failure, exchange->packet != NULL);
+	if ((effects & DIALECT_LOGGED_IN) != 0 && !logged_in(exchange))
+		return;
+	if ((effects & DIALECT_MEMO) != 0 && !remember(exchange))
+		return;
+	if ((effects & DIALECT_UNREADABLE) != 0)
+		client_log_unreadable(client, exchange->packet);
+	settle(exchange);
+	if ((effects & DIALECT_REFUSED) != 0)
+		refused(exchange);
+	if ((effects & DIALECT_KEEP) != 0 && !login_resume(client, &exchange->session))
+		client_broken(client);
+	if ((effects & DIALECT_BOUND) != 0)
+		bound(client);
+	if ((effects & DIALECT_RESTART) != 0)
+		client_fsm(client, CLIENT_RESTART, NULL);
+	if ((effects & DIALECT_END) != 0 && exchange->packet != NULL)
+		ended_upstream(client, answer, exchange->packet->replaced);
+	else if ((effects & DIALECT_END) != 0)
+		ended_by_client(client, answer);
+}
+
+/* `result`: of the dialect. */
+static void
+exchange_finish(struct exchange *exchange, int result)
+{
+	if (result < 0 || exchange->up.failed || exchange->login_down.failed || exchange->features.failed ||
+	    !send_up(exchange))
+		client_broken(exchange->client);
+	else
+		carry_out(exchange);
+	exchange_end(exchange);
+}
+
+/* ---- from both sides ---- */
+
+void
+relay_header(struct client *client, const struct stream_header *header)
+{
+	struct dialect_header told = {
+		.from = header->from,
+		.lang = client->scope->header.lang,
+		.version_major = header->version_major,
+		.version_minor = header->version_minor,
+	};
+	struct exchange exchange;
+	int result = -ENOMEM;
+
+	if (exchange_begin(&exchange, client, NULL))
+		result = client->worker->dialect->client_header(exchange.dialect, &exchange.context, &told, &exchange.answer);
+	exchange_finish(&exchange, result);
+}
+
+void
+relay_element(struct client *client, const struct stream_event *element)
+{
+	struct exchange exchange;
+	int result = -ENOMEM;
+
+	client->packets_in++;
+	client->worker->counters.packets_in++;
+	if (exchange_begin(&exchange, client, NULL))
+		result = client->worker->dialect->client_element(exchange.dialect, &exchange.context, element->bytes,
+		    element->length, element->name_end, &exchange.answer);
+	exchange_finish(&exchange, result);
+}
+
+/* A burst within one turn is not yet a client that does not read: first see what it takes. */
+static void
+check_unsent(struct client *client)
+{
+	uint32_t most = client->worker->settings.limits.unsent_bytes;
+
+	if (output_length(client->output) > most)
+		client_flush(client);
+	if (client->state != CLIENT_GONE && output_length(client->output) > most)
+		client_exceed(client, LIMIT_UNSENT_BYTES, "too much is waiting to be read");
 }
 
 void
 relay_packet(struct client *client, const struct client_message *message)
 {
-	uint32_t most = client->worker->settings.limits.unsent_bytes;
-	char id[CLIENT_ID_SIZE], stream_id[17];
-	struct dialect_context context = relay_context(client, id, stream_id);
-	struct buffer *down = output_get(client);
-	struct dialect_client session;
-	int outcome = -ENOMEM;
+	bool waited = relay_waits(client);
+	struct exchange exchange;
+	int result = -ENOMEM;
 
-	if (down != NULL)
-		outcome = client->worker->dialect->client_packet(dialect_of(client, &session), &context,
-		    (const char *)message->bytes, message->length, down);
-	packet_outcome(client, outcome, message);
-	/* A burst within one turn is not yet a client that does not read: first see what it takes. */
-	if (output_length(client->output) > most)
-		client_flush(client);
-	if (client->output == NULL || client->state == CLIENT_GONE)
-		return;
-	if (output_length(client->output) > most)
-		client_exceed(client, LIMIT_UNSENT_BYTES, "too much is waiting to be read");
-	else if (output_length(client->output) == 0)
-		output_drop(client);
+	if (exchange_begin(&exchange, client, message))
+		result = client->worker->dialect->client_packet(exchange.dialect, &exchange.context,
+		    (const char *)message->bytes, message->length, &exchange.answer);
+	exchange_finish(&exchange, result);
+	check_unsent(client);
+	if (waited && !relay_waits(client) && client->unread == UNREAD_ANSWER)
+		client_resume(client);
 }

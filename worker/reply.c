@@ -12,14 +12,18 @@ reply_stream_id(uint64_t stream_id, char *text)
 }
 
 void
-reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream_id)
+reply_header(struct buffer *down, bool modern, const char *host, const char *stream_id, const char *lang)
 {
-	char id[17];
-
-	buffer_append_format(down, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-	    "xmlns:stream='http://etherx.jabber.org/streams' id='%s' from='", reply_stream_id(stream_id, id));
+	buffer_append_string(down, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
+	    "xmlns:stream='http://etherx.jabber.org/streams' id='");
+	buffer_append_escaped(down, stream_id, strlen(stream_id));
+	buffer_append_string(down, "' from='");
 	buffer_append_escaped(down, host, strlen(host));
-	buffer_append_string(down, modern ? "' version='1.0' xml:lang='en'>" : "'>");
+	if (modern) {
+		buffer_append_string(down, "' version='1.0' xml:lang='");
+		buffer_append_escaped(down, lang, strlen(lang));
+	}
+	buffer_append_string(down, "'>");
 }
 
 void

@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "ipc/condition.h"
+#include "dialect/condition.h"
 
 /*
  * `modern` is true for a client of RFC 3920 and later, which gets a version, features and errors with conditions; others
  * get what was usual before.
  */
 
-/* Our header, from `host`. */
-void reply_header(struct buffer *down, bool modern, const char *host, uint64_t stream_id);
+/* Our header, from `host`. `lang`: of what follows, unless it says otherwise. */
+void reply_header(struct buffer *down, bool modern, const char *host, const char *stream_id, const char *lang);
 
 /*
  * The feature of XEP-0478: the longest element that is taken, and the seconds of silence after which a client is ended; 0:

@@ -19,6 +19,7 @@ list_of(struct client *client, enum unread why)
 	case UNREAD_NO:
 	case UNREAD_STOPPED:
 	case UNREAD_ASKED:
+	case UNREAD_ANSWER:
 		break;
 	}
 	return NULL;

@@ -18,6 +18,7 @@ enum unread {
 	UNREAD_FAILED,		/* logins have failed: until its next attempt may come (login.h) */
 	UNREAD_THROTTLED,	/* it has sent more than it may (karma.h): until that is paid */
 	UNREAD_ASKED,		/* the master was told where it comes from: until that is judged (origin.h) */
+	UNREAD_ANSWER,		/* the session manager was asked what decides how to go on: until it has answered (dialect.h) */
 	UNREAD_TURN,		/* it has had its share of this turn, and TLS has more of it: until the next */
 };
 

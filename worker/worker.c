@@ -320,7 +320,7 @@ end_unanswered(struct worker *worker)
 	for (uint32_t slot = 0; slot < worker->slots; slot++) {
 		struct client *client = worker->clients[slot];
 
-		if (client != NULL && client->login != NULL && client->login->asked_id != NULL)
+		if (client != NULL && client->login != NULL && client->login->asked)
 			client_end(client, END_LINK_LOST, CONDITION_REMOTE_CONNECTION_FAILED, "try again");
 	}
 }

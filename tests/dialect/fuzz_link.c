@@ -9,6 +9,7 @@
 #include "dialect/dialect.h"
 #include "dialect/splitter.h"
 #include "dialect/wellformed.h"
+#include "tests/dialect/call.h"
 #include "tests/dialect/fuzz.h"
 
 static const struct dialect_context context = {
@@ -70,16 +71,16 @@ check_delivery(const char *bytes, size_t length, const char *login_id, const cha
 	int outcome;
 
 	client_init(&client, login_id, address);
-	outcome = dialect_sfrom.client_packet(&client, &context, bytes, length, &down);
-	must(outcome >= DIALECT_DELIVER || (outcome == -EMSGSIZE && length > DIALECT_ADDRESS_MAX));
-	if (outcome >= 0 && outcome != DIALECT_END && outcome != DIALECT_UNREADABLE) {
+	outcome = call_packet(&dialect_sfrom, &client, &context, bytes, length, &down);
+	must(outcome >= CALL_DELIVERED || (outcome == -EMSGSIZE && length > DIALECT_ADDRESS_MAX));
+	if (outcome >= 0 && outcome != CALL_ENDED && outcome != CALL_UNREADABLE) {
 		must_be_one_element(&down);
 		must(element_read_complete(&element, buffer_bytes(&down), buffer_length(&down)));
 		must(wellformed_fault(buffer_bytes(&down), buffer_length(&down)) == NULL);
 		must(!element_attribute(&element, "sto", &value) && !element_attribute(&element, "sfrom", &value));
 	}
-	must((outcome == DIALECT_LOGGED_IN) == (address == NULL && client.address != NULL));
-	must(outcome != DIALECT_LOGGED_IN || client.asked_id == NULL);
+	must((outcome == CALL_LOGGED_IN) == (address == NULL && client.address != NULL));
+	must(outcome != CALL_LOGGED_IN || client.asked_id == NULL);
 	buffer_deinit(&down);
 	dialect_client_deinit(&client);
 }
@@ -95,12 +96,12 @@ check_sending(const char *bytes, size_t length, const char *login_id, const char
 
 	must(element_read_complete(&element, bytes, length));
 	client_init(&client, login_id, address);
-	outcome = dialect_sfrom.client_element(&client, &context, bytes, length, 1 + element.name.length, &up, &down);
-	must(outcome >= 0 && outcome < DIALECT_DELIVER);
-	must((outcome == DIALECT_SEND) == (buffer_length(&up) > 0));
-	must((outcome == DIALECT_ANSWER) == (buffer_length(&down) > 0));
-	must(address == NULL || outcome == DIALECT_SEND);
-	if (outcome == DIALECT_SEND) {
+	outcome = call_element(&dialect_sfrom, &client, &context, bytes, length, 1 + element.name.length, &up, &down);
+	must(outcome >= 0 && outcome < CALL_DELIVERED);
+	must((outcome == CALL_SENT) == (buffer_length(&up) > 0));
+	must((outcome == CALL_ANSWERED) == (buffer_length(&down) > 0));
+	must(address == NULL || outcome == CALL_SENT);
+	if (outcome == CALL_SENT) {
 		must_be_one_element(&up);
 		must(element_read_complete(&element, buffer_bytes(&up), buffer_length(&up)));
 		must(element_attribute_is(&element, "sto", address == NULL ? "h" : address));
@@ -108,7 +109,7 @@ check_sending(const char *bytes, size_t length, const char *login_id, const char
 		dialect_sfrom.link_read(&packet, buffer_bytes(&up), buffer_length(&up));
 		must(!packet.disconnect);
 	}
-	if (outcome == DIALECT_ANSWER)
+	if (outcome == CALL_ANSWERED)
 		must_be_one_element(&down);
 	buffer_deinit(&up);
 	buffer_deinit(&down);
@@ -125,7 +126,7 @@ check_unsplit(const uint8_t *data, size_t size)
 	client_init(&client, "1", NULL);
 	dialect_sfrom.link_read(&packet, data, size);
 	dialect_sfrom.link_bounce(&out, data, size);
-	must(dialect_sfrom.client_packet(&client, &context, (const char *)data, size, &out) >= DIALECT_DELIVER ||
+	must(call_packet(&dialect_sfrom, &client, &context, (const char *)data, size, &out) >= CALL_DELIVERED ||
 	    size > DIALECT_ADDRESS_MAX);
 	buffer_deinit(&out);
 	dialect_client_deinit(&client);

@@ -19,6 +19,7 @@
 
 #include "dialect/dialect.h"
 #include "dialect/splitter.h"
+#include "tests/dialect/call.h"
 #include "tests/dialect/recording.h"
 #include "tests/dialect/xml.h"
 
@@ -69,7 +70,7 @@ player_send(struct player *player, const char *text, struct buffer *up, struct b
 {
 	struct dialect_context context = context_of(player);
 
-	return dialect_sfrom.client_element(&player->client, &context, text, strlen(text), strcspn(text, " />"), up,
+	return call_element(&dialect_sfrom, &player->client, &context, text, strlen(text), strcspn(text, " />"), up,
 	    down);
 }
 
@@ -103,7 +104,7 @@ static void
 player_close(struct player *player, struct answer *answer)
 {
 	if (player->open && player->client.address != NULL)
-		dialect_sfrom.link_end(&answer->link, player->id, player->name, player->client.address);
+		dialect_sfrom.link_end(&answer->link, player->id, player->name, player->client.address, false);
 	player->open = false;
 	answer->closed = true;
 }
@@ -136,7 +137,7 @@ play_client(struct player *player, const struct line *line, struct answer *answe
 	}
 	xmlFreeDoc(doc);
 	outcome = player_send(player, line->text, &answer->link, &answer->client);
-	if (outcome != DIALECT_SEND && outcome != DIALECT_ANSWER)
+	if (outcome != CALL_SENT && outcome != CALL_ANSWERED)
 		player_close(player, answer);
 }
 
@@ -156,8 +157,8 @@ play_link(struct player *player, const struct line *line, struct answer *answer)
 			dialect_sfrom.link_bounce(&answer->link, text, strlen(text));
 		return;
 	}
-	outcome = dialect_sfrom.client_packet(&player->client, &context, text, strlen(text), &answer->client);
-	if (outcome == DIALECT_END) {
+	outcome = call_packet(&dialect_sfrom, &player->client, &context, text, strlen(text), &answer->client);
+	if (outcome == CALL_ENDED) {
 		player->open = false;
 		answer->closed = true;
 	}
@@ -315,7 +316,7 @@ make_510(struct player *player, xmlNode *node, xmlNode *error, struct buffer *up
 	char *sto = xml_attribute(node, "sto"), *original;
 
 	if (bare) {
-		dialect_sfrom.link_end(up, player->id, player->name, sto);
+		dialect_sfrom.link_end(up, player->id, player->name, sto, false);
 	} else {
 		undo_bounce(node, error);
 		original = xml_write(node);
@@ -409,12 +410,12 @@ expected_outcome(xmlNode *node, const struct player *player)
 
 	if (xml_find_510(node) != NULL && xml_attribute_is(node, "sfrom", address) &&
 	    !xmlHasProp(node, (const xmlChar *)"from"))
-		return DIALECT_END;
+		return CALL_ENDED;
 	if (answer && xml_attribute_is(node, "type", "result"))
-		return DIALECT_LOGGED_IN;
+		return CALL_LOGGED_IN;
 	if (answer && xml_attribute_is(node, "type", "error"))
-		return DIALECT_LOGIN_REFUSED;
-	return DIALECT_DELIVER;
+		return CALL_REFUSED;
+	return CALL_DELIVERED;
 }
 
 static const char *
@@ -426,16 +427,16 @@ check_delivery(xmlNode *node, const char *text, size_t length, struct player *pl
 	const char *wrong = NULL;
 	char *stripped;
 
-	if (dialect_sfrom.client_packet(&player->client, &context, text, length, &down) != expected)
+	if (call_packet(&dialect_sfrom, &player->client, &context, text, length, &down) != expected)
 		wrong = "outcome";
-	if (expected == DIALECT_LOGGED_IN && !xml_attribute_is(node, "sfrom", player->client.address))
+	if (expected == CALL_LOGGED_IN && !xml_attribute_is(node, "sfrom", player->client.address))
 		wrong = "address of the session";
 	take_attribute(node, "sto");
 	take_attribute(node, "sfrom");
 	stripped = xml_write(node);
-	if (!xml_equal(text_of(&down), expected == DIALECT_END ? "" : stripped))
+	if (!xml_equal(text_of(&down), expected == CALL_ENDED ? "" : stripped))
 		wrong = "what the client sees";
-	if (expected == DIALECT_END) {
+	if (expected == CALL_ENDED) {
 		dialect_client_deinit(&player->client);
 		player->client.host = strdup("localhost");
 	}

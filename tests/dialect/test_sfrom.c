@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dialect/dialect.h"
+#include "tests/dialect/call.h"
 #include "tests/dialect/tap.h"
 
 #define ADDRESS "a@foo.com/r"
@@ -45,7 +46,7 @@ static const struct {
 	const char *text;
 	enum packet_kind kind;
 	const char *id, *name, *address, *from;
-	bool bare, disconnect;
+	bool expendable, disconnect;
 } packets[] = {
 	{ "<message " OURS "/>", PACKET_DATA, "id1", "som", ADDRESS, NULL, false, false },
 	{ "<message from=\"x@y\" sfrom=\"o'b@c\" to='z' sto='9.z-1@som'><body/></message>", PACKET_DATA, "9.z-1", "som",
@@ -122,7 +123,7 @@ START_TEST(link_read)
 	assert_range(packet.name, packets[_i].name);
 	assert_range(packet.address, packets[_i].address);
 	assert_range(packet.from, packets[_i].from);
-	ck_assert_int_eq(packet.bare, packets[_i].bare);
+	ck_assert_int_eq(packet.expendable, packets[_i].expendable);
 	ck_assert_int_eq(packet.disconnect, packets[_i].disconnect);
 }
 END_TEST
@@ -179,7 +180,7 @@ START_TEST(link_header_and_end)
 
 	dialect_sfrom.link_header(&out, "som");
 	assert_text(&out, "<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>");
-	dialect_sfrom.link_end(&out, "id1", "som", "o'b@foo.com/<r>");
+	dialect_sfrom.link_end(&out, "id1", "som", "o'b@foo.com/<r>", false);
 	assert_text(&out, "<message sto='o&apos;b@foo.com/&lt;r&gt;' sfrom='id1@som' type='error'>" E510 "</message>");
 }
 END_TEST
@@ -229,16 +230,20 @@ static int
 element_from(struct dialect_client *client, const struct dialect_context *context, const char *text, struct buffer *up,
     struct buffer *down)
 {
-	return dialect_sfrom.client_element(client, context, text, strlen(text), strcspn(text, " />"), up, down);
+	return call_element(&dialect_sfrom, client, context, text, strlen(text), strcspn(text, " />"), up, down);
 }
 
 START_TEST(features)
 {
 	struct buffer down = { 0 };
+	struct dialect_header header = { .version_major = 1 };
+	struct dialect_answer answer = { .features = &down };
+	struct dialect_client client = { 0 };
 
-	dialect_sfrom.client_features(&down, &context_plain);
+	ck_assert_int_eq(dialect_sfrom.client_header(&client, &context_plain, &header, &answer), 0);
+	ck_assert_uint_eq(answer.effects, DIALECT_HEADER | DIALECT_FEATURES);
 	assert_text(&down, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
-	dialect_sfrom.client_features(&down, &context_full);
+	ck_assert_int_eq(dialect_sfrom.client_header(&client, &context_full, &header, &answer), 0);
 	assert_text(&down, "<register xmlns='http://jabber.org/features/iq-register'/>"
 	    "<auth xmlns='http://jabber.org/features/iq-auth'/>");
 }
@@ -252,73 +257,73 @@ static const struct {
 	int outcome;
 	const char *up, *down, *asked_id;
 } before_login[] = {
-	{ "<iq type='get' id='1'>" REGISTER "</iq>", DIALECT_SEND,
+	{ "<iq type='get' id='1'>" REGISTER "</iq>", CALL_SENT,
 	    "<iq" UP_HOST " type='get' id='1'>" REGISTER "</iq>", "", "1" },
-	{ "<iq type='set'><query xmlns='jabber:iq:register'><digest/></query></iq>", DIALECT_SEND,
+	{ "<iq type='set'><query xmlns='jabber:iq:register'><digest/></query></iq>", CALL_SENT,
 	    "<iq" UP_HOST " id='c2sd-register' type='set'><query xmlns='jabber:iq:register'><digest/></query></iq>", "",
 	    "c2sd-register" },
-	{ "<iq type='set' sto='x' id='1' sfrom=\"y\">" REGISTER "</iq>", DIALECT_SEND,
+	{ "<iq type='set' sto='x' id='1' sfrom=\"y\">" REGISTER "</iq>", CALL_SENT,
 	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "</iq>", "", "1" },
-	{ "<iq type='get' id=\"it's\">" AUTH U "</query></iq>", DIALECT_ANSWER, "",
+	{ "<iq type='get' id=\"it's\">" AUTH U "</query></iq>", CALL_ANSWERED, "",
 	    "<iq type='result' id=\"it's\">" AUTH U "<password/><digest/><resource/></query></iq>", NULL },
-	{ "<iq type='get'>" AUTH "<password>p</password></query></iq>", DIALECT_ANSWER, "",
+	{ "<iq type='get'>" AUTH "<password>p</password></query></iq>", CALL_ANSWERED, "",
 	    "<iq type='result'>" AUTH "<username/><password/><digest/><resource/></query></iq>", NULL },
 	{ "<iq type='set' id='a&amp;1'>" AUTH U "<password>p</password><resource>r</resource></query></iq>",
-	    DIALECT_SEND,
+	    CALL_SENT,
 	    "<iq" UP_HOST " type='set' id='a&amp;1'>" AUTH U
 	    "<password>p</password><resource>r</resource></query></iq>",
 	    "", "a&1" },
-	{ "<iq type='set'>" AUTH U "<digest>d</digest></query></iq>", DIALECT_SEND,
+	{ "<iq type='set'>" AUTH U "<digest>d</digest></query></iq>", CALL_SENT,
 	    "<iq" UP_HOST " id='c2sd-login' type='set'>" AUTH U "<digest sid='S&apos;1'>d</digest></query></iq>",
 	    "", "c2sd-login" },
-	{ "<iq id='' type='set'>" AUTH U "<digest x='1' sid='forged' y='2'/></query></iq>", DIALECT_SEND,
+	{ "<iq id='' type='set'>" AUTH U "<digest x='1' sid='forged' y='2'/></query></iq>", CALL_SENT,
 	    "<iq" UP_HOST " id='c2sd-login' type='set'>" AUTH U "<digest sid='S&apos;1' x='1' y='2'/></query></iq>",
 	    "", "c2sd-login" },
-	{ "<iq type='set' id='1'>" AUTH U "</query><error code='510'/></iq>", DIALECT_SEND,
+	{ "<iq type='set' id='1'>" AUTH U "</query><error code='510'/></iq>", CALL_SENT,
 	    "<iq" UP_HOST " type='set' id='1'>" AUTH U "</query><error/></iq>", "", "1" },
-	{ "<iq type='set' id='1'>" REGISTER "<error code='510' a='b'/></iq>", DIALECT_SEND,
+	{ "<iq type='set' id='1'>" REGISTER "<error code='510' a='b'/></iq>", CALL_SENT,
 	    "<iq" UP_HOST " type='set' id='1'>" REGISTER "<error a='b'/></iq>", "", "1" },
 
-	{ "<iq type='set' id='1'>" AUTH "</query></iq>", DIALECT_ANSWER, "", REFUSED_406("1"), NULL },
-	{ "<iq type='set'>" AUTH "<username/></query></iq>", DIALECT_ANSWER, "",
+	{ "<iq type='set' id='1'>" AUTH "</query></iq>", CALL_ANSWERED, "", REFUSED_406("1"), NULL },
+	{ "<iq type='set'>" AUTH "<username/></query></iq>", CALL_ANSWERED, "",
 	    "<iq type='error'><error code='406' type='modify'><not-acceptable " STANZAS, NULL },
-	{ "<iq type='set' id='2'>" AUTH U U "</query></iq>", DIALECT_ANSWER, "", REFUSED_406("2"), NULL },
-	{ "<iq type='set' id='3'>" AUTH "<username>a@b</username></query></iq>", DIALECT_ANSWER, "", REFUSED_406("3"),
+	{ "<iq type='set' id='2'>" AUTH U U "</query></iq>", CALL_ANSWERED, "", REFUSED_406("2"), NULL },
+	{ "<iq type='set' id='3'>" AUTH "<username>a@b</username></query></iq>", CALL_ANSWERED, "", REFUSED_406("3"),
 	    NULL },
-	{ "<iq type='set' id='4'>" AUTH "<username>a/b</username></query></iq>", DIALECT_ANSWER, "", REFUSED_406("4"),
+	{ "<iq type='set' id='4'>" AUTH "<username>a/b</username></query></iq>", CALL_ANSWERED, "", REFUSED_406("4"),
 	    NULL },
-	{ "<iq type='set' id='5'>" AUTH "<username>a<b/>c</username></query></iq>", DIALECT_ANSWER, "",
+	{ "<iq type='set' id='5'>" AUTH "<username>a<b/>c</username></query></iq>", CALL_ANSWERED, "",
 	    REFUSED_406("5"),
 	    NULL },
-	{ "<iq type='set' id='6'>" AUTH "<username>a\xff</username></query></iq>", DIALECT_ANSWER, "", REFUSED_406("6"),
+	{ "<iq type='set' id='6'>" AUTH "<username>a\xff</username></query></iq>", CALL_ANSWERED, "", REFUSED_406("6"),
 	    NULL },
 	/* U+00AD alone: nodeprep maps it to nothing. */
-	{ "<iq type='set' id='7'>" AUTH "<username>\xc2\xad</username></query></iq>", DIALECT_ANSWER, "",
+	{ "<iq type='set' id='7'>" AUTH "<username>\xc2\xad</username></query></iq>", CALL_ANSWERED, "",
 	    REFUSED_406("7"), NULL },
-	{ "<iq type='set' id='8'>" AUTH U "<resource/></query></iq>", DIALECT_ANSWER, "", REFUSED_406("8"), NULL },
-	{ "<iq type='set' id='9'>" AUTH U "<resource>a&#xe000;</resource></query></iq>", DIALECT_ANSWER, "",
+	{ "<iq type='set' id='8'>" AUTH U "<resource/></query></iq>", CALL_ANSWERED, "", REFUSED_406("8"), NULL },
+	{ "<iq type='set' id='9'>" AUTH U "<resource>a&#xe000;</resource></query></iq>", CALL_ANSWERED, "",
 	    REFUSED_406("9"), NULL },
-	{ "<iq type='set' id='10'>" AUTH U "<resource>a</resource><resource>a</resource></query></iq>", DIALECT_ANSWER,
+	{ "<iq type='set' id='10'>" AUTH U "<resource>a</resource><resource>a</resource></query></iq>", CALL_ANSWERED,
 	    "",
 	    REFUSED_406("10"), NULL },
-	{ "<iq type='set' id='11'>" AUTH U "<digest/><digest/></query></iq>", DIALECT_ANSWER, "", REFUSED_406("11"),
+	{ "<iq type='set' id='11'>" AUTH U "<digest/><digest/></query></iq>", CALL_ANSWERED, "", REFUSED_406("11"),
 	    NULL },
-	{ "<iq type='set' id='12'>" AUTH U "<password/><password/></query></iq>", DIALECT_ANSWER, "",
+	{ "<iq type='set' id='12'>" AUTH U "<password/><password/></query></iq>", CALL_ANSWERED, "",
 	    REFUSED_406("12"), NULL },
 
-	{ "<message to='x'/>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<presence/>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq type='get' id='1'><query xmlns='jabber:iq:version'/></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq type='get' id='1'/>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq type='result' id='1'>" AUTH "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq type='error' id='1'>" AUTH "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq id='1'>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<message type='set' id='1'>" AUTH U "</query></message>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq xmlns='other' type='set'>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq type='set'><x>" AUTH U "</query></x></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<message to='x'/>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<presence/>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='get' id='1'><query xmlns='jabber:iq:version'/></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='get' id='1'/>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='result' id='1'>" AUTH "</query></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='error' id='1'>" AUTH "</query></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq id='1'>" AUTH U "</query></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<message type='set' id='1'>" AUTH U "</query></message>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq xmlns='other' type='set'>" AUTH U "</query></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='set'><x>" AUTH U "</query></x></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
 	/* Which of two queries counts is nothing to be guessed at. */
-	{ "<iq type='set'>" AUTH U "</query>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
-	{ "<iq type='set'><query/>" AUTH U "</query></iq>", DIALECT_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='set'>" AUTH U "</query>" AUTH U "</query></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
+	{ "<iq type='set'><query/>" AUTH U "</query></iq>", CALL_NOT_AUTHORIZED, "", "", NULL },
 	{ "no element", -EINVAL, "", "", NULL },
 };
 
@@ -344,11 +349,11 @@ START_TEST(what_is_not_offered)
 	struct buffer up = { 0 }, down = { 0 };
 
 	ck_assert_int_eq(element_from(&client, &context_plain, "<iq type='get' id='1'>" REGISTER "</iq>", &up, &down),
-	    DIALECT_ANSWER);
+	    CALL_ANSWERED);
 	assert_text(&down, "<iq type='error' id='1'><error code='405' type='cancel'><not-allowed " STANZAS);
 	ck_assert_int_eq(element_from(&client, &context_plain, "<iq type='get' id='2'>" AUTH "</query></iq>", &up,
 	    &down),
-	    DIALECT_ANSWER);
+	    CALL_ANSWERED);
 	assert_text(&down, "<iq type='result' id='2'>" AUTH "<username/><password/><resource/></query></iq>");
 	assert_text(&up, "");
 	dialect_client_deinit(&client);
@@ -361,7 +366,7 @@ START_TEST(nobody_to_ask)
 	struct buffer up = { 0 }, down = { 0 };
 
 	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='get' id='1'>" REGISTER "</iq>", &up, &down),
-	    DIALECT_NOT_AUTHORIZED);
+	    CALL_NOT_AUTHORIZED);
 	assert_text(&up, "");
 	assert_text(&down, "");
 }
@@ -387,19 +392,19 @@ START_TEST(one_question_at_a_time)
 	struct dialect_client client = { .host = strdup("foo.com") };
 	struct buffer up = { 0 }, down = { 0 };
 
-	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].first, &up, &down), DIALECT_SEND);
+	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].first, &up, &down), CALL_SENT);
 	buffer_clear(&up);
-	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].second, &up, &down), DIALECT_ANSWER);
+	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].second, &up, &down), CALL_ANSWERED);
 	ck_assert_str_eq(client.asked_id, "1");
 	assert_text(&up, "");
 	assert_text(&down, REFUSED_400("2"));
 	/* What c2sd answers itself does not wait. */
 	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='get' id='3'>" AUTH "</query></iq>", &up,
-	    &down), DIALECT_ANSWER);
+	    &down), CALL_ANSWERED);
 	buffer_clear(&down);
-	ck_assert_int_ge(dialect_sfrom.client_packet(&client, &context_full, answer, strlen(answer), &down),
-	    DIALECT_DELIVER);
-	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].second, &up, &down), DIALECT_SEND);
+	ck_assert_int_ge(call_packet(&dialect_sfrom, &client, &context_full, answer, strlen(answer), &down),
+	    CALL_DELIVERED);
+	ck_assert_int_eq(element_from(&client, &context_full, pipelined[_i].second, &up, &down), CALL_SENT);
 	ck_assert_str_eq(client.asked_id, "2");
 	buffer_deinit(&up);
 	buffer_deinit(&down);
@@ -415,24 +420,24 @@ START_TEST(registrations_are_counted)
 
 	for (unsigned i = 0; i < DIALECT_REGISTRATIONS_MAX; i++) {
 		ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("get", "1"), &up, &down),
-		    DIALECT_SEND);
-		ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, answer, strlen(answer), &down),
-		    DIALECT_DELIVER);
+		    CALL_SENT);
+		ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context_full, answer, strlen(answer), &down),
+		    CALL_DELIVERED);
 		ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("set", "1"), &up, &down),
-		    DIALECT_SEND);
+		    CALL_SENT);
 		/* One that is not sent up costs nothing. */
 		ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("set", "1"), &up, &down),
-		    DIALECT_ANSWER);
-		ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, answer, strlen(answer), &down),
-		    DIALECT_DELIVER);
+		    CALL_ANSWERED);
+		ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context_full, answer, strlen(answer), &down),
+		    CALL_DELIVERED);
 		ck_assert_ptr_null(client.asked_id);
 	}
 	buffer_clear(&up);
 	buffer_clear(&down);
-	ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("set", "9"), &up, &down), DIALECT_ANSWER);
+	ck_assert_int_eq(element_from(&client, &context_full, REGISTRATION("set", "9"), &up, &down), CALL_ANSWERED);
 	assert_text(&up, "");
 	assert_text(&down, REFUSED_405("9"));
-	ck_assert_int_eq(element_from(&client, &context_full, LOGIN("1"), &up, &down), DIALECT_SEND);
+	ck_assert_int_eq(element_from(&client, &context_full, LOGIN("1"), &up, &down), CALL_SENT);
 	buffer_deinit(&up);
 	dialect_client_deinit(&client);
 }
@@ -468,17 +473,17 @@ START_TEST(who_asked_is_known_until_it_is_logged_in)
 	static const char refused[] = "<iq type='error' id='1' sto='id1@som' sfrom='foo.com'><error code='401'/></iq>";
 	static const char accepted[] = "<iq type='result' id='1' sto='id1@som' sfrom='bob@foo.com/r'/>";
 
-	ck_assert_int_eq(element_from(&client, &context_full, LOGIN("1"), &up, &down), DIALECT_SEND);
+	ck_assert_int_eq(element_from(&client, &context_full, LOGIN("1"), &up, &down), CALL_SENT);
 	ck_assert_str_eq(client.asked_user, "a");
-	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, refused, strlen(refused), &down),
-	    DIALECT_LOGIN_REFUSED);
+	ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context_full, refused, strlen(refused), &down),
+	    CALL_REFUSED);
 	ck_assert_str_eq(client.asked_user, "a");
 	ck_assert_int_eq(element_from(&client, &context_full,
 	    "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><username>b&#111;b</username><password>x</password>"
-	    "<resource>r</resource></query></iq>", &up, &down), DIALECT_SEND);
+	    "<resource>r</resource></query></iq>", &up, &down), CALL_SENT);
 	ck_assert_str_eq(client.asked_user, "bob");
-	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, accepted, strlen(accepted), &down),
-	    DIALECT_LOGGED_IN);
+	ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context_full, accepted, strlen(accepted), &down),
+	    CALL_LOGGED_IN);
 	ck_assert_ptr_null(client.asked_user);
 	buffer_deinit(&up);
 	buffer_deinit(&down);
@@ -499,8 +504,8 @@ START_TEST(address_is_bounded)
 		/* Written longer than it is. */
 		snprintf(text, sizeof(text), "<iq type='result' id='1' sto='id1@som' sfrom='a@&#98;/%0*d'/>",
 		    DIALECT_ADDRESS_MAX - 4 + extra, 0);
-		ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, text, strlen(text), &down),
-		    extra == 0 ? DIALECT_LOGGED_IN : -EMSGSIZE);
+		ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context_full, text, strlen(text), &down),
+		    extra == 0 ? CALL_LOGGED_IN : -EMSGSIZE);
 		if (extra == 0)
 			ck_assert_uint_eq(strlen(client.address), DIALECT_ADDRESS_MAX);
 		else
@@ -519,14 +524,14 @@ START_TEST(asked_id_is_bounded)
 	char text[2000];
 
 	snprintf(text, sizeof(text), "<iq type='set' id='%01024d'>" AUTH U "</query></iq>", 1);
-	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_ANSWER);
+	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), CALL_ANSWERED);
 	snprintf(text, sizeof(text), "<iq type='set' id='%01024d'>" REGISTER "</iq>", 1);
-	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_ANSWER);
+	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), CALL_ANSWERED);
 	ck_assert_uint_eq(buffer_length(&up), 0);
 	ck_assert_uint_eq(client.registrations, 0);
 	buffer_clear(&down);
 	snprintf(text, sizeof(text), "<iq type='set' id='%01023d'>" AUTH U "</query></iq>", 1);
-	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), DIALECT_SEND);
+	ck_assert_int_eq(element_from(&client, &context_full, text, &up, &down), CALL_SENT);
 	buffer_deinit(&up);
 	buffer_deinit(&down);
 	dialect_client_deinit(&client);
@@ -564,7 +569,7 @@ START_TEST(element_in_session)
 	struct dialect_client client = { .host = strdup("foo.com"), .address = strdup("o'b@foo.com/r") };
 	struct buffer up = { 0 }, down = { 0 };
 
-	ck_assert_int_eq(element_from(&client, &context_full, in_session[_i].text, &up, &down), DIALECT_SEND);
+	ck_assert_int_eq(element_from(&client, &context_full, in_session[_i].text, &up, &down), CALL_SENT);
 	assert_text(&up, in_session[_i].up);
 	assert_text(&down, "");
 	dialect_client_deinit(&client);
@@ -578,60 +583,60 @@ static const struct {
 	int outcome;
 	const char *down, *asked_id, *address;
 } arrivals[] = {
-	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='o&apos;b@foo.com/r'/>", DIALECT_LOGGED_IN,
+	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='o&apos;b@foo.com/r'/>", CALL_LOGGED_IN,
 	    "<iq type='result' id='a&amp;1'/>", NULL, "o'b@foo.com/r" },
-	{ 'L', "<iq type='result' id=\"a&#38;1\" sto='id1@som' sfrom='c@d'></iq>", DIALECT_LOGGED_IN,
+	{ 'L', "<iq type='result' id=\"a&#38;1\" sto='id1@som' sfrom='c@d'></iq>", CALL_LOGGED_IN,
 	    "<iq type='result' id=\"a&#38;1\"></iq>", NULL, "c@d" },
 	{ 'L', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'><error code='401'/></iq>",
-	    DIALECT_LOGIN_REFUSED, "<iq type='error' id='a&amp;1'><error code='401'/></iq>", NULL, NULL },
+	    CALL_REFUSED, "<iq type='error' id='a&amp;1'><error code='401'/></iq>", NULL, NULL },
 	/* Not the answer. */
-	{ 'L', "<iq type='result' id='b' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER, "<iq type='result' id='b'/>",
+	{ 'L', "<iq type='result' id='b' sto='id1@som' sfrom='c@d'/>", CALL_DELIVERED, "<iq type='result' id='b'/>",
 	    "a&1", NULL },
-	{ 'L', "<message type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	{ 'L', "<message type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", CALL_DELIVERED,
 	    "<message type='result' id='a&amp;1'/>", "a&1", NULL },
-	{ 'L', "<iq type='set' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	{ 'L', "<iq type='set' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", CALL_DELIVERED,
 	    "<iq type='set' id='a&amp;1'/>", "a&1", NULL },
 	/* A result that comes from the host makes no session. */
-	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	{ 'L', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", CALL_DELIVERED,
 	    "<iq type='result' id='a&amp;1'/>", "a&1", NULL },
 
-	{ 'R', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	{ 'R', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", CALL_DELIVERED,
 	    "<iq type='result' id='a&amp;1'/>", NULL, NULL },
-	{ 'R', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" REGISTER "</iq>", DIALECT_DELIVER,
+	{ 'R', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" REGISTER "</iq>", CALL_DELIVERED,
 	    "<iq type='error' id='a&amp;1'>" REGISTER "</iq>", NULL, NULL },
 	/* The answer to a registration is no login, whoever is said to have sent it. */
-	{ 'R', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	{ 'R', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", CALL_DELIVERED,
 	    "<iq type='result' id='a&amp;1'/>", NULL, NULL },
-	{ 'R', "<iq type='result' id='b' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	{ 'R', "<iq type='result' id='b' sto='id1@som' sfrom='foo.com'/>", CALL_DELIVERED,
 	    "<iq type='result' id='b'/>", "a&1", NULL },
-	{ 'R', "<iq type='get' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", DIALECT_DELIVER,
+	{ 'R', "<iq type='get' id='a&amp;1' sto='id1@som' sfrom='foo.com'/>", CALL_DELIVERED,
 	    "<iq type='get' id='a&amp;1'/>", "a&1", NULL },
-	{ '-', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	{ '-', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", CALL_DELIVERED,
 	    "<iq type='result' id='a&amp;1'/>", NULL, NULL },
-	{ 'S', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", DIALECT_DELIVER,
+	{ 'S', "<iq type='result' id='a&amp;1' sto='id1@som' sfrom='c@d'/>", CALL_DELIVERED,
 	    "<iq type='result' id='a&amp;1'/>", NULL, "s@foo.com/r" },
 
 	{ 'S', "<message sfrom=\"x\"  to='a'\n sto='id1@som' from='b' ><body sto='1'>&amp;</body></message>",
-	    DIALECT_DELIVER, "<message  to='a' from='b' ><body sto='1'>&amp;</body></message>", NULL, "s@foo.com/r" },
-	{ 'S', "<message sto='id1@som'/>", DIALECT_DELIVER, "<message/>", NULL, "s@foo.com/r" },
+	    CALL_DELIVERED, "<message  to='a' from='b' ><body sto='1'>&amp;</body></message>", NULL, "s@foo.com/r" },
+	{ 'S', "<message sto='id1@som'/>", CALL_DELIVERED, "<message/>", NULL, "s@foo.com/r" },
 
-	{ 'S', "<message type='error' sto='id1@som' sfrom='s@foo.com/r'>" E510 "</message>", DIALECT_END, "", NULL,
+	{ 'S', "<message type='error' sto='id1@som' sfrom='s@foo.com/r'>" E510 "</message>", CALL_ENDED, "", NULL,
 	    "s@foo.com/r" },
-	{ 'S', "<message type='error' from='b' sto='id1@som' sfrom='s@foo.com/r'>" E510 "</message>", DIALECT_DELIVER,
+	{ 'S', "<message type='error' from='b' sto='id1@som' sfrom='s@foo.com/r'>" E510 "</message>", CALL_DELIVERED,
 	    "<message type='error' from='b'>" E510 "</message>", NULL, "s@foo.com/r" },
-	{ 'S', "<message type='error' sto='id1@som' sfrom='s@foo.com'>" E510 "</message>", DIALECT_DELIVER,
+	{ 'S', "<message type='error' sto='id1@som' sfrom='s@foo.com'>" E510 "</message>", CALL_DELIVERED,
 	    "<message type='error'>" E510 "</message>", NULL, "s@foo.com/r" },
 	/* The host may end who has not logged in, and only him. */
-	{ '-', "<message type='error' sto='id1@som' sfrom='foo.com'>" E510 "</message>", DIALECT_END, "", NULL, NULL },
-	{ 'L', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" AUTH "</query>" E510 "</iq>", DIALECT_END,
+	{ '-', "<message type='error' sto='id1@som' sfrom='foo.com'>" E510 "</message>", CALL_ENDED, "", NULL, NULL },
+	{ 'L', "<iq type='error' id='a&amp;1' sto='id1@som' sfrom='foo.com'>" AUTH "</query>" E510 "</iq>", CALL_ENDED,
 	    "",
 	    "a&1", NULL },
-	{ 'S', "<message type='error' sto='id1@som' sfrom='foo.com'>" E510 "</message>", DIALECT_DELIVER,
+	{ 'S', "<message type='error' sto='id1@som' sfrom='foo.com'>" E510 "</message>", CALL_DELIVERED,
 	    "<message type='error'>" E510 "</message>", NULL, "s@foo.com/r" },
 
-	{ 'S', "<message sfrom='x'/>", DIALECT_UNREADABLE, "", NULL, "s@foo.com/r" },
-	{ 'S', "<message sto='som' sfrom='x'/>", DIALECT_UNREADABLE, "", NULL, "s@foo.com/r" },
-	{ 'S', "<message sto='id1@som'", DIALECT_UNREADABLE, "", NULL, "s@foo.com/r" },
+	{ 'S', "<message sfrom='x'/>", CALL_UNREADABLE, "", NULL, "s@foo.com/r" },
+	{ 'S', "<message sto='som' sfrom='x'/>", CALL_UNREADABLE, "", NULL, "s@foo.com/r" },
+	{ 'S', "<message sto='id1@som'", CALL_UNREADABLE, "", NULL, "s@foo.com/r" },
 };
 
 START_TEST(packet_for_client)
@@ -645,7 +650,7 @@ START_TEST(packet_for_client)
 	client.asked_login = arrivals[_i].state == 'L';
 	if (arrivals[_i].state == 'S')
 		client.address = strdup("s@foo.com/r");
-	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, text, strlen(text), &down),
+	ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context_full, text, strlen(text), &down),
 	    arrivals[_i].outcome);
 	assert_text(&down, arrivals[_i].down);
 	ck_assert_pstr_eq(client.asked_id, arrivals[_i].asked_id);
@@ -661,7 +666,7 @@ START_TEST(no_memory)
 	static const char packet[] = "<message sto='id1@som' sfrom='x'/>";
 
 	ck_assert_int_eq(element_from(&client, &context_full, "<presence/>", &full, &full), -ENOMEM);
-	ck_assert_int_eq(dialect_sfrom.client_packet(&client, &context_full, packet, strlen(packet), &full), -ENOMEM);
+	ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context_full, packet, strlen(packet), &full), -ENOMEM);
 	free(client.address);
 	client.address = NULL;
 	ck_assert_int_eq(element_from(&client, &context_full, "<iq type='get'>" AUTH "</query></iq>", &full, &full),

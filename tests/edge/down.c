@@ -8,6 +8,7 @@
 #include "dialect/splitter.h"
 #include "dialect/wellformed.h"
 #include "reader.h"
+#include "tests/dialect/call.h"
 #include "tree.h"
 
 #define CLIENT "jabber:client"
@@ -84,7 +85,7 @@ deliver(const struct buffer *packet, struct buffer *down)
 {
 	struct dialect_context context = { .id = CLIENT_ID, .name = LINK_NAME, .stream_id = "1" };
 	struct dialect_client client = { .address = strdup(ADDRESS) };
-	int outcome = dialect_sfrom.client_packet(&client, &context, (const char *)buffer_bytes(packet),
+	int outcome = call_packet(&dialect_sfrom, &client, &context, (const char *)buffer_bytes(packet),
 	    buffer_length(packet), down);
 
 	dialect_client_deinit(&client);
@@ -103,15 +104,15 @@ write_packet(void *argument, const char *bytes, size_t length, size_t end)
 	stamp(&packet, bytes, length, STAMPS);
 	fault = wellformed_fault(buffer_bytes(&packet), buffer_length(&packet));
 	switch (deliver(&packet, &down)) {
-	case DIALECT_DELIVER:
+	case CALL_DELIVERED:
 		buffer_append_string(out, "element ");
 		buffer_append(out, buffer_bytes(&down), buffer_length(&down));
 		buffer_append_string(out, "\n");
 		break;
-	case DIALECT_END:
+	case CALL_ENDED:
 		buffer_append_string(out, "ended\n");
 		break;
-	case DIALECT_UNREADABLE:
+	case CALL_UNREADABLE:
 		buffer_append_format(out, "refused %s\n", fault == NULL ? "no address" : fault);
 		break;
 	default:
@@ -266,11 +267,13 @@ static void
 check_verify(struct down *down, const char *bytes, size_t length)
 {
 	struct buffer packet = { 0 }, header = { 0 };
+	struct range host;
 
 	dialect_sfrom.link_header(&header, LINK_NAME);
 	buffer_append(&header, "", 1);
 	stamp(&packet, bytes, length, WORKER_STAMPS);
-	if (dialect_sfrom.link_verify(buffer_bytes(&packet), buffer_length(&packet), CLIENT_ID, LINK_NAME, ADDRESS) &&
+	if (dialect_sfrom.link_verify(buffer_bytes(&packet), buffer_length(&packet), CLIENT_ID, LINK_NAME, ADDRESS,
+	    &host) == VERDICT_PACKET &&
 	    (!is_readable((const char *)buffer_bytes(&header), READER_BAR, &packet) ||
 	    !is_readable((const char *)buffer_bytes(&header), READER_RAW, &packet)))
 		down_fail(down, "the master believes a worker what expat refuses", &packet);
@@ -290,9 +293,9 @@ check_packet(void *argument, const char *bytes, size_t length, size_t end)
 		down_fail(down, "cut where expat does not", &packet);
 	down->count++;
 	outcome = deliver(&packet, &delivered);
-	if (outcome == DIALECT_DELIVER)
+	if (outcome == CALL_DELIVERED)
 		check_delivered(down, &packet, &delivered);
-	else if (outcome == DIALECT_UNREADABLE)
+	else if (outcome == CALL_UNREADABLE)
 		check_refused(down, &packet);
 	check_bounce(down, &packet);
 	check_verify(down, bytes, length);

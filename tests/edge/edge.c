@@ -6,6 +6,7 @@
 
 #include "dialect/dialect.h"
 #include "reader.h"
+#include "tests/dialect/call.h"
 #include "tree.h"
 
 #define CLIENT "jabber:client"
@@ -123,18 +124,19 @@ send_element(struct edge *edge, size_t index)
 		.host = strdup(HOST), .address = edge->session ? strdup(ADDRESS) : NULL,
 	};
 	const struct sent *element = &edge->elements[index];
+	struct range host;
 	struct buffer up = { 0 }, down = { 0 };
-	int outcome = dialect_sfrom.client_element(&client, &context, element->bytes, element->length,
+	int outcome = call_element(&dialect_sfrom, &client, &context, element->bytes, element->length,
 	    element->name_end, &up, &down);
 
-	if (outcome < 0 || (edge->session && outcome != DIALECT_SEND))
+	if (outcome < 0 || (edge->session && outcome != CALL_SENT))
 		edge_fail(edge, "the dialect does not take what the stream has written");
-	if (outcome == DIALECT_ANSWER)
+	if (outcome == CALL_ANSWERED)
 		check_answer(edge, &down);
-	if (outcome == DIALECT_SEND && !dialect_sfrom.link_verify(buffer_bytes(&up), buffer_length(&up), CLIENT_ID,
-	    LINK_NAME, edge->session ? ADDRESS : NULL))
+	if (outcome == CALL_SENT && !dialect_sfrom.link_verify(buffer_bytes(&up), buffer_length(&up), CLIENT_ID,
+	    LINK_NAME, edge->session ? ADDRESS : NULL, &host))
 		edge_fail(edge, "the master does not take what the worker sends");
-	if (outcome == DIALECT_SEND)
+	if (outcome == CALL_SENT)
 		add_packet(edge, &up, index);
 	else
 		buffer_deinit(&up);

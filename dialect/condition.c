@@ -1,4 +1,4 @@
-#include "ipc/condition.h"
+#include "dialect/condition.h"
 
 static const char *const condition_names[CONDITION_COUNT] = {
 	[CONDITION_NONE] = "none",

@@ -4,8 +4,8 @@
  * They are also the positive returns of everything that judges what a client sends: 0 is well, a positive value is what
  * the client did wrong, a negative errno is that we are broken.
  */
-#ifndef C2SD_IPC_CONDITION_H
-#define C2SD_IPC_CONDITION_H
+#ifndef C2SD_DIALECT_CONDITION_H
+#define C2SD_DIALECT_CONDITION_H
 
 enum stream_condition {
 	CONDITION_NONE = 0,
