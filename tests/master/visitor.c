@@ -47,6 +47,7 @@ const char *
 hear(int fd, bool *over_r)
 {
 	ssize_t length;
+	int error;
 
 	buffer_clear(&answer);
 	do {
@@ -54,11 +55,13 @@ hear(int fd, bool *over_r)
 
 		ck_assert_ptr_nonnull(place);
 		length = recv(fd, place, 4096, MSG_DONTWAIT);
+		/* The turns have errors of their own. */
+		error = errno;
 		if (length > 0)
 			buffer_commit(&answer, (size_t)length);
 		stage_turns();
 	} while (length > 0);
-	*over_r = length == 0 || errno != EAGAIN;
+	*over_r = length == 0 || error != EAGAIN;
 	buffer_append(&answer, "", 1);
 	answer.end--;
 	return (const char *)buffer_bytes(&answer);
