@@ -5,7 +5,6 @@ that is only ever reached when a test fails. Paths of the programs come from C2S
 """
 import atexit
 import ctypes
-import hashlib
 import json
 import os
 import pwd
@@ -680,107 +679,6 @@ def chat(one, other, one_address, other_address):
         target.expect_message(text)
 
 
-# ---- a session manager that does what it is told ----
-
-class ScriptedSM:
-    """The session manager's end of a link, on TCP or on a UNIX socket (`path`). The port is held all the time, so that
-    it can refuse connections and come back."""
-
-    def __init__(self, path=None, secret='link secret', name='foo-sockets'):
-        self.path = path
-        self.secret = secret
-        self.name = name
-        self.link = None
-        self._listener = None
-        self.port = None if path else free_port()
-
-    def attributes(self, **more):
-        """For Daemon(link=...)."""
-        address = 'unix:' + self.path if self.path else '127.0.0.1:%d' % self.port
-        return dict(name=self.name, address=address, secret=self.secret, **more)
-
-    def listen(self):
-        if self.path:
-            if os.path.exists(self.path):
-                os.unlink(self.path)
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(self.path)
-            os.chmod(self.path, 0o666)
-        else:
-            self._listener = socket.socket()
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.bind(('127.0.0.1', self.port))
-        self._listener.listen()
-        return self
-
-    def refuse(self):
-        """Stop listening; the link stays as it is."""
-        if self._listener:
-            self._listener.close()
-        self._listener = None
-
-    def drop(self):
-        """Cut the link."""
-        if self.link:
-            self.link.close()
-        self.link = None
-
-    def close(self):
-        self.refuse()
-        self.drop()
-
-    def accept(self, seconds=None):
-        """Take the next connection, up to its stream header; nothing is answered."""
-        if not select.select([self._listener], [], [], Deadline(seconds).left())[0]:
-            raise AssertionError('nobody connects to the session manager')
-        self.drop()
-        self.link = Peer(self._listener.accept()[0])
-        self.link.expect_header(seconds)
-        return self.link
-
-    def header(self):
-        identity = secrets.token_hex(4).upper()
-        self.link.send("<?xml version='1.0'?><stream:stream xmlns:stream='%s' id='%s' xmlns='jabberd:sockets'>" %
-                       (STREAMS, identity))
-        return identity
-
-    def handshake(self, answer='<handshake/>'):
-        """Header, and the proof of the secret, checked; `answer` is what they get."""
-        identity = self.header()
-        found = self.link.expect('handshake').text
-        right = hashlib.sha1((identity + self.secret).encode()).hexdigest()
-        if found != right:
-            raise AssertionError('handshake %r, not %r' % (found, right))
-        self.link.send(answer)
-
-    def up(self, seconds=None):
-        """A link in working order."""
-        if self._listener is None:
-            self.listen()
-        self.accept(seconds)
-        self.handshake()
-        return self
-
-    def send(self, data):
-        self.link.send(data)
-
-    def expect(self, wanted=None, seconds=None):
-        return self.link.expect(wanted, seconds)
-
-    def let_in(self, client, user, resource='home', host='localhost', open=True):
-        """Log a raw client in as that user. Returns its id on the link, ID@NAME."""
-        if open:
-            client.open(to=host)
-        client.send("<iq type='set' id='login'><query xmlns='jabber:iq:auth'><username>%s</username>"
-                    "<password>secret</password><resource>%s</resource></query></iq>" % (user, resource))
-        asked = self.expect(lambda e: e.name == 'iq' and e.child('query', None) is not None and
-                            e.child('query').child_text('username') == user)
-        identity = asked.get('sfrom')
-        self.send("<iq type='result' id='login' sto='%s' sfrom='%s@%s/%s'/>" % (identity, user, host, resource))
-        client.expect(lambda e: e.get('id') == 'login' and e.get('type') == 'result')
-        return identity
-
-
 # ---- tests ----
 
 class DaemonCase(unittest.TestCase):
@@ -794,10 +692,19 @@ class DaemonCase(unittest.TestCase):
             daemon.add_user(user, 'secret')
         return daemon
 
-    def manager(self, **arguments):
-        manager = ScriptedSM(**arguments)
+    def manager(self, dialect='sfrom', **arguments):
+        """A session manager that does what it is told (scripted.py)."""
+        import scripted     # which is made of what is here
+        manager = scripted.manager(dialect, **arguments)
         self.addCleanup(manager.close)
         return manager
+
+    def server(self, dialect, **arguments):
+        """One that real clients can live on (servers.py)."""
+        import servers
+        server = servers.server(dialect, **arguments)
+        self.addCleanup(server.close)
+        return server
 
     def start_with(self, manager, link=None, **arguments):
         """A daemon on the link of that session manager, up and ready."""

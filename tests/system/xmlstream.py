@@ -3,7 +3,9 @@
 Independent of c2sd's own parsers on purpose: expat reads what libxml2 and the splitter have let through.
 """
 import xml.parsers.expat
+from xml.sax.saxutils import escape, quoteattr
 
+XML = 'http://www.w3.org/XML/1998/namespace'
 STREAMS = 'http://etherx.jabber.org/streams'
 STREAM_ERRORS = 'urn:ietf:params:xml:ns:xmpp-streams'
 
@@ -31,6 +33,25 @@ class Element:
     def child_text(self, name):
         child = self.child(name)
         return None if child is None else child.text
+
+    def write(self, home=(), inside=''):
+        """As text. `inside`: the namespace around it; those in `home` are the stream's own and are not written, so that a
+        packet of one stream can be sent in another. Text between children comes before them."""
+        namespace = '' if self.namespace in home else self.namespace
+        name = self.name
+        text = '' if namespace == inside else ' xmlns=' + quoteattr(namespace)
+        if namespace == STREAMS:
+            name, text = 'stream:' + name, ''
+        for number, (key, value) in enumerate(self.attributes.items()):
+            space, _, key = key.rpartition(' ')
+            prefix = 'xml:' if space == XML else 'a%d:' % number if space else ''
+            if space not in ('', XML):
+                text += ' xmlns:a%d=%s' % (number, quoteattr(space))
+            text += ' %s%s=%s' % (prefix, key, quoteattr(value))
+        if not self.children and not self.text:
+            return '<%s%s/>' % (name, text)
+        children = ''.join(child.write(home, inside if namespace == STREAMS else namespace) for child in self.children)
+        return '<%s%s>%s%s</%s>' % (name, text, escape(self.text), children, name)
 
     def has_510(self):
         return any(c.name == 'error' and c.get('code') == '510' for c in self.children)
@@ -93,3 +114,11 @@ class XmlStream:
         if not empty:
             end = self._raw.index(b'>', end) + 1
         return bytes(self._raw[:end])
+
+
+def parse(text):
+    """The one element in this text; `stream` is declared."""
+    elements = XmlStream().feed(("<x xmlns:stream='%s'>%s" % (STREAMS, text.strip())).encode())
+    if len(elements) != 1:
+        raise ValueError('not one element: ' + text)
+    return elements[0]
