@@ -10,24 +10,12 @@
 
 #include "sessiond/sessiond.h"
 
-#define SALT_SIZE 16
+#define SALT_SIZE SCRAM_SALT_SIZE_MAX
 #define SHA1_SIZE 20
 #define SHA256_SIZE 32
 
 /* RFC 6120 6.3.8 lets us choose; a longer one only costs time. */
 #define PASSWORD_SIZE 1024
-
-/* What a login is checked against, and what it is checked against when there is no account. */
-struct verifier {
-	unsigned char salt[SALT_SIZE];
-	long long iterations;
-	unsigned char stored_sha1[SHA1_SIZE];
-};
-
-struct keys {
-	unsigned char stored[SHA256_SIZE];
-	unsigned char server[SHA256_SIZE];
-};
 
 static bool
 password_prepare(char prepared_r[PASSWORD_SIZE], const char *password)
@@ -37,47 +25,32 @@ password_prepare(char prepared_r[PASSWORD_SIZE], const char *password)
 	return stringprep(prepared_r, PASSWORD_SIZE, 0, stringprep_saslprep) == STRINGPREP_OK && prepared_r[0] != '\0';
 }
 
-/* RFC 5802 section 3: StoredKey = H(HMAC(SaltedPassword, "Client Key")), ServerKey = HMAC(SaltedPassword, ...). */
+/* It costs a millisecond or more: sessiond.h, `hashes`. */
 static bool
-keys_derive(struct sessiond *sd, struct keys *keys_r, const EVP_MD *digest, const char *password,
-    const unsigned char salt[SALT_SIZE], long long iterations)
+keys_derive(struct sessiond *sd, struct scram_keys *keys, enum scram_hash hash, const char *password)
 {
-	static const unsigned char client_text[] = "Client Key";
-	static const unsigned char server_text[] = "Server Key";
-	unsigned char salted[SHA256_SIZE];
-	unsigned char client[SHA256_SIZE];
-	int size = EVP_MD_get_size(digest);
-	bool good;
-
 	sd->hashes++;
-	good = PKCS5_PBKDF2_HMAC(password, -1, salt, SALT_SIZE, (int)iterations, digest, size, salted) == 1 &&
-	    HMAC(digest, salted, size, client_text, sizeof client_text - 1, client, NULL) != NULL &&
-	    HMAC(digest, salted, size, server_text, sizeof server_text - 1, keys_r->server, NULL) != NULL &&
-	    EVP_Digest(client, (size_t)size, keys_r->stored, NULL, digest, NULL) == 1;
-	OPENSSL_cleanse(salted, sizeof salted);
-	OPENSSL_cleanse(client, sizeof client);
-	return good;
+	return scram_derive(keys, hash, password);
 }
 
 static enum account_result
 account_write(struct sessiond *sd, const char *jid, const char *password, bool create)
 {
 	char prepared[PASSWORD_SIZE];
-	unsigned char salt[SALT_SIZE];
 	long long iterations = sd->settings->iterations;
-	struct keys sha1;
-	struct keys sha256;
+	struct scram_keys sha1 = { .salt_size = SALT_SIZE, .iterations = iterations };
+	struct scram_keys sha256;
 	struct store_bytes blobs[] = {
-		{ salt, SALT_SIZE }, { sha1.stored, SHA1_SIZE }, { sha1.server, SHA1_SIZE },
+		{ sha1.salt, SALT_SIZE }, { sha1.stored, SHA1_SIZE }, { sha1.server, SHA1_SIZE },
 		{ sha256.stored, SHA256_SIZE }, { sha256.server, SHA256_SIZE },
 	};
 	bool good;
 
 	if (!password_prepare(prepared, password))
 		return ACCOUNT_BAD_PASSWORD;
-	arc4random_buf(salt, sizeof salt);
-	good = keys_derive(sd, &sha1, EVP_sha1(), prepared, salt, iterations) &&
-	    keys_derive(sd, &sha256, EVP_sha256(), prepared, salt, iterations);
+	arc4random_buf(sha1.salt, sizeof sha1.salt);
+	sha256 = sha1;
+	good = keys_derive(sd, &sha1, SCRAM_SHA1, prepared) && keys_derive(sd, &sha256, SCRAM_SHA256, prepared);
 	OPENSSL_cleanse(prepared, sizeof prepared);
 	if (!good)
 		return ACCOUNT_BROKEN;
@@ -123,43 +96,77 @@ account_remove(struct sessiond *sd, const char *jid)
 	return link_turn_commit(sd) == 0 ? ACCOUNT_DONE : ACCOUNT_BROKEN;
 }
 
+/* Nobody can tell them from those of an account: the same each time, and different in every store. */
 static bool
-verifier_read(struct sessiond *sd, const char *jid, struct verifier *verifier_r)
+keys_invent(struct sessiond *sd, const char *jid, struct scram_keys *keys_r)
 {
+	const struct store *store = &sd->store;
+	unsigned char bytes[SHA256_SIZE];
+
+	if (HMAC(EVP_sha256(), store->secret, sizeof store->secret, (const unsigned char *)jid, strlen(jid), bytes,
+	    NULL) == NULL)
+		return false;
+	keys_r->salt_size = SALT_SIZE;
+	keys_r->iterations = sd->settings->iterations;
+	memcpy(keys_r->salt, bytes, SALT_SIZE);
+	/* No password is known to have these. */
+	arc4random_buf(keys_r->stored, sizeof keys_r->stored);
+	arc4random_buf(keys_r->server, sizeof keys_r->server);
+	return true;
+}
+
+static bool
+keys_take(sqlite3_stmt *row, enum scram_hash hash, struct scram_keys *keys_r)
+{
+	int size = (int)scram_key_size(hash), first = hash == SCRAM_SHA1 ? 2 : 4;
+
+	if (sqlite3_column_bytes(row, 0) != SALT_SIZE || sqlite3_column_bytes(row, first) != size ||
+	    sqlite3_column_bytes(row, first + 1) != size)
+		return false;
+	memcpy(keys_r->salt, sqlite3_column_blob(row, 0), SALT_SIZE);
+	keys_r->salt_size = SALT_SIZE;
+	keys_r->iterations = sqlite3_column_int64(row, 1);
+	memcpy(keys_r->stored, sqlite3_column_blob(row, first), (size_t)size);
+	memcpy(keys_r->server, sqlite3_column_blob(row, first + 1), (size_t)size);
+	return true;
+}
+
+enum account_result
+account_read_keys(struct sessiond *sd, const char *jid, enum scram_hash hash, struct scram_keys *keys_r)
+{
+	bool invented = keys_invent(sd, jid, keys_r);
 	sqlite3_stmt *row = store_query(&sd->store, STORE_ACCOUNT_READ, "t", jid);
 	bool found = false;
 
-	if (!store_row(&sd->store, row))
-		return false;
-	if (sqlite3_column_bytes(row, 0) == SALT_SIZE && sqlite3_column_bytes(row, 2) == SHA1_SIZE) {
-		memcpy(verifier_r->salt, sqlite3_column_blob(row, 0), SALT_SIZE);
-		verifier_r->iterations = sqlite3_column_int64(row, 1);
-		memcpy(verifier_r->stored_sha1, sqlite3_column_blob(row, 2), SHA1_SIZE);
-		found = true;
+	if (store_row(&sd->store, row)) {
+		found = keys_take(row, hash, keys_r);
+		store_rest(row);
 	}
-	store_rest(row);
-	return found;
+	if (sd->store.failed || !invented)
+		return ACCOUNT_BROKEN;
+	return found ? ACCOUNT_DONE : ACCOUNT_REFUSED;
 }
 
 enum account_result
 account_verify(struct sessiond *sd, const char *jid, const char *password)
 {
-	struct verifier verifier = { .iterations = sd->settings->iterations };
+	struct scram_keys right, given;
 	char prepared[PASSWORD_SIZE];
-	struct keys keys;
-	bool found = verifier_read(sd, jid, &verifier);
+	enum account_result result = account_read_keys(sd, jid, SCRAM_SHA1, &right);
 	bool good = password_prepare(prepared, password);
 	bool derived;
 
-	if (sd->store.failed)
+	if (result == ACCOUNT_BROKEN)
 		return ACCOUNT_BROKEN;
-	derived = keys_derive(sd, &keys, EVP_sha1(), good ? prepared : "", verifier.salt, verifier.iterations);
+	given = right;
+	derived = keys_derive(sd, &given, SCRAM_SHA1, good ? prepared : "");
 	OPENSSL_cleanse(prepared, sizeof prepared);
 	if (!derived)
 		return ACCOUNT_BROKEN;
-	good = CRYPTO_memcmp(keys.stored, verifier.stored_sha1, SHA1_SIZE) == 0 && good;
-	OPENSSL_cleanse(&keys, sizeof keys);
-	return found && good ? ACCOUNT_DONE : ACCOUNT_REFUSED;
+	good = CRYPTO_memcmp(given.stored, right.stored, SHA1_SIZE) == 0 && good;
+	OPENSSL_cleanse(&given, sizeof given);
+	OPENSSL_cleanse(&right, sizeof right);
+	return result == ACCOUNT_DONE && good ? ACCOUNT_DONE : ACCOUNT_REFUSED;
 }
 
 bool

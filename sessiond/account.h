@@ -1,6 +1,6 @@
 /*
  * account: who may log in. The password itself is never stored: a random salt and the two keys of SCRAM (RFC 5802
- * section 3), once for SHA-1 and once for SHA-256, so that SCRAM can be offered later to accounts made today.
+ * section 3), once for SHA-1 and once for SHA-256.
  *
  * An account is named by its bare address, prepared (jid.h).
  */
@@ -8,6 +8,8 @@
 #define C2SD_SESSIOND_ACCOUNT_H
 
 #include <stdbool.h>
+
+#include "sessiond/scram.h"
 
 struct sessiond;
 struct arena;
@@ -33,6 +35,14 @@ enum account_result account_remove(struct sessiond *sd, const char *jid);
 
 /* Takes the same time for an account that does not exist. */
 enum account_result account_verify(struct sessiond *sd, const char *jid, const char *password);
+
+/*
+ * The keys that a login with SCRAM is checked against: ACCOUNT_DONE. Without such an account, ACCOUNT_REFUSED and keys that
+ * fit no password; salt and iterations are the same each time, as if it were there (RFC 5802 section 9 asks for neither,
+ * but else anybody could ask which accounts exist). ACCOUNT_BROKEN: the store failed.
+ */
+enum account_result account_read_keys(struct sessiond *sd, const char *jid, enum scram_hash hash,
+    struct scram_keys *keys_r);
 
 bool account_exists(struct sessiond *sd, const char *jid);
 

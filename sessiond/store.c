@@ -1,8 +1,10 @@
 #include "sessiond/store.h"
 
+#include <bsd/stdlib.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/log.h"
 
@@ -63,6 +65,31 @@ store_schema(struct store *store)
 	return version == SCHEMA_VERSION ? 0 : -EPROTO;
 }
 
+/* Files of before have none yet, and who does not ask for it is not disturbed by it: no other version of the schema. */
+static int
+store_secret(struct store *store)
+{
+	sqlite3_stmt *statement = NULL;
+	int error = -EIO;
+
+	arc4random_buf(store->secret, sizeof store->secret);
+	if (sqlite3_exec(store->db, "CREATE TABLE IF NOT EXISTS secret (one INTEGER PRIMARY KEY CHECK (one = 1),"
+	    " bytes BLOB NOT NULL)", NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_prepare_v2(store->db, "INSERT OR IGNORE INTO secret VALUES (1, ?)", -1, &statement, NULL) == SQLITE_OK &&
+	    sqlite3_bind_blob(statement, 1, store->secret, sizeof store->secret, SQLITE_STATIC) == SQLITE_OK &&
+	    sqlite3_step(statement) == SQLITE_DONE)
+		error = 0;
+	sqlite3_finalize(statement);
+	if (error < 0 || sqlite3_prepare_v2(store->db, "SELECT bytes FROM secret", -1, &statement, NULL) != SQLITE_OK)
+		return -EIO;
+	if (sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == STORE_SECRET_SIZE)
+		memcpy(store->secret, sqlite3_column_blob(statement, 0), STORE_SECRET_SIZE);
+	else
+		error = -EIO;
+	sqlite3_finalize(statement);
+	return error;
+}
+
 int
 store_open(struct store *store, const char *path)
 {
@@ -75,6 +102,8 @@ store_open(struct store *store, const char *path)
 	    sqlite3_exec(store->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
 		NULL, NULL, NULL) == SQLITE_OK)
 		error = store_schema(store);
+	if (error == 0)
+		error = store_secret(store);
 	if (error == -EPROTO)
 		log_error("store %s refused reason=other-schema-version", path);
 	else if (error < 0)

@@ -18,7 +18,7 @@
 	    "server_sha256) VALUES (?, ?, ?, ?, ?, ?, ?)") \
 	X(ACCOUNT_CHANGE, "UPDATE account SET salt = ?, iterations = ?, stored_sha1 = ?, server_sha1 = ?, " \
 	    "stored_sha256 = ?, server_sha256 = ? WHERE jid = ?") \
-	X(ACCOUNT_READ, "SELECT salt, iterations, stored_sha1 FROM account WHERE jid = ?") \
+	X(ACCOUNT_READ, "SELECT salt, iterations, stored_sha1, server_sha1, stored_sha256, server_sha256 FROM account WHERE jid = ?") \
 	X(ACCOUNT_DELETE, "DELETE FROM account WHERE jid = ?") \
 	X(ACCOUNT_LIST, "SELECT jid FROM account ORDER BY jid") \
 	X(ROSTER_LIST, "SELECT contact, name, state, listed, groups, request FROM roster WHERE account = ? " \
@@ -44,8 +44,11 @@ enum store_statement {
 };
 #undef STORE_ENUM
 
+#define STORE_SECRET_SIZE 32
+
 struct store {
 	sqlite3 *db;
+	unsigned char secret[STORE_SECRET_SIZE];	/* of this file, made with it */
 	sqlite3_stmt *statements[STORE_STATEMENT_COUNT];
 	bool writing;	/* a transaction is open */
 	bool failed;	/* something of this turn went wrong */
