@@ -11,13 +11,12 @@
 #include "dialect/edit.h"
 #include "dialect/element.h"
 #include "dialect/login.h"
+#include "dialect/stamp.h"
 #include "dialect/wellformed.h"
 
 /* For an iq before login that has no id: its answer is known by the id. The client sees it in the answer. */
 #define LOGIN_ID "c2sd-login"
 #define REGISTER_ID "c2sd-register"
-
-static const char *const stamps[] = { "sto", "sfrom", NULL };
 
 static void
 sfrom_link_header(struct buffer *out, const char *name)
@@ -28,234 +27,45 @@ sfrom_link_header(struct buffer *out, const char *name)
 	    "<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>");
 }
 
-/* The attributes that say whose and what a packet is, found in one pass: this is done for every packet. */
-struct head {
-	struct range sto, sfrom, to, from, id, type;
-};
-
-static struct range *
-head_place(struct head *head, struct range name)
-{
-	if (range_equals(name, "sto"))
-		return &head->sto;
-	if (range_equals(name, "sfrom"))
-		return &head->sfrom;
-	if (range_equals(name, "to"))
-		return &head->to;
-	if (range_equals(name, "from"))
-		return &head->from;
-	if (range_equals(name, "id"))
-		return &head->id;
-	if (range_equals(name, "type"))
-		return &head->type;
-	return NULL;
-}
-
 static void
-head_read(struct head *head_r, const struct element *element)
-{
-	struct attribute attribute = { 0 };
-
-	*head_r = (struct head){ 0 };
-	while (element_next_attribute(element, &attribute)) {
-		struct range *place = head_place(head_r, attribute.name);
-
-		if (place != NULL && place->at == NULL)
-			*place = attribute.value;
-	}
-	/* Nobody is called "". */
-	if (head_r->sfrom.length == 0)
-		head_r->sfrom = (struct range){ 0 };
-}
-
-static bool
-may_hold_error(const struct element *element)
-{
-	static const char error[] = "<error";
-
-	/* Nearly every packet is done with here, at the speed of memmem. */
-	return memmem(element->content.at, element->content.length, error, sizeof(error) - 1) != NULL;
-}
-
-/* Is there a 510 among the children? `alone_r`: and nothing else. */
-static bool
-holds_disconnect(const struct element *element, bool *alone_r)
-{
-	struct element child = { 0 };
-	unsigned count = 0;
-	bool found = false;
-
-	*alone_r = false;
-	if (!may_hold_error(element))
-		return false;
-	while (element_next_child(element, &child)) {
-		count++;
-		if (range_equals(child.name, "error") && element_attribute_is(&child, "code", "510"))
-			found = true;
-	}
-	*alone_r = count == 1;
-	return found;
-}
-
-static enum packet_kind
-kind_of(const struct element *element, const struct head *head, bool disconnect)
+read_packet(struct packet *packet_r, const struct element *element, const struct stamp *stamp)
 {
 	struct address address;
 
-	if (disconnect)
-		return range_decodes_to(head->type, "error") ? PACKET_DISCONNECT : PACKET_DATA;
-	if (range_equals(element->name, "iq") && range_decodes_to(head->type, "result") &&
-	    address_read(&address, head->sfrom) && address.user.at != NULL)
-		return PACKET_LOGIN;
-	return PACKET_DATA;
-}
-
-static void
-read_packet(struct packet *packet_r, const struct element *element, const struct head *head)
-{
-	struct address address;
-	bool alone;
-
-	*packet_r = (struct packet){ .kind = PACKET_LOST, .address = head->sfrom, .from = head->from };
-	packet_r->disconnect = holds_disconnect(element, &alone);
-	if (!address_read(&address, head->sto))
-		return;
-	packet_r->name = address.host;
-	if (address.user.at == NULL) {
-		packet_r->kind = PACKET_OWN;
-		return;
-	}
-	/* No id of ours has a resource: with one it is none of ours as a whole, and goes back like one that is gone. */
-	packet_r->id = address.resource.at == NULL ? address.user : head->sto;
-	packet_r->kind = kind_of(element, head, packet_r->disconnect);
-	packet_r->expendable = packet_r->kind == PACKET_DISCONNECT && alone && head->from.at == NULL &&
-	    head->to.at == NULL && head->id.at == NULL;
+	stamp_packet(packet_r, element, stamp);
+	if (packet_r->kind == PACKET_DATA && !packet_r->disconnect && range_equals(element->name, "iq") &&
+	    range_decodes_to(stamp->type, "result") && address_read(&address, stamp->sfrom) && address.user.at != NULL)
+		packet_r->kind = PACKET_LOGIN;
 }
 
 static void
 sfrom_link_read(struct packet *packet_r, const void *bytes, size_t length)
 {
 	struct element element;
-	struct head head;
+	struct stamp stamp;
 
 	*packet_r = (struct packet){ .kind = PACKET_LOST };
 	if (!element_read_complete(&element, bytes, length))
 		return;
-	head_read(&head, &element);
-	read_packet(packet_r, &element, &head);
-	/* The worker will not believe it either: it must neither give anybody an address nor end a session. */
-	if ((packet_r->kind == PACKET_LOGIN || packet_r->kind == PACKET_DISCONNECT) &&
-	    wellformed_fault(bytes, length) != NULL) {
-		packet_r->kind = PACKET_DATA;
-		packet_r->expendable = false;
-	}
-}
-
-static void
-append_disconnected(struct buffer *out, struct range old_type)
-{
-	buffer_append_string(out, "<error code='510'");
-	edit_put_attribute_raw(out, "type", old_type);
-	buffer_append_string(out, ">Disconnected</error>");
-}
-
-static void
-append_end_tag(struct buffer *out, struct range name)
-{
-	buffer_append_string(out, "</");
-	buffer_append(out, name.at, name.length);
-	buffer_append_string(out, ">");
-}
-
-static void
-sfrom_link_bounce(struct buffer *out, const void *bytes, size_t length)
-{
-	static const char *const replaced[] = { "sto", "sfrom", "type", NULL };
-	struct element element;
-	struct head head;
-	struct edit edit;
-
-	if (!element_read_complete(&element, bytes, length))
-		return;
-	head_read(&head, &element);
-	/* What is no XML would cost a session manager the link that it comes back on. */
-	if (head.sfrom.at == NULL || wellformed_fault(bytes, length) != NULL)
-		return;
-	edit = edit_begin(out, &element);
-	edit_copy(&edit, range_end(element.name));
-	edit_put_attribute_raw(out, "sto", head.sfrom);
-	edit_put_attribute_raw(out, "sfrom", head.sto);
-	edit_put_attribute(out, "type", "error");
-	edit_cut_attributes(&edit, &element, replaced);
-	if (element_is_empty_tag(&element)) {
-		edit_copy(&edit, edit.end - strlen("/>"));
-		buffer_append_string(out, ">");
-		append_disconnected(out, head.type);
-		append_end_tag(out, element.name);
-	} else {
-		edit_copy(&edit, range_end(element.content));
-		append_disconnected(out, head.type);
-		edit_finish(&edit);
-	}
-}
-
-static void
-append_own_address(struct buffer *out, const char *id, const char *name)
-{
-	buffer_append_string(out, " sfrom='");
-	buffer_append_escaped(out, id, strlen(id));
-	buffer_append_string(out, "@");
-	buffer_append_escaped(out, name, strlen(name));
-	buffer_append_string(out, "'");
+	stamp_read(&stamp, &element);
+	read_packet(packet_r, &element, &stamp);
+	stamp_believe(packet_r, bytes, length);
 }
 
 static void
 sfrom_link_end(struct buffer *out, const char *id, const char *name, const char *address, bool goodbye)
 {
 	(void)goodbye;
-	buffer_append_string(out, "<message");
-	edit_put_attribute(out, "sto", address);
-	append_own_address(out, id, name);
-	edit_put_attribute(out, "type", "error");
-	buffer_append_string(out, ">");
-	append_disconnected(out, (struct range){ 0 });
-	append_end_tag(out, (struct range){ "message", strlen("message") });
-}
-
-/* Could some session manager take it for what belongs to the stream or the link itself? */
-static bool
-is_of_link(const struct element *element)
-{
-	return memchr(element->name.at, ':', element->name.length) != NULL || range_equals(element->name, "route") ||
-	    range_equals(element->name, "handshake");
-}
-
-static bool
-is_genuine(const void *bytes, size_t length, const char *id, const char *name, const char *address)
-{
-	struct element element;
-	struct address to, from;
-	struct range sto, sfrom;
-
-	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length) ||
-	    is_of_link(&element))
-		return false;
-	if (!element_attribute(&element, "sto", &sto) || !element_attribute(&element, "sfrom", &sfrom))
-		return false;
-	if (!address_read(&from, sfrom) || !range_decodes_to(from.user, id) || !range_decodes_to(from.host, name) ||
-	    from.resource.at != NULL)
-		return false;
-	if (address != NULL)
-		return range_decodes_to(sto, address);
-	return address_read(&to, sto) && to.user.at == NULL;
+	stamp_append_end(out, id, name, address);
 }
 
 static enum dialect_verdict
 sfrom_link_verify(const void *bytes, size_t length, const char *id, const char *name, const char *address,
     struct range *to_r)
 {
-	(void)to_r;
-	return is_genuine(bytes, length, id, name, address) ? VERDICT_PACKET : VERDICT_FORGED;
+	struct element element;
+
+	return stamp_is_genuine(&element, bytes, length, id, name, address, to_r) ? VERDICT_PACKET : VERDICT_FORGED;
 }
 
 static int
@@ -269,39 +79,6 @@ sfrom_client_header(struct dialect_client *client, const struct dialect_context 
 	buffer_append_string(answer->features, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
 	answer->effects = DIALECT_HEADER | DIALECT_FEATURES;
 	return answer->features->failed ? -ENOMEM : 0;
-}
-
-/* Would some reader take this for the number 510? As atoi does: space, sign, digits, an overflow of 32 bits. */
-static bool
-reads_as_510(struct range value)
-{
-	bool negative = false, begun = false;
-	uint32_t number = 0;
-	char bytes[4];
-
-	while (range_next_decoded(&value, bytes) > 0) {
-		if (bytes[0] >= '0' && bytes[0] <= '9') {
-			number = number * 10 + (uint32_t)(bytes[0] - '0');
-			begun = true;
-		} else if (!begun && (bytes[0] == '-' || bytes[0] == '+')) {
-			negative = bytes[0] == '-';
-			begun = true;
-		} else if (begun || strchr(" \t\n\v\f\r", bytes[0]) == NULL) {
-			break;
-		}
-	}
-	return (negative ? 0 - number : number) == 510;
-}
-
-/* A 510 is what its sender may say, and a client may not (doc/design.md 3). */
-static void
-cut_510(struct edit *edit, const struct element *error)
-{
-	struct attribute attribute = { 0 };
-
-	while (element_next_attribute(error, &attribute))
-		if (range_equals(attribute.name, "code") && reads_as_510(attribute.value))
-			edit_cut(edit, attribute.whole);
 }
 
 /* The session manager hashes with the sid that stands here: it is ours to say which stream this is. */
@@ -327,7 +104,7 @@ edit_children(struct edit *edit, const struct element *element, const struct log
 
 	while (element_next_child(element, &child)) {
 		if (range_equals(child.name, "error"))
-			cut_510(edit, &child);
+			stamp_cut_510(edit, &child);
 		else if (login != NULL && login->request == LOGIN_AUTH_SET && child.whole.at == login->query.whole.at)
 			set_sid(edit, &child, stream_id);
 	}
@@ -350,11 +127,11 @@ send_up(const struct dialect_context *context, const struct element *element, si
 
 	edit_copy(&edit, element->whole.at + name_end);
 	edit_put_attribute(up, "sto", sto);
-	append_own_address(up, context->id, context->name);
+	stamp_append_own_address(up, context->id, context->name);
 	if (invented)
 		edit_put_attribute(up, "id", invented_id(login));
-	edit_cut_attributes(&edit, element, invented ? stamps_and_id : stamps);
-	if (login != NULL || may_hold_error(element))
+	edit_cut_attributes(&edit, element, invented ? stamps_and_id : stamp_names);
+	if (login != NULL || stamp_may_hold_error(element))
 		edit_children(&edit, element, login, context->stream_id);
 	edit_finish(&edit);
 	return up->failed ? -ENOMEM : 0;
@@ -455,39 +232,34 @@ sfrom_client_element(struct dialect_client *client, const struct dialect_context
 static int
 take_address(struct dialect_client *client, struct range raw)
 {
-	char *address = range_strdup_decoded(raw);
+	int result = stamp_take_address(client, raw);
 
-	if (address == NULL)
-		return -ENOMEM;
-	if (strlen(address) > DIALECT_ADDRESS_MAX) {
-		free(address);
-		return -EMSGSIZE;
-	}
-	client->address = address;
+	if (result < 0)
+		return result;
 	free(client->asked_user);
 	client->asked_user = NULL;
 	return 0;
 }
 
 static bool
-is_answer(const struct dialect_client *client, const struct element *element, const struct head *head)
+is_answer(const struct dialect_client *client, const struct element *element, const struct stamp *stamp)
 {
 	return client->asked_id != NULL && client->address == NULL && range_equals(element->name, "iq") &&
-	    range_decodes_to(head->id, client->asked_id);
+	    range_decodes_to(stamp->id, client->asked_id);
 }
 
 /* Is it the answer to what was asked before login? A result from the host alone makes no session: no login's answer. */
 static int
-settle_answer(struct dialect_client *client, const struct element *element, const struct head *head,
+settle_answer(struct dialect_client *client, const struct element *element, const struct stamp *stamp,
     const struct packet *packet, struct dialect_answer *answer)
 {
-	bool failed = range_decodes_to(head->type, "error");
+	bool failed = range_decodes_to(stamp->type, "error");
 	int result = 0;
 
 	answer->effects = DIALECT_DELIVERED;
-	if (!is_answer(client, element, head))
+	if (!is_answer(client, element, stamp))
 		return 0;
-	if (!failed && !(client->asked_login ? packet->kind == PACKET_LOGIN : range_decodes_to(head->type, "result")))
+	if (!failed && !(client->asked_login ? packet->kind == PACKET_LOGIN : range_decodes_to(stamp->type, "result")))
 		return 0;
 	if (client->asked_login && !failed)
 		result = take_address(client, packet->address);
@@ -527,26 +299,23 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 	const char *address = client->address != NULL ? client->address : client->host;
 	struct element element;
 	struct packet packet;
-	struct head head;
-	struct edit edit;
+	struct stamp stamp;
 	int result;
 
 	(void)context;
 	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
 		return unreadable(answer);
-	head_read(&head, &element);
-	read_packet(&packet, &element, &head);
+	stamp_read(&stamp, &element);
+	read_packet(&packet, &element, &stamp);
 	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
 		return unreadable(answer);
 	if (address != NULL && dialect_ends_session(&packet, address))
 		return disconnected(answer);
-	result = settle_answer(client, &element, &head, &packet, answer);
+	result = settle_answer(client, &element, &stamp, &packet, answer);
 	if (result < 0)
 		return result;
-	edit = edit_begin(answer->down, &element);
-	edit_cut_attributes(&edit, &element, stamps);
-	edit_finish(&edit);
+	stamp_strip(answer->down, &element);
 	return answer->down->failed ? -ENOMEM : 0;
 }
 
@@ -555,7 +324,7 @@ const struct dialect dialect_sfrom = {
 	.link_header = sfrom_link_header,
 	.link_read = sfrom_link_read,
 	.link_verify = sfrom_link_verify,
-	.link_bounce = sfrom_link_bounce,
+	.link_bounce = stamp_bounce,
 	.link_end = sfrom_link_end,
 	.client_header = sfrom_client_header,
 	.client_element = sfrom_client_element,
