@@ -39,7 +39,7 @@ import threading
 from xml.sax.saxutils import escape, quoteattr
 
 from harness import TIMEOUT, Deadline, Peer, free_port
-from xmlstream import STREAM_ERRORS, STREAMS, parse
+from xmlstream import STREAM_ERRORS, STREAMS, XmlStream, parse
 
 FRAMING = 'urn:ietf:params:xml:ns:xmpp-framing'
 SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
@@ -165,7 +165,7 @@ class Conversation:
 
     def _open(self, text):
         if text == 'again':
-            self.client.again()
+            self.client.stream = XmlStream()
         self.client.open(to=self.names.get('host', 'localhost'), wait=False)
 
     def _features(self, _text):

@@ -22,7 +22,13 @@ class Session:
         self.asked_roster = False
 
 
-def error(stanza, code, condition, text=None, kind='cancel'):
+def turn(stanza):
+    """To whom it came from."""
+    sender, to = stanza.attributes.pop('from', None), stanza.attributes.pop('to', None)
+    stanza.attributes.update({key: value for key, value in (('to', sender), ('from', to)) if value is not None})
+
+
+def fail(stanza, code, condition, text=None, kind='cancel'):
     """The stanza as its sender gets it back."""
     stanza.attributes['type'] = 'error'
     stanza.children.append(parse("<error code='%d' type='%s'><%s xmlns='%s'/>%s</error>" % (
@@ -30,18 +36,22 @@ def error(stanza, code, condition, text=None, kind='cancel'):
     turn(stanza)
 
 
-def turn(stanza):
-    """To whom it came from."""
-    sender, to = stanza.attributes.pop('from', None), stanza.attributes.pop('to', None)
-    stanza.attributes.update({key: value for key, value in (('to', sender), ('from', to)) if value is not None})
+def fail_old(stanza, code, _condition, text=None, _kind=None):
+    """The same before RFC 3920."""
+    stanza.attributes['type'] = 'error'
+    stanza.children.append(parse("<error code='%d'>%s</error>" % (code, text or '')))
+    turn(stanza)
 
 
 class Service:
     """What a session manager knows: accounts, sessions, rosters, messages of those who are away; of one host. `send` takes
     a session and a stanza."""
 
-    def __init__(self, send, users=(), host='localhost'):
+    echo = True     # a session's own presence comes back to it, as RFC 6121 wants it (in 2000 it did not)
+
+    def __init__(self, send, users=(), host='localhost', errors=fail):
         self.send_stanza = send
+        self.fail = errors
         self.host = host
         self.users = dict(users)
         self.sessions = []
@@ -98,7 +108,7 @@ class Service:
             handler(session, stanza)
         else:
             stanza.attributes.pop('from')
-            error(stanza, 400, 'bad-request', 'Bad Request', 'modify')
+            self.fail(stanza, 400, 'bad-request', 'Bad Request', 'modify')
             self.send_stanza(session, stanza)
 
     def split(self, jid):
@@ -111,7 +121,7 @@ class Service:
         target = self.split(stanza.get('to') or '')
         if target is None or target[0] not in self.users:
             if stanza.get('type') != 'error':
-                error(stanza, 404, 'item-not-found')
+                self.fail(stanza, 404, 'item-not-found')
                 self.send_stanza(session, stanza)
             return
         self.deliver_message(*target, stanza)
@@ -124,7 +134,7 @@ class Service:
             self.send_stanza(session, stanza)
         if not found and stanza.get('type') not in ('error', 'groupchat', 'headline'):
             stanza.children.append(parse("<x xmlns='jabber:x:delay' from=%s stamp='%s'>Offline Storage</x>" % (
-                quoteattr('%s@%s' % (user, self.host)), time.strftime('%Y%m%dT%H:%M:%S', time.gmtime()))))
+                quoteattr(stanza.get('to')), time.strftime('%Y%m%dT%H:%M:%S', time.gmtime()))))
             self.offline.setdefault(user, []).append(stanza)
 
     def take_presence(self, session, stanza):
@@ -160,10 +170,11 @@ class Service:
     def broadcast(self, session, stanza):
         """Presence of that session, to whoever may see it: its user's own sessions, and those who are subscribed."""
         stanza.attributes['from'] = self.jid(session)
-        for other in self.sessions_of(session.user, available=True):
-            self.send_stanza(other, stanza)
-        if stanza.get('type') == 'unavailable' and session in self.sessions:
+        if self.echo and session in self.sessions:
             self.send_stanza(session, stanza)
+        for other in self.sessions_of(session.user, available=True):
+            if other is not session:
+                self.send_stanza(other, stanza)
         for jid, item in self.roster(session.user).items():
             if item['subscription'] in ('from', 'both'):
                 stanza.attributes['to'] = jid
@@ -200,7 +211,7 @@ class Service:
                    'http://jabber.org/protocol/disco#items': lambda: parse(
                        "<query xmlns='http://jabber.org/protocol/disco#items'/>")}
         if target is None or target[1] or target[0] not in ('', session.user) or space not in answers:
-            error(stanza, 503, 'service-unavailable')
+            self.fail(stanza, 503, 'service-unavailable')
             return
         found = answers[space]()
         stanza.attributes['type'] = 'result'
@@ -285,9 +296,10 @@ class Service:
 class ServiceServer(Server):
     """What the three have in common."""
 
-    def __init__(self, sm, users=(), host='localhost'):
+    def __init__(self, sm, users=(), host='localhost', errors=fail_old):
         super().__init__(sm)
-        self.service = Service(self.send_stanza, users, host)
+        self.fail = errors
+        self.service = Service(self.send_stanza, users, host, errors)
         self.host = host
 
     def send_stanza(self, session, stanza):
@@ -327,12 +339,6 @@ class ServiceServer(Server):
     def succeed(iq):
         iq.attributes['type'] = 'result'
         iq.children = []
-        turn(iq)
-
-    @staticmethod
-    def fail(iq, code, _condition, text):
-        iq.attributes['type'] = 'error'
-        iq.children.append(parse("<error code='%d'>%s</error>" % (code, text)))
         turn(iq)
 
 
@@ -391,13 +397,13 @@ class SfromServer(ServiceServer):
                 self.fail(iq, 500, '', 'Internal Server Error')
             elif not resource or not self.service.authorized(user, query, '') or \
                     (query.child('digest') is not None and not self.digest):
-                self.fail(iq, 401, 'not-authorized', 'Unauthorized')
+                self.fail(iq, 401, 'not-authorized', 'Unauthorized', 'auth')
             else:
                 self.succeed(iq)
                 address = '%s@%s/%s' % (user, self.host, resource)
                 old = self.service.begin(user, resource, sfrom, address)[1]
         else:
-            self.fail(iq, 406, 'not-acceptable', 'Not Acceptable')
+            self.fail(iq, 406, 'not-acceptable', 'Not Acceptable', 'modify')
         iq.attributes.update(sto=sfrom, sfrom=address)
         self.send(iq.write(HOME))
         if old:
@@ -422,7 +428,7 @@ class RouteServer(ServiceServer):
     """jabberd 1.2 to jabberd14 1.6 (link-protocol 2.2): login and session are two steps, packets travel in <route/>."""
 
     def __init__(self, sm=None, version='1.2', digest=True, **arguments):
-        super().__init__(sm or RouteSM(version), **arguments)
+        super().__init__(sm or RouteSM(version), errors=fail_old if version == '1.2' else fail, **arguments)
         self.digest = digest
 
     def send_stanza(self, session, stanza):
@@ -453,13 +459,6 @@ class RouteServer(ServiceServer):
             self.send_route(''.join(child.write(HOME) for child in route.children), to=route.get('from'),
                             sender=route.get('to'), type='error', error=text)
 
-    def fail(self, iq, code, condition, text):
-        if self.sm.version == '1.2':
-            super().fail(iq, code, condition, text)
-        else:
-            kind = {'not-acceptable': 'modify', 'conflict': 'cancel'}.get(condition, 'auth')
-            error(iq, code, condition, text, kind)
-
     def take_login(self, route, target):
         iq = route.children[0]
         query = iq.child('query')
@@ -468,17 +467,18 @@ class RouteServer(ServiceServer):
         if iq.name == 'iq' and space == REGISTER:
             self.register(iq)
         elif iq.name != 'iq' or space != AUTH:
-            self.fail(iq, 406, 'not-acceptable', 'Not Acceptable')
+            self.fail(iq, 406, 'not-acceptable', 'Not Acceptable', 'modify')
         elif user not in self.service.users:
-            self.fail(iq, 401, 'not-authorized', 'Unauthorized')
+            self.fail(iq, 401, 'not-authorized', 'Unauthorized', 'auth')
         elif iq.get('type') == 'get':
             iq.attributes['type'] = 'result'
-            query.children += [parse('<%s/>' % name) for name in ('password', 'digest', 'resource')
+            order = ('password', 'digest') if self.sm.version == '1.2' else ('digest', 'password')
+            query.children += [parse("<%s xmlns='%s'/>" % (name, AUTH)) for name in order + ('resource',)
                                if name != 'digest' or self.digest]
         elif not resource:
-            self.fail(iq, 406, 'not-acceptable', 'Not Acceptable')
+            self.fail(iq, 406, 'not-acceptable', 'Not Acceptable', 'modify')
         elif not self.service.authorized(user, query, '') or (query.child('digest') is not None and not self.digest):
-            self.fail(iq, 401, 'not-authorized', 'Unauthorized')
+            self.fail(iq, 401, 'not-authorized', 'Unauthorized', 'auth')
         else:
             self.succeed(iq)
         self.send_route(iq.write(HOME), to=route.get('from'), sender=route.get('to'), type='auth')
@@ -527,7 +527,7 @@ class XmppServer(ServiceServer):
     """A server of today behind the xmpp dialect: SASL PLAIN, binding, and jabber:iq:auth beside it."""
 
     def __init__(self, sm=None, mechanisms=('PLAIN',), **arguments):
-        super().__init__(sm or XmppSM(), **arguments)
+        super().__init__(sm or XmppSM(), errors=fail, **arguments)
         self.mechanisms = mechanisms
         self.streams = {}
 
@@ -635,12 +635,12 @@ class XmppServer(ServiceServer):
             self.answer(stream.identity, iq)
         elif iq.get('type') == 'get':
             iq.attributes['type'] = 'result'
-            query.children += [parse('<%s/>' % name) for name in ('password', 'digest', 'resource')]
+            query.children += [parse("<%s xmlns='%s'/>" % (name, AUTH)) for name in ('password', 'digest', 'resource')]
             self.answer(stream.identity, iq)
         elif self.service.authorized((query.child_text('username') or '').lower(), query, stream.stream_id):
             self.begin(stream, iq, query.child_text('username').lower(), query.child_text('resource'))
         else:
-            self.fail(iq, 401, 'not-authorized', 'Unauthorized')
+            self.fail(iq, 401, 'not-authorized', 'Unauthorized', 'auth')
             self.answer(stream.identity, iq)
 
     def begin(self, stream, iq, user, resource):
