@@ -3,15 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stringprep.h>
 
 #include "dialect/edit.h"
-
-/* Longest part of an address, in bytes (RFC 6122 section 2.1). */
-#define PART_MAX 1023
-
-/* Room that stringprep has for working: what it maps to may be longer than what it began with. */
-#define PREPARED_MAX (4 * PART_MAX)
+#include "dialect/prepare.h"
 
 static void
 count_field(struct login *login, const struct element *child)
@@ -80,25 +74,13 @@ login_read(struct login *login_r, const struct element *element)
 	}
 }
 
-static bool
-text_passes(const char *text, const Stringprep_profile *profile)
-{
-	char prepared[PREPARED_MAX];
-
-	if (strlen(text) > PART_MAX)
-		return false;
-	strcpy(prepared, text);
-	return stringprep(prepared, sizeof(prepared), 0, profile) == STRINGPREP_OK && prepared[0] != '\0' &&
-	    strlen(prepared) <= PART_MAX;
-}
-
 /* 1 when the text of the field may become that part of an address, 0, or -ENOMEM. */
 static int
-field_passes(const struct login_field *field, const Stringprep_profile *profile)
+field_passes(const struct login_field *field, int (*prepare)(const char *, char **))
 {
 	struct element child = { 0 };
 	char *text;
-	bool passes;
+	int result;
 
 	/* Who reads the field otherwise might take only the text before a child. */
 	if (element_next_child(&field->element, &child))
@@ -106,9 +88,9 @@ field_passes(const struct login_field *field, const Stringprep_profile *profile)
 	text = range_strdup_decoded(field->element.content);
 	if (text == NULL)
 		return -ENOMEM;
-	passes = text_passes(text, profile);
+	result = prepare(text, NULL);
 	free(text);
-	return passes ? 1 : 0;
+	return result;
 }
 
 int
@@ -119,9 +101,9 @@ login_is_acceptable(const struct login *login)
 	if (login->username.count != 1 || login->resource.count > 1 || login->password.count > 1 ||
 	    login->digest.count > 1 || login->id.length > LOGIN_ID_MAX)
 		return 0;
-	result = field_passes(&login->username, stringprep_xmpp_nodeprep);
+	result = field_passes(&login->username, prepare_node);
 	if (result == 1 && login->resource.count == 1)
-		result = field_passes(&login->resource, stringprep_xmpp_resourceprep);
+		result = field_passes(&login->resource, prepare_resource);
 	return result;
 }
 
