@@ -29,6 +29,7 @@
 
 Names as in doc/link.md. What the servers do was compared with recordings of the real ones: test_dialects.py.
 """
+import contextlib
 import hashlib
 import os
 import re
@@ -114,6 +115,7 @@ class Conversation:
         client: XML         the client sends it
         up:     PATTERN     it is the next that comes to the session manager
         down:   XML         the session manager sends it
+        session: XML        likewise; the session exists from then on (`granted`)
         gets:   PATTERN     it is the next that comes to the client
         open:               the client begins a stream; open: again: on the same connection, behind SASL
         features:           the client's features come, whatever they are
@@ -126,6 +128,10 @@ class Conversation:
         self.sm = sm
         self.client = client
         self.names = names
+        self.granted = False
+        self._said = None       # the last that the session manager sent
+        self._got = None        # the last that the client was to get
+        self._twice = False
 
     @staticmethod
     def steps(text):
@@ -145,8 +151,7 @@ class Conversation:
     def step(self, verb, text=''):
         getattr(self, '_' + verb)(text)
 
-    def _expect(self, peer, text, who):
-        found = peer.expect()
+    def _compare(self, text, found, who):
         before = dict(self.names)
         if not match(parse(text), found, self.names):
             raise AssertionError('%s: expected\n  %s\nwith %r, got\n  %r' % (who, text, before, found))
@@ -155,13 +160,28 @@ class Conversation:
         self.client.send(fill(text, self.names))
 
     def _down(self, text):
-        self.sm.send(fill(text, self.names))
+        self._said = fill(text, self.names)
+        self.sm.send(self._said)
+
+    def _session(self, text):
+        self.granted = True
+        self._down(text)
 
     def _up(self, text):
-        self._expect(self.sm, text, 'up')
+        self._compare(text, self.sm.expect(), 'up')
+
+    def again(self):
+        """The session manager says once more what it said last; the client may get that, too."""
+        self.sm.send(self._said)
+        self._twice = True
 
     def _gets(self, text):
-        self._expect(self.client, text, 'gets')
+        found = self.client.expect()
+        if self._twice and self._got and not match(parse(text), found, dict(self.names)) and \
+                match(parse(self._got), found, self.names):
+            found = self.client.expect()
+        self._got = text
+        self._compare(text, found, 'gets')
 
     def _open(self, text):
         if text == 'again':
@@ -192,6 +212,7 @@ class ScriptedSM:
         self.secret = secret
         self.name = name or self.name
         self.link = None
+        self._gathered = None
         self._listener = None
         self.port = None if path else free_port()
 
@@ -279,10 +300,21 @@ class ScriptedSM:
         return self
 
     def send(self, data):
-        self.link.send(data)
+        if self._gathered is None:
+            self.link.send(data)
+        else:
+            self._gathered.append(data)
 
     def expect(self, wanted=None, seconds=None):
         return self.link.expect(wanted, seconds)
+
+    @contextlib.contextmanager
+    def together(self):
+        """Everything that is sent meanwhile goes in one write."""
+        self._gathered = []
+        yield
+        text, self._gathered = ''.join(self._gathered), None
+        self.send(text)
 
     # -- clients; `identity` is ID@NAME, `address` is the session's
 

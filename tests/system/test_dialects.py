@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Each dialect of the link, seen from session managers that are slow, silent, rude or gone at any place (scripted.py)."""
+import base64
 import os
 import re
+import secrets
 import socket
 
 import harness
@@ -112,6 +114,168 @@ class Servers(DaemonCase):
         self.replay('pre-sto-sfrom-main.txt', self.server('sfrom'), self.PROBE_SFROM, {
             8: 'what is asked for a registration is a matter of configuration',
             50: 'its clock', 56: 'a session that is not known: jabberd meant to answer, and did not', 80: 'likewise'})
+
+
+SASL = scripted.SASL
+BIND = scripted.BIND
+PLAIN = base64.b64encode(b'\0alice\0secret').decode()
+
+# ---- logins, as conversations (scripted.Conversation); `session`: the line that makes the session ----
+
+SESSION = "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>"
+LEGACY_ASK = """
+client: <iq type='set' id='a'><query xmlns='jabber:iq:auth'><username>Alice</username><password>secret</password>
+ <resource>home</resource></query></iq>"""
+SFROM_TALK = """
+client: <message to='bob@localhost'><body>up</body></message>
+up: <message sto='{address}' sfrom='{me}' to='bob@localhost'><body>up</body></message>
+down: <message sto='{me}' sfrom='alice@localhost' from='bob@localhost/x'><body>down</body></message>
+gets: <message from='bob@localhost/x'><body>down</body></message>"""
+SFROM_LEGACY = """
+open:
+features:""" + LEGACY_ASK + """
+up: <iq type='set' id='a' sto='localhost' sfrom='{me}'><query xmlns='jabber:iq:auth'><username>Alice</username>
+ <password>secret</password><resource>home</resource></query></iq>
+session: <iq type='result' id='a' sto='{me}' sfrom='{address}'/>
+gets: <iq type='result' id='a'/>""" + SFROM_TALK
+
+
+class Steps(DaemonCase):
+    """One conversation, disturbed behind each of its steps; subclasses say in which dialect, and what is said."""
+
+    dialect = 'sfrom'
+    script = None
+    extra = ''
+    names = {'address': 'alice@localhost/home'}
+
+    def setUp(self):
+        self.sm = self.manager(self.dialect)
+        self.daemon = self.start_with(self.sm, extra=self.extra)
+        # Somebody whose session nobody disturbs.
+        self.bob = self.daemon.client()
+        self.bob.identity, self.bob.address = self.sm.admit(self.bob, 'bob')
+
+    def conversation(self):
+        return scripted.Conversation(self.sm, self.daemon.client(), **self.names)
+
+    def each(self, disturb, verbs=None, before=None, fresh=False):
+        """disturb(conversation up to a step, the step, what has not been said) behind each step of these verbs, or
+        before each of those, but for those whose effect is still on its way. `fresh`: with a daemon of its own."""
+        steps = scripted.Conversation.steps(self.script)
+        for number, step in enumerate(steps):
+            rest = steps[number + 1:]
+            following = rest[0][0] if rest else None
+            if (verbs and step[0] not in verbs) or (before and following not in before) or \
+                    (step[0], following) == ('client', 'up'):
+                continue
+            with self.subTest(step=number, line=' '.join(step)[:60]):
+                if fresh:   # because it tries again later and later when it loses its link again and again
+                    self.daemon.cleanup()
+                    self.setUp()
+                talk = self.conversation()
+                self.go_on(talk, steps[:number + 1])
+                disturb(talk, step[0], rest)
+                talk.client.close()
+
+    @staticmethod
+    def go_on(talk, steps):
+        for step in steps:
+            talk.step(*step)
+
+    def go_on_to_the_end(self, talk, steps):
+        self.go_on(talk, steps)
+        talk.client.leave()
+        self.expect_the_end(talk)
+        self.assert_quiet()
+
+    def assert_quiet(self):
+        """Nothing is on the link but what this round trip puts there, and no packet has vanished."""
+        text = 'quiet ' + secrets.token_hex(4)
+        self.bob.message('x@localhost', text)
+        found = self.sm.expect()
+        self.assertIn(text, repr(found))
+        self.sm.deliver(self.bob.identity, self.bob.address, "<message><body>%s</body></message>" % text)
+        self.bob.expect_message(text)
+        deadline = harness.Deadline()
+        while True:     # until the last bytes of all are acknowledged
+            packets = self.daemon.status()['packets']
+            self.assertTrue(packets['balanced'], packets)
+            if packets['held'] == 0:
+                return packets
+            self.assertTrue(deadline.left(), packets)
+
+    def expect_the_end(self, talk):
+        """c2sd says, once, that the client's session is over."""
+        found = self.sm.expect()
+        if self.dialect == 'route':
+            self.assertEqual(('error', talk.names['address'], talk.names['me']),
+                             (found.get('type'), found.get('to'), found.get('from')), found)
+        else:
+            self.assertEqual(('error', talk.names['address'], talk.names['me']),
+                             (found.get('type'), found.get('sto'), found.get('sfrom')), found)
+            self.assertTrue(found.has_510(), found)
+
+    def test_all_of_it(self):
+        self.go_on_to_the_end(self.conversation(), scripted.Conversation.steps(self.script))
+
+    def test_client_gone_behind_each_step(self):
+        def disturb(talk, _verb, rest):
+            mark = self.daemon.log.mark()
+            talk.client.reset()
+            self.daemon.log.wait('client ended', since=mark)
+            if not talk.granted and rest and rest[0][0] in ('down', 'session'):
+                talk.step(*rest[0])     # a session for nobody comes back, and so is ended
+            if talk.granted:
+                self.expect_the_end(talk)
+            self.assert_quiet()
+        self.each(disturb)
+
+    def test_link_cut_behind_each_step(self):
+        def disturb(talk, verb, rest):
+            self.sm.drop()
+            if verb == 'up' and not talk.granted:
+                talk.client.expect_stream_error('remote-connection-failed')
+                self.sm.up()
+                self.assert_quiet()
+            else:
+                self.sm.up()
+                self.go_on_to_the_end(talk, rest)
+        self.each(disturb, ('features', 'up', 'session', 'down', 'gets'), fresh=True)
+
+    def test_session_manager_ends_it_behind_each_step(self):
+        def disturb(talk, _verb, _rest):
+            if 'me' not in talk.names:  # it does not know of the client yet
+                talk.client.leave()
+                return
+            self.sm.end(talk.names['me'], talk.names['address'] if talk.granted else 'localhost')
+            talk.client.expect_stream_error('undefined-condition')
+            self.assert_quiet()
+        self.each(disturb)
+
+    def test_answers_twice(self):
+        """What comes a second time is data for the client or nothing; the conversation goes on."""
+        def disturb(talk, _verb, rest):
+            with self.sm.together():
+                talk.step(*rest[0])
+                talk.again()
+            self.go_on_to_the_end(talk, rest[1:])
+        self.each(disturb, before=('session', 'down'))
+
+    def test_session_and_its_end_at_once(self):
+        def disturb(talk, _verb, rest):
+            with self.sm.together():
+                talk.step(*rest[0])
+                self.sm.end(talk.names['me'], talk.names['address'])
+            talk.client.expect_stream_error('undefined-condition')
+            self.assert_quiet()
+        self.each(disturb, before=('session',))
+
+
+class SfromLegacy(Steps):
+    script = SFROM_LEGACY
+
+
+del Steps   # or its tests would be found, too
 
 
 if __name__ == '__main__':
