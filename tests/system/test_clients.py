@@ -1,58 +1,9 @@
 #!/usr/bin/env python3
 """Clients that we did not write: each logs in, chats with a raw client both ways, sees presence, gets what came while
 it was away, and comes back. The drivers around their libraries and the command language: clients/driver.h."""
-import os
-import subprocess
-
 import harness
-from harness import DaemonCase, Output
-
-FOLDER = os.path.join(harness.BUILD, 'tests', 'system')
-DRIVERS = {
-    'strophe': [os.path.join(FOLDER, 'client_strophe')],
-    'loudmouth': [os.path.join(FOLDER, 'client_loudmouth')],
-    'purple': [os.path.join(FOLDER, 'client_purple')],
-    'net_xmpp': ['perl', os.path.join(harness.SOURCE, 'clients', 'client_net_xmpp.pl')],
-    'slixmpp': ['/usr/bin/python3', os.path.join(harness.SOURCE, 'clients', 'client_slixmpp.py')],
-}
-
-
-def present(name):
-    if name == 'net_xmpp':
-        return subprocess.run(['perl', '-MNet::XMPP', '-e', '1'], stderr=subprocess.DEVNULL).returncode == 0
-    if name == 'slixmpp':
-        return os.access(DRIVERS[name][0], os.X_OK) and \
-            subprocess.run([DRIVERS[name][0], '-c', 'import slixmpp'], stderr=subprocess.DEVNULL).returncode == 0
-    return os.access(DRIVERS[name][0], os.X_OK)
-
-
-class Driver:
-    def __init__(self, name, daemon, user, password='secret', resource='real', port=None, **environment):
-        self.process = subprocess.Popen(DRIVERS[name] + ['127.0.0.1', str(port or daemon.port), user + '@localhost', password,
-                                                         resource],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                        # What it leaves behind when it is killed goes with the daemon's folder.
-                                        env=dict(os.environ, TMPDIR=daemon.folder, **environment),
-                                        preexec_fn=harness._die_with_parent)
-        self.output = Output(self.process.stdout)
-
-    def say(self, line):
-        self.process.stdin.write(line.encode() + b'\n')
-        self.process.stdin.flush()
-
-    def expect(self, pattern):
-        return self.output.next(pattern)
-
-    def quit(self):
-        self.say('quit')
-        self.expect('^closed quit$')
-        if self.process.wait(harness.TIMEOUT) != 0:
-            raise AssertionError('the client did not end well')
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
+from drivers import DRIVERS, Driver, present, skip_where_missing
+from harness import DaemonCase
 
 
 class Clients:
@@ -165,9 +116,7 @@ class Slixmpp(Clients, DaemonCase):
 
 
 for CASE in [Strophe, Loudmouth, Purple, NetXmpp, Slixmpp]:
-    if not present(CASE.name):
-        CASE.__unittest_skip__ = True
-        CASE.__unittest_skip_why__ = 'its library is not installed'
+    skip_where_missing(CASE)
 del CASE  # or its tests would be found twice
 
 if __name__ == '__main__':

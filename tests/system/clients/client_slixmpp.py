@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """client_slixmpp: slixmpp (used by Poezio and many bots) behind the command language of driver.h.
 
-What it knows of jabber:iq:auth waits for an answer in a way that its own event loop does not have; so that is said here.
+With CLIENT_LOGIN=default everything is as slixmpp does it by itself. Else it logs in by jabber:iq:auth: what it knows of
+that waits for an answer in a way that its own event loop does not have; so that is said here.
 """
 import asyncio
 import os
@@ -24,17 +25,28 @@ class Client(ClientXMPP):
     def __init__(self, jid, password):
         super().__init__(jid, password)
         self.quitting = False
-        self.register_plugin('xep_0078')    # the feature's element
+        self.why = 'not logged in'
         self.register_plugin('xep_0203')    # <delay/>
-        self.unregister_feature('auth', self['xep_0078'].order)
-        self.register_feature('auth', self.log_in, restart=False, order=1000)
-        self.register_handler(Callback('login', MatcherId('login'), self.logged_in))
+        if os.environ.get('CLIENT_LOGIN') == 'default':
+            self.add_event_handler('session_start', self.session_started)
+        else:
+            self.log_in_by_hand()
+        self.add_event_handler('failed_auth', self.refused)
+        self.add_event_handler('stream_error', self.stream_failed)
+        self.add_event_handler('roster_update', self.roster_arrived)
         self.add_event_handler('message', self.message_arrived)
         self.add_event_handler('presence', self.presence_arrived)
         self.add_event_handler('connection_failed', lambda event: self.end('cannot connect'))
-        self.add_event_handler('disconnected', lambda event: self.end('by the server'))
+        self.add_event_handler('disconnected', lambda event: self.end(self.why))
         self.over = self.loop.create_future()
         self.online = False
+
+    def log_in_by_hand(self):
+        self.register_plugin('xep_0078')    # the feature's element
+        self.unregister_feature('auth', self['xep_0078'].order)
+        self.unregister_feature('mechanisms', self['feature_mechanisms'].order)
+        self.register_feature('auth', self.log_in, restart=False, order=1000)
+        self.register_handler(Callback('login', MatcherId('login'), self.logged_in))
 
     def log_in(self, features):
         self.send_raw(LOGIN % tuple(escape(text) for text in (self.requested_jid.user, self.password,
@@ -45,12 +57,27 @@ class Client(ClientXMPP):
         if iq['type'] != 'result':
             self.end('not logged in')
             return
-        self.online = True
         self.boundjid.full = self.requested_jid.full
         self.event('session_bind', self.boundjid)
         self.event('session_start')
+        self.session_started(None)
+
+    def session_started(self, _event):
+        self.online = True
+        self.why = 'by the server'
         say('online', self.boundjid.full)
         self.loop.add_reader(sys.stdin.fileno(), self.command_arrived)
+
+    def refused(self, failure):
+        self.why = 'refused ' + failure['condition']
+
+    def stream_failed(self, error):
+        self.why = 'stream error ' + error['condition']
+
+    def roster_arrived(self, iq):
+        for jid, item in iq['roster']['items'].items():
+            say('roster', jid, item['subscription'], item['name'])
+        say('roster', 'complete' if iq['type'] == 'result' else 'pushed')
 
     def message_arrived(self, message):
         if message['body']:
@@ -73,6 +100,11 @@ class Client(ClientXMPP):
             elif verb == 'message':
                 to, _, text = rest.partition(' ')
                 self.send_message(mto=to, mbody=text, mtype='chat')
+            elif verb == 'roster' and rest:
+                to, _, name = rest.partition(' ')
+                self.update_roster(to, name=name)
+            elif verb == 'roster':
+                self.get_roster()
             elif verb == 'quit':
                 self.quit()
 
@@ -83,7 +115,7 @@ class Client(ClientXMPP):
 
     def end(self, reason):
         if not self.over.done():
-            self.over.set_result('quit' if self.quitting else reason if self.online else 'not logged in')
+            self.over.set_result('quit' if self.quitting else reason)
 
 
 def main():

@@ -29,6 +29,7 @@ driver_start(struct driver_arguments *arguments_r, int argc, char **argv)
 	static char full_jid[3072];
 	const char *at = argc == 6 ? strchr(argv[3], '@') : NULL;
 	const char *tls = getenv("CLIENT_TLS");
+	const char *login = getenv("CLIENT_LOGIN");
 
 	if (at == NULL) {
 		fprintf(stderr, "usage: %s HOST PORT USER@SERVER PASSWORD RESOURCE\n", argv[0]);
@@ -46,6 +47,7 @@ driver_start(struct driver_arguments *arguments_r, int argc, char **argv)
 	arguments_r->starttls = tls != NULL && strcmp(tls, "starttls") == 0;
 	arguments_r->direct = tls != NULL && strcmp(tls, "direct") == 0;
 	arguments_r->authorities = getenv("CLIENT_CA");
+	arguments_r->defaults = login != NULL && strcmp(login, "default") == 0;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
 }
@@ -82,6 +84,11 @@ command_parse(struct driver_command *command_r, char *line)
 		command_r->to = strsep(&rest, " ");
 		command_r->text = rest == NULL ? "" : rest;
 		return DRIVER_MESSAGE;
+	}
+	if (strcmp(verb, "roster") == 0) {
+		command_r->to = rest == NULL ? NULL : strsep(&rest, " ");
+		command_r->text = rest == NULL ? "" : rest;
+		return DRIVER_ROSTER;
 	}
 	return DRIVER_UNKNOWN;
 }
@@ -136,6 +143,20 @@ void
 driver_presence(const char *from, const char *type)
 {
 	line_write("presence", from, type == NULL ? "available" : type);
+}
+
+void
+driver_item(const char *jid, const char *subscription, const char *name)
+{
+	printf("roster %s %s ", jid, subscription);
+	text_write(name);
+	putchar('\n');
+}
+
+void
+driver_roster_end(bool pushed)
+{
+	printf("roster %s\n", pushed ? "pushed" : "complete");
 }
 
 void

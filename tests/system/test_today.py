@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""Clients of today, as they are when nobody has told them anything: over TLS, by SASL, on every dialect. What each of them
+must do, its user's day, is in Today; the drivers around their libraries, and profanity on its terminal, in drivers.py.
+
+One daemon a dialect serves all of them; every test has accounts that no other has used."""
+import itertools
+import os
+import re
+import subprocess
+import unittest
+
+import drivers
+import harness
+from harness import Daemon, Output, RawClient, tls_context
+
+TEXT = '<&> \u00e4 \u20ac'
+
+
+class Service:
+    """A daemon with one dialect, until the end of this file."""
+    running = {}
+    numbers = itertools.count()
+
+    def __init__(self, dialect):
+        self.daemon = Daemon(tls='both', embedded={'dialect': dialect})
+        self.daemon.start()
+        self.folder = self.daemon.folder
+        self.address = self.daemon.listeners[0]
+        self.port = self.address[1]
+        self.authority = self.daemon.certificates[0]
+
+    @classmethod
+    def of(cls, dialect):
+        if dialect not in cls.running:
+            cls.running[dialect] = cls(dialect)
+        return cls.running[dialect]
+
+    def add_user(self, name):
+        self.daemon.add_user(name, 'secret')
+
+    def close(self):
+        self.daemon.stop()
+        self.daemon.cleanup()
+
+
+def tearDownModule():
+    for service in Service.running.values():
+        service.close()
+
+
+class ServiceCase(unittest.TestCase):
+    dialect = None
+
+    def setUp(self):
+        self.service = Service.of(self.dialect)
+        number = next(Service.numbers)
+        self.alice, self.bob = ('%s%d' % (name, number) for name in ('alice', 'bob'))
+        for name in (self.alice, self.bob):
+            self.service.add_user(name)
+
+    def raw(self, user):
+        """A client of ours, which logs in by jabber:iq:auth."""
+        client = RawClient(self.service.address)
+        self.addCleanup(client.close)
+        client.open().starttls(tls_context(self.service.authority))
+        return client.login(user).available()
+
+    def befriend(self, raw):
+        """Both see each other's presence; the database says so from now on, no client need be asked."""
+        raise NotImplementedError
+
+
+class Today(ServiceCase):
+    """With a driver's command language."""
+
+    def driver(self, user=None, tls='starttls', **arguments):
+        driver = drivers.Driver(self.name, self.service, user or self.bob, CLIENT_TLS=tls, CLIENT_LOGIN='default',
+                                CLIENT_CA=self.service.authority, NODE_EXTRA_CA_CERTS=self.service.authority, **arguments)
+        self.addCleanup(driver.close)
+        return driver
+
+    def available(self, driver, user=None, resource='real'):
+        address = '%s@localhost/%s' % (user or self.bob, resource)
+        driver.expect('^online %s$' % address)
+        driver.say('presence')
+        driver.expect('^presence %s available$' % address)
+        return driver
+
+    def test_roster_presence_and_messages(self):
+        bob = self.driver()
+        alice = self.raw(self.alice)
+        friend = self.alice + '@localhost'
+        self.available(bob)
+        bob.say('roster')
+        bob.expect('^roster complete$')
+        bob.say('roster %s Alice %s' % (friend, TEXT))
+        bob.expect('^roster %s none Alice %s$' % (friend, TEXT))
+        bob.expect('^roster pushed$')
+        bob.say('presence subscribe ' + friend)
+        alice.expect_presence('subscribe', self.bob + '@localhost')
+        alice.send("<presence to='{0}@localhost' type='subscribed'/><presence to='{0}@localhost' type='subscribe'/>".format(
+            self.bob))
+        bob.expect('^presence %s/home available$' % friend)
+        bob.say('presence subscribed ' + friend)
+        bob.expect('^roster %s both Alice %s$' % (friend, TEXT))
+        alice.expect_presence(None, self.bob + '@localhost/real')
+        alice.message(self.bob + '@localhost', 'to a client of today ' + TEXT)
+        bob.expect('^message %s/home to a client of today %s$' % (friend, TEXT))
+        bob.say('message %s from a client of today %s' % (friend, TEXT))
+        message = alice.expect_message('from a client of today ' + TEXT)
+        self.assertEqual(self.bob + '@localhost/real', message.get('from'))
+        alice.leave()
+        bob.expect('^presence %s/home unavailable$' % friend)
+        alice = self.raw(self.alice)
+        bob.expect('^presence %s/home available$' % friend)
+        bob.quit()
+        alice.expect_presence('unavailable', self.bob + '@localhost/real')
+
+    def test_offline_message_and_reconnect(self):
+        bob = self.driver()
+        alice = self.raw(self.alice)
+        self.available(bob).quit()
+        alice.message(self.bob + '@localhost', 'while you were out')
+        alice.settle()
+        bob = self.available(self.driver())
+        bob.expect('^delayed %s@localhost/home while you were out$' % self.alice)
+        bob.quit()
+
+    def test_wrong_password(self):
+        """It is told so, and once it has the right one it is let in."""
+        wrong = self.driver(password='wrong')
+        right = self.driver()
+        wrong.expect('^closed %s$' % self.refused)
+        self.assertEqual(1, wrong.process.wait(harness.TIMEOUT))
+        self.available(right).quit()
+
+    def test_two_resources_and_one_that_is_replaced(self):
+        one = self.driver(resource='one')
+        two = self.driver(resource='two')
+        other = self.driver(self.alice)
+        self.available(one, resource='one')
+        two.expect('^online %s@localhost/two$' % self.bob)
+        two.say('presence')
+        one.expect('^presence %s@localhost/two available$' % self.bob)
+        two.expect('^presence %s@localhost/one available$' % self.bob)
+        self.available(other, self.alice)
+        for number, resource in enumerate(('one', 'two', 'one', 'two')):
+            other.say('message %s@localhost/%s number %d' % (self.bob, resource, number))
+        for client, numbers in ((one, (0, 2)), (two, (1, 3))):
+            for number in numbers:
+                client.expect('^message %s@localhost/real number %d$' % (self.alice, number))
+        again = self.driver(resource='one')
+        one.expect('^closed %s$' % self.conflict)
+        self.available(again, resource='one')
+        other.say('message %s@localhost/one you are the one' % self.bob)
+        again.expect('^message %s@localhost/real you are the one$' % self.alice)
+        for client in (again, two, other):
+            client.quit()
+
+    def test_directly(self):
+        bob = self.available(self.driver(tls='direct'))
+        bob.say('message %s@localhost to myself' % self.bob)
+        bob.expect('^message %s@localhost/real to myself$' % self.bob)
+        bob.quit()
+
+
+class Slixmpp(Today):
+    name = 'slixmpp'
+    refused = 'refused not-authorized'
+    conflict = 'stream error conflict'
+
+
+class Strophe(Today):
+    name = 'strophe'
+    refused = 'not logged in'
+    conflict = 'stream error 2.*'   # XMPP_SE_CONFLICT
+
+
+class XmppJs(Today):
+    name = 'xmpp_js'
+    refused = 'refused not-authorized'
+    conflict = 'stream error conflict'
+
+
+class GoSendxmpp(ServiceCase):
+    """A program of one purpose: it sends what it is given, or shows what comes. It chooses its resource by chance and
+    knows no roster, so that nobody can replace it."""
+    name = 'go-sendxmpp'
+
+    def command(self, *arguments, user=None, password='secret'):
+        return [self.name, '-j', 'localhost:%d' % self.service.port, '-u', (user or self.bob) + '@localhost', '-p',
+                password, *arguments]
+
+    def environment(self):
+        return dict(os.environ, SSL_CERT_FILE=self.service.authority, HOME=self.service.folder)
+
+    def run_it(self, text, *arguments, **options):
+        return subprocess.run(self.command(*arguments, **options), input=text, capture_output=True, text=True,
+                              env=self.environment(), timeout=harness.TIMEOUT)
+
+    def listen(self):
+        process = subprocess.Popen(self.command('-l'), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, env=self.environment(),
+                                   preexec_fn=harness._die_with_parent)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_send(self):
+        alice = self.raw(self.alice)
+        for arguments in ((), ('-t',)):
+            sent = self.run_it(TEXT, *arguments, self.alice + '@localhost')
+            self.assertEqual(0, sent.returncode, sent.stderr)
+            message = alice.expect_message(TEXT)
+            self.assertRegex(message.get('from'), '^%s@localhost/go-sendxmpp' % self.bob)
+
+    def test_send_to_one_who_is_away(self):
+        sent = self.run_it(TEXT, self.alice + '@localhost')
+        self.assertEqual(0, sent.returncode, sent.stderr)
+        self.assertTrue(self.raw(self.alice).expect_message(TEXT).child('delay'))
+
+    def test_listen(self):
+        """Twice, with what was said before it came."""
+        alice = self.raw(self.alice)
+        for text in ('the first ' + TEXT, 'the second ' + TEXT):
+            alice.message(self.bob + '@localhost', text)
+            alice.settle()
+            process = self.listen()
+            Output(process.stdout).wait(re.escape(text))
+            process.kill()
+            process.wait()
+
+    def test_wrong_password(self):
+        sent = self.run_it('hello', self.alice + '@localhost', password='wrong')
+        self.assertEqual(1, sent.returncode)
+        self.assertRegex(sent.stderr, 'auth failure: .*\\w')
+
+
+class Profanity(ServiceCase):
+    name = 'profanity'
+
+    def profanity(self, user=None, **arguments):
+        client = drivers.Profanity(self.service, user or self.bob, authority=self.service.authority, **arguments)
+        self.addCleanup(client.close)
+        return client
+
+    def online(self, **arguments):
+        client = self.profanity(**arguments)
+        client.expect('logged in successfully')
+        return client
+
+    def test_roster_presence_and_messages(self):
+        bob = self.profanity()
+        alice = self.raw(self.alice)
+        friend = self.alice + '@localhost'
+        bob.expect(r'%s@localhost/real logged in successfully' % self.bob)
+        bob.expect(r'\[TLS\] +\[online\]')
+        bob.say('/roster add %s "Alice L"' % friend)
+        bob.expect(' Alice L\n')
+        bob.say('/roster')
+        bob.expect(r'%s \(Alice L\) - none' % friend)
+        bob.say('/sub request ' + friend)
+        alice.expect_presence('subscribe', self.bob + '@localhost')
+        alice.send("<presence to='{0}@localhost' type='subscribed'/><presence to='{0}@localhost' type='subscribe'/>".format(
+            self.bob))
+        bob.expect(r'Received authorization request from ' + friend)
+        bob.say('/sub allow ' + friend)
+        alice.expect_presence(None, self.bob + '@localhost/real')
+        alice.message(self.bob + '@localhost', 'to a terminal ' + TEXT)
+        bob.say('/msg %s from a terminal %s' % (friend, TEXT))
+        bob.expect('to a terminal ' + TEXT)
+        message = alice.expect_message('from a terminal ' + TEXT)
+        self.assertEqual(self.bob + '@localhost/real', message.get('from'))
+        bob.quit()
+        alice.expect_presence('unavailable', self.bob + '@localhost/real')
+
+    def test_offline_message_and_reconnect(self):
+        bob = self.online()
+        alice = self.raw(self.alice)
+        bob.say('/disconnect')
+        bob.expect('logged out successfully')
+        alice.message(self.bob + '@localhost', 'while you were out')
+        alice.settle()
+        bob.say('/connect %s@localhost' % self.bob)
+        bob.expect('<< chat message: %s@localhost/home' % self.alice)
+        bob.say('/win 2')
+        bob.expect('while you were out')
+        bob.quit()
+
+    def test_wrong_password(self):
+        bob = self.profanity(password='wrong')
+        bob.expect('Login failed')
+        bob.quit()
+
+    def test_two_resources_and_one_that_is_replaced(self):
+        one = self.profanity(resource='one')
+        two = self.profanity(resource='two')
+        for client in (one, two):
+            client.expect('logged in successfully')
+        other = self.raw(self.alice)
+        for resource in ('one', 'two'):
+            other.message('%s@localhost/%s' % (self.bob, resource), 'to ' + resource)
+        for client, text in ((one, 'to one'), (two, 'to two')):
+            client.expect('<< chat message: %s@localhost/home' % self.alice)
+            client.say('/win 2')
+            client.expect(text)
+        one.say('/win 1')
+        one.say('/account')
+        one.expect(r'two \(0\), online')
+        again = self.online(resource='one')
+        one.expect('Lost connection')
+        other.message('%s@localhost/one' % self.bob, 'you are the one')
+        again.expect('<< chat message: %s@localhost/home' % self.alice)
+        for client in (one, two, again):
+            client.quit()
+
+
+CASES = {}
+for DIALECT in ('xmpp', 'sfrom'):
+    for CASE in (Slixmpp, Strophe, XmppJs, GoSendxmpp, Profanity):
+        drivers.skip_where_missing(CASE)
+        NAME = CASE.__name__ + DIALECT.capitalize()
+        CASES[NAME] = type(NAME, (CASE,), {'dialect': DIALECT})
+globals().update(CASES)
+del Today, Slixmpp, Strophe, XmppJs, GoSendxmpp, Profanity, CASE, ServiceCase   # or they would be found without a dialect
+
+if __name__ == '__main__':
+    harness.main()
