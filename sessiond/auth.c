@@ -29,6 +29,7 @@ auth_handle(struct sessiond *sd, struct packet *packet)
 	const char *resource = node_field(query, "resource");
 	char prepared_resource[JID_PART_SIZE];
 	struct jid jid = { 0 };
+	enum stanza_error error;
 	char bare[JID_SIZE];
 
 	if (node_has(packet->stanza, "type", "get")) {
@@ -45,7 +46,9 @@ auth_handle(struct sessiond *sd, struct packet *packet)
 	jid_write_bare(&jid, bare);
 	switch (account_verify(sd, bare, password)) {
 	case ACCOUNT_DONE:
-		return session_begin(sd, bare, prepared_resource, packet->sfrom, stanza_result(packet->stanza));
+		error = session_begin(sd, bare, prepared_resource, packet->sfrom, stanza_result(packet->stanza));
+		packet->keep = error == 0;
+		return error;
 	case ACCOUNT_BROKEN:
 		return STANZA_INTERNAL_SERVER_ERROR;
 	case ACCOUNT_EXISTS:

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "sessiond/bind.h"
 #include "sessiond/jid.h"
 #include "sessiond/message.h"
 #include "sessiond/packet.h"
@@ -14,7 +15,6 @@
 #define NS_DISCO_INFO "http://jabber.org/protocol/disco#info"
 #define NS_DISCO_ITEMS "http://jabber.org/protocol/disco#items"
 #define NS_PING "urn:xmpp:ping"
-#define NS_SESSION "urn:ietf:params:xml:ns:xmpp-session"
 #define NS_TIME "urn:xmpp:time"
 #define NS_TIME_OLD "jabber:iq:time"
 #define NS_VERSION "jabber:iq:version"
@@ -138,6 +138,8 @@ static const struct iq_service services[] = {
 	{ "query", NS_PRIVATE, TO_ACCOUNT, true, true, private_handle },
 	{ "vCard", NS_VCARD, TO_ACCOUNT | TO_OTHERS, true, true, private_vcard },
 	{ "query", NS_REGISTER, TO_ACCOUNT | TO_SERVER, true, true, service_register },
+	/* RFC 6120 7.7.2.3: one resource is bound. */
+	{ "bind", NS_BIND, TO_ACCOUNT | TO_SERVER, false, false, NULL },
 	{ "session", NS_SESSION, TO_ACCOUNT | TO_SERVER, false, true, service_empty },
 	{ "ping", NS_PING, TO_ACCOUNT | TO_SERVER, true, false, service_empty },
 	{ "query", NS_DISCO_INFO, TO_ACCOUNT | TO_SERVER, true, false, service_disco_info },

@@ -12,6 +12,7 @@ struct sessiond;
 #define NS_AUTH "jabber:iq:auth"
 #define NS_REGISTER "jabber:iq:register"
 #define NS_ROSTER "jabber:iq:roster"
+#define NS_SESSION "urn:ietf:params:xml:ns:xmpp-session"
 
 /* From a session. 0, or the error that its sender gets. */
 enum stanza_error iq_handle(struct sessiond *sd, struct packet *packet);

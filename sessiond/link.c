@@ -64,10 +64,10 @@ link_header(struct sessiond *sd)
 }
 
 static void
-link_refuse(struct link *link, enum farewell farewell, const char *reason)
+link_refuse(struct link *link, enum stream_condition condition, const char *reason)
 {
 	log_warning("link refused reason=\"%s\"", reason);
-	link->dialect->fault(&link->turn, farewell, reason);
+	link->dialect->fault(&link->turn, condition, reason);
 	buffer_append_string(&link->turn, "</stream:stream>");
 	link->refused = true;
 	link->state = LINK_CLOSED;
@@ -97,11 +97,11 @@ link_handshake(struct sessiond *sd, const struct node *node)
 {
 	/* The stream stays open, as the original left it (link-protocol 1.1). */
 	if (strcmp(node->name, "handshake") != 0) {
-		sd->link.dialect->fault(&sd->link.turn, FAREWELL_NOT_AUTHORIZED, "Must send handshake first");
+		sd->link.dialect->fault(&sd->link.turn, CONDITION_NOT_AUTHORIZED, "Must send handshake first");
 		return;
 	}
 	if (!handshake_is_good(sd, node_text(node))) {
-		link_refuse(&sd->link, FAREWELL_NOT_AUTHORIZED, "Invalid Handshake");
+		link_refuse(&sd->link, CONDITION_NOT_AUTHORIZED, "Invalid Handshake");
 		return;
 	}
 	buffer_append_string(&sd->link.turn, "<handshake/>");
@@ -134,7 +134,7 @@ link_element(struct sessiond *sd, const char *bytes, size_t length)
 	if (result == NODE_MALFORMED && sd->link.state == LINK_READY)
 		link_malformed(sd, bytes, length);
 	else if (result == NODE_MALFORMED)
-		link_refuse(&sd->link, FAREWELL_INVALID_XML, "Invalid XML");
+		link_refuse(&sd->link, CONDITION_INVALID_XML, "Invalid XML");
 	else if (result >= 0 && sd->link.state == LINK_HANDSHAKE)
 		link_handshake(sd, node);
 	else if (result >= 0)
@@ -171,10 +171,10 @@ link_event(struct sessiond *sd)
 		link_end(link);
 		break;
 	case SPLITTER_BROKEN:
-		link_refuse(link, FAREWELL_INVALID_XML, "Invalid XML");
+		link_refuse(link, CONDITION_INVALID_XML, "Invalid XML");
 		return false;
 	case SPLITTER_TOO_LONG:
-		link_refuse(link, FAREWELL_POLICY_VIOLATION, "Element too long");
+		link_refuse(link, CONDITION_POLICY_VIOLATION, "Element too long");
 		return false;
 	case SPLITTER_MORE:
 		buffer_consume(&link->in, event.skip);
@@ -210,6 +210,12 @@ void
 link_send(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom)
 {
 	node_write(&sd->link.turn, stanza, sto, sfrom);
+}
+
+void
+link_send_of_stream(struct sessiond *sd, const struct node *element, const char *sto, const char *sfrom)
+{
+	node_write_of_stream(&sd->link.turn, element, sto, sfrom);
 }
 
 bool
@@ -251,9 +257,9 @@ link_send_text(struct sessiond *sd, const char *text, const char *sto, const cha
 }
 
 void
-link_send_end(struct sessiond *sd, const char *id, const char *address, enum farewell farewell, const char *text)
+link_send_end(struct sessiond *sd, const char *id, const char *address, enum stream_condition condition, const char *text)
 {
-	sd->link.dialect->end(sd, id, address, farewell, text);
+	sd->link.dialect->end(sd, id, address, condition, text);
 }
 
 void

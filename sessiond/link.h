@@ -74,11 +74,14 @@ int link_input(struct sessiond *sd, const void *bytes, size_t length) __attribut
 bool link_send_answer(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom);
 void link_send(struct sessiond *sd, const struct node *stanza, const char *sto, const char *sfrom);
 
+/* Send <stream:features/> and <stream:error/>. */
+void link_send_of_stream(struct sessiond *sd, const struct node *element, const char *sto, const char *sfrom);
+
 /* Send one that was written before; `to`, unless NULL, is put in. The text must have none. */
 void link_send_text(struct sessiond *sd, const char *text, const char *sto, const char *sfrom, const char *to);
 
 /* Client `id` is over: link_dialect.h, `end`. */
-void link_send_end(struct sessiond *sd, const char *id, const char *address, enum farewell farewell,
+void link_send_end(struct sessiond *sd, const char *id, const char *address, enum stream_condition condition,
     const char *text);
 
 /* From here on answers belong to another packet. */

@@ -9,24 +9,12 @@
 #include <stddef.h>
 
 #include "common/buffer.h"
+#include "dialect/condition.h"
 #include "sessiond/node.h"
 #include "sessiond/stanza.h"
 
 struct packet;
 struct sessiond;
-
-/* Why a session or a stream ends that was not ended by its client: conditions of RFC 6120 4.9.3. */
-enum farewell {
-	FAREWELL_CONFLICT = 1,
-	FAREWELL_HOST_GONE,
-	FAREWELL_HOST_UNKNOWN,
-	FAREWELL_INTERNAL_SERVER_ERROR,
-	FAREWELL_INVALID_XML,
-	FAREWELL_NOT_AUTHORIZED,
-	FAREWELL_POLICY_VIOLATION,
-	FAREWELL_RESOURCE_CONSTRAINT,
-	FAREWELL_UNSUPPORTED_STANZA_TYPE,
-};
 
 struct link_dialect {
 	const char *name;	/* in the settings */
@@ -35,7 +23,7 @@ struct link_dialect {
 	void (*header)(struct buffer *out, const char *id, const char *name);
 
 	/* An error of the link itself; its end is not said. */
-	void (*fault)(struct buffer *out, enum farewell farewell, const char *text);
+	void (*fault)(struct buffer *out, enum stream_condition condition, const char *text);
 
 	/*
 	 * A packet to a host, to a session that is not here (packet->lost), or to what is no address at all (packet->host is
@@ -46,12 +34,16 @@ struct link_dialect {
 	/* In a session, and no stanza. 0, or the error that its sender gets. The session may be gone behind it. */
 	enum stanza_error (*in_session)(struct sessiond *sd, struct packet *packet);
 
-	/* End client `id`; `address` is that of its session, or the host before its login. `text` for people, or NULL. */
-	void (*end)(struct sessiond *sd, const char *id, const char *address, enum farewell farewell,
+	/*
+	 * End client `id`; `address` is that of its session, or the host before its login. CONDITION_NONE: nothing is wrong.
+	 * `text` for people, or NULL.
+	 */
+	void (*end)(struct sessiond *sd, const char *id, const char *address, enum stream_condition condition,
 	    const char *text);
 };
 
 extern const struct link_dialect link_dialect_sfrom;
+extern const struct link_dialect link_dialect_xmpp;
 
 /* NULL: there is none of that name. */
 const struct link_dialect *link_dialect_find(const char *name);

@@ -13,9 +13,9 @@ sfrom_header(struct buffer *out, const char *id, const char *name)
 }
 
 static void
-sfrom_fault(struct buffer *out, enum farewell farewell, const char *text)
+sfrom_fault(struct buffer *out, enum stream_condition condition, const char *text)
 {
-	(void)farewell;
+	(void)condition;
 	buffer_append_format(out, "<stream:error>%s</stream:error>", text);
 }
 
@@ -52,9 +52,9 @@ sfrom_in_session(struct sessiond *sd, struct packet *packet)
 }
 
 static void
-sfrom_end(struct sessiond *sd, const char *id, const char *address, enum farewell farewell, const char *text)
+sfrom_end(struct sessiond *sd, const char *id, const char *address, enum stream_condition condition, const char *text)
 {
-	(void)farewell;
+	(void)condition;
 	(void)text;
 	packet_send_510(sd, id, address);
 }

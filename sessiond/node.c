@@ -136,6 +136,24 @@ node_set(struct node *node, const char *name, const char *value)
 		(*place)->value = value;
 }
 
+void
+node_set_lang(struct node *node, const char *lang)
+{
+	struct node_attribute *attribute = node == NULL ? NULL : arena_take(node->arena, sizeof *attribute);
+	struct node_attribute **place;
+
+	if (attribute == NULL)
+		return;
+	attribute->prefix = "xml";
+	attribute->name = "lang";
+	attribute->value = arena_copy_string(node->arena, lang);
+	if (attribute->value == NULL)
+		return;
+	for (place = &node->attributes; *place != NULL; place = &(*place)->next)
+		;
+	*place = attribute;
+}
+
 const char *
 node_get(const struct node *node, const char *name)
 {
@@ -314,9 +332,11 @@ write_attributes(struct buffer *buffer, const struct node *node)
 	}
 }
 
+static void write_content(struct buffer *buffer, const struct node *node, const char *prefix, const char *outer);
+
 /* Recursion is bounded: node_parse lets nothing deeper than NODE_DEPTH_MAX in, and what we build is flat. */
 static void
-write_node(struct buffer *buffer, const struct node *node, const char *outer, const char *sto, const char *sfrom)
+write_node(struct buffer *buffer, const struct node *node, const char *outer)
 {
 	if (node->name == NULL) {
 		write_escaped(buffer, node->text, SPECIAL_IN_TEXT);
@@ -324,27 +344,49 @@ write_node(struct buffer *buffer, const struct node *node, const char *outer, co
 	}
 	buffer_append(buffer, "<", 1);
 	buffer_append_string(buffer, node->name);
-	write_attribute(buffer, "sto", sto);
-	write_attribute(buffer, "sfrom", sfrom);
 	if (!strings_equal(node->xmlns, outer))
 		write_attribute(buffer, "xmlns", node->xmlns == NULL ? "jabber:client" : node->xmlns);
 	write_attributes(buffer, node);
+	write_content(buffer, node, "", node->xmlns);
+}
+
+/* All behind the start tag's attributes. `outer`: the namespace that stands around what is inside. */
+static void
+write_content(struct buffer *buffer, const struct node *node, const char *prefix, const char *outer)
+{
 	if (node->first == NULL) {
 		buffer_append(buffer, "/>", 2);
 		return;
 	}
 	buffer_append(buffer, ">", 1);
 	for (const struct node *child = node->first; child != NULL; child = child->next)
-		write_node(buffer, child, node->xmlns, NULL, NULL);
-	buffer_append(buffer, "</", 2);
-	buffer_append_string(buffer, node->name);
-	buffer_append(buffer, ">", 1);
+		write_node(buffer, child, outer);
+	buffer_append_format(buffer, "</%s%s>", prefix, node->name);
+}
+
+/* `outer`: the default namespace behind the start tag. */
+static void
+write_top(struct buffer *buffer, const struct node *node, const char *prefix, const char *outer, const char *sto,
+    const char *sfrom)
+{
+	if (node == NULL)
+		return;
+	buffer_append_format(buffer, "<%s%s", prefix, node->name);
+	write_attribute(buffer, "sto", sto);
+	write_attribute(buffer, "sfrom", sfrom);
+	write_attribute(buffer, "xmlns", outer);
+	write_attributes(buffer, node);
+	write_content(buffer, node, prefix, outer);
 }
 
 void
 node_write(struct buffer *buffer, const struct node *node, const char *sto, const char *sfrom)
 {
-	if (node == NULL)
-		return;
-	write_node(buffer, node, NULL, sto, sfrom);
+	write_top(buffer, node, "", node == NULL ? NULL : node->xmlns, sto, sfrom);
+}
+
+void
+node_write_of_stream(struct buffer *buffer, const struct node *node, const char *sto, const char *sfrom)
+{
+	write_top(buffer, node, "stream:", NULL, sto, sfrom);
 }

@@ -17,6 +17,8 @@
 #include "common/buffer.h"
 #include "sessiond/arena.h"
 
+#define NS_STREAMS "http://etherx.jabber.org/streams"
+
 struct node_attribute {
 	struct node_attribute *next;
 	const char *name;
@@ -70,6 +72,9 @@ void node_set(struct node *node, const char *name, const char *value);
 const char *node_get(const struct node *node, const char *name);
 bool node_has(const struct node *node, const char *name, const char *value);
 
+/* xml:lang. */
+void node_set_lang(struct node *node, const char *lang);
+
 /* The first child element, and the next element behind a child; NULL: no more. */
 struct node *node_child(const struct node *node);
 struct node *node_next(const struct node *child);
@@ -87,5 +92,8 @@ const char *node_field(const struct node *node, const char *name);
 
 /* Append as a top-level element. `sto` and `sfrom` stand right behind the name; NULL: left out. */
 void node_write(struct buffer *buffer, const struct node *node, const char *sto, const char *sfrom);
+
+/* The same for one of the streams' own namespace, with the prefix that the link's header declares for it. */
+void node_write_of_stream(struct buffer *buffer, const struct node *node, const char *sto, const char *sfrom);
 
 #endif

@@ -100,13 +100,19 @@ packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disco
 {
 	struct node *stanza = packet->stanza;
 	struct session *session = session_find_id(sd, packet->sfrom);
+	struct guest *guest = guest_find(sd, packet->sfrom);
 	struct jid to;
 	char bare[JID_SIZE];
 
 	if (session != NULL && strcmp(session->address, packet->sto) == 0)
 		session_end(sd, session, "Disconnected");
-	if (!jid_parse(&to, packet->sto) || to.local[0] == '\0')
+	if (!jid_parse(&to, packet->sto))
 		return;
+	if (to.local[0] == '\0') {
+		if (guest != NULL && strcmp(guest->host, to.domain) == 0)
+			guest_end(sd, guest);
+		return;
+	}
 	node_set(stanza, "type", node_get(disconnect, "type"));
 	node_remove(stanza, disconnect);
 	jid_write_bare(&to, bare);

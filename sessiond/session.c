@@ -170,7 +170,7 @@ session_begin(struct sessiond *sd, const char *jid, const char *resource, const 
 		session_end(sd, old, replaced);
 	old = session_find(sd, address);
 	if (old != NULL) {
-		link_send_end(sd, old->id, old->address, FAREWELL_CONFLICT, replaced);
+		link_send_end(sd, old->id, old->address, CONDITION_CONFLICT, replaced);
 		session_end(sd, old, replaced);
 	}
 	session_open(sd, jid, resource, id);
@@ -185,7 +185,7 @@ session_end_all(struct sessiond *sd, const char *jid, const char *status)
 	while ((user = session_find_user(sd, jid)) != NULL) {
 		struct session *session = LIST_FIRST(&user->sessions);
 
-		link_send_end(sd, session->id, session->address, FAREWELL_NOT_AUTHORIZED, status);
+		link_send_end(sd, session->id, session->address, CONDITION_NOT_AUTHORIZED, status);
 		session_end(sd, session, status);
 	}
 }

@@ -13,6 +13,7 @@ sessiond_init(struct sessiond *sd, const struct settings *settings)
 {
 	*sd = (struct sessiond){ .settings = settings, .clock = clock_now };
 	link_init(&sd->link, settings->dialect);
+	guest_table_init(&sd->guests);
 	return store_open(&sd->store, settings->database);
 }
 
@@ -20,6 +21,7 @@ void
 sessiond_deinit(struct sessiond *sd)
 {
 	session_deinit(sd);
+	guest_deinit(sd);
 	offline_deinit(sd);
 	link_deinit(&sd->link);
 	arena_deinit(&sd->arena);

@@ -27,6 +27,7 @@
 
 #include "common/buffer.h"
 #include "sessiond/arena.h"
+#include "sessiond/guest.h"
 #include "sessiond/link.h"
 #include "sessiond/offline.h"
 #include "sessiond/session.h"
@@ -42,6 +43,7 @@ struct sessiond {
 	struct link link;
 	struct arena arena;		/* of the packet under way */
 	struct session_table sessions;
+	struct guest_table guests;
 	struct offline_queue offline;
 	unsigned hashes;		/* of passwords, in this turn */
 	unsigned long long push_serial;	/* ids of roster pushes */

@@ -7,7 +7,7 @@
  *	database=PATH		the SQLite file
  *	registration=yes|no	may clients create accounts; default no
  *	offline-max=N		messages kept for one account; default 1000
- *	dialect=sfrom		of the link (doc/link.md); default sfrom
+ *	dialect=xmpp|sfrom	of the link (doc/link.md); default sfrom
  *	plain=tls|always	where SASL PLAIN is offered; default tls
  *	log-level=error|warning|info|debug	default info
  *

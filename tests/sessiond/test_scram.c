@@ -1,6 +1,4 @@
 /* SCRAM alone: the examples of the RFCs, what must be refused and why, and every message cut at every byte. */
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +6,7 @@
 #include "common/base64.h"
 #include "sessiond/scram.h"
 #include "tests/sessiond/fake.h"
+#include "tests/sessiond/scram_client.h"
 
 /* An exchange as it stands in an RFC. */
 struct example {
@@ -175,23 +174,11 @@ END_TEST
 static void
 write_final(struct buffer *out, const struct scram *scram, const struct scram_keys *keys, const char *without_proof)
 {
-	static const char client_text[] = "Client Key";
-	size_t size = scram_key_size(scram->hash);
-	const EVP_MD *digest = scram->hash == SCRAM_SHA256 ? EVP_sha256() : EVP_sha1();
-	unsigned char salted[32], client[32], stored[32], signature[32];
-	struct buffer message = { 0 };
+	char before[512];
 
-	PKCS5_PBKDF2_HMAC("pencil", -1, keys->salt, (int)keys->salt_size, (int)keys->iterations, digest, (int)size, salted);
-	HMAC(digest, salted, (int)size, (const unsigned char *)client_text, sizeof client_text - 1, client, NULL);
-	EVP_Digest(client, size, stored, NULL, digest, NULL);
-	buffer_append(&message, buffer_bytes(&scram->message), buffer_length(&scram->message));
-	buffer_append_string(&message, without_proof);
-	HMAC(digest, stored, (int)size, buffer_bytes(&message), buffer_length(&message), signature, NULL);
-	for (size_t i = 0; i < size; i++)
-		client[i] ^= signature[i];
-	buffer_append_format(out, "%s,p=", without_proof);
-	base64_encode(out, client, size);
-	buffer_deinit(&message);
+	snprintf(before, sizeof before, "%.*s", (int)buffer_length(&scram->message),
+	    (const char *)buffer_bytes(&scram->message));
+	scram_client_final(out, scram->hash, "pencil", keys, before, without_proof);
 }
 
 #define BINDING "0123456789abcdef0123456789abcdef"
