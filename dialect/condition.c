@@ -1,5 +1,7 @@
 #include "dialect/condition.h"
 
+#include <string.h>
+
 static const char *const condition_names[CONDITION_COUNT] = {
 	[CONDITION_NONE] = "none",
 	[CONDITION_BAD_FORMAT] = "bad-format",
@@ -23,6 +25,10 @@ static const char *const condition_names[CONDITION_COUNT] = {
 	[CONDITION_UNSUPPORTED_ENCODING] = "unsupported-encoding",
 	[CONDITION_UNSUPPORTED_STANZA_TYPE] = "unsupported-stanza-type",
 	[CONDITION_UNSUPPORTED_VERSION] = "unsupported-version",
+	[CONDITION_INVALID_FROM] = "invalid-from",
+	[CONDITION_RESET] = "reset",
+	[CONDITION_SEE_OTHER_HOST] = "see-other-host",
+	[CONDITION_UNSUPPORTED_FEATURE] = "unsupported-feature",
 };
 
 const char *
@@ -31,4 +37,14 @@ condition_name(enum stream_condition condition)
 	if ((unsigned)condition >= CONDITION_COUNT)
 		return "undefined-condition";
 	return condition_names[condition];
+}
+
+enum stream_condition
+condition_find(const char *name, size_t length)
+{
+	for (unsigned i = CONDITION_NONE + 1; i < CONDITION_COUNT; i++) {
+		if (strlen(condition_names[i]) == length && memcmp(condition_names[i], name, length) == 0)
+			return (enum stream_condition)i;
+	}
+	return CONDITION_NONE;
 }

@@ -1,11 +1,14 @@
 /*
- * condition: the stream errors of RFC 6120 4.9.3 that c2sd itself sends. Workers send them, the master counts them.
+ * condition: the stream errors of RFC 6120 4.9.3 that c2sd sends, or passes on. Workers send them, the master counts
+ * them.
  *
  * They are also the positive returns of everything that judges what a client sends: 0 is well, a positive value is what
  * the client did wrong, a negative errno is that we are broken.
  */
 #ifndef C2SD_DIALECT_CONDITION_H
 #define C2SD_DIALECT_CONDITION_H
+
+#include <stddef.h>
 
 enum stream_condition {
 	CONDITION_NONE = 0,
@@ -30,10 +33,18 @@ enum stream_condition {
 	CONDITION_UNSUPPORTED_ENCODING,
 	CONDITION_UNSUPPORTED_STANZA_TYPE,
 	CONDITION_UNSUPPORTED_VERSION,
+	/* What only session managers say (doc/link.md, "xmpp"). */
+	CONDITION_INVALID_FROM,
+	CONDITION_RESET,
+	CONDITION_SEE_OTHER_HOST,
+	CONDITION_UNSUPPORTED_FEATURE,
 	CONDITION_COUNT,
 };
 
 /* The element's name in urn:ietf:params:xml:ns:xmpp-streams, for instance "not-well-formed". */
 const char *condition_name(enum stream_condition condition);
+
+/* The condition of that name; CONDITION_NONE: there is none. */
+enum stream_condition condition_find(const char *name, size_t length);
 
 #endif

@@ -174,6 +174,7 @@ enum dialect_effect {
 
 struct dialect {
 	const char *name;	/* as in the configuration: "sfrom" */
+	bool tells_connection;	/* client_header wants to know the connection: what is known of it is worth finding out */
 
 	/* Our header on the link. */
 	void (*link_header)(struct buffer *out, const char *name);
@@ -223,7 +224,7 @@ struct dialect {
 	    const char *bytes, size_t length, struct dialect_answer *answer) __attribute__((warn_unused_result));
 };
 
-extern const struct dialect dialect_sfrom;
+extern const struct dialect dialect_sfrom, dialect_xmpp;
 
 /*
  * What went wrong, of an answer that refuses: the condition of RFC 6120 8.3.3 that it holds or that its code of before

@@ -179,7 +179,8 @@ stamp_append_end(struct buffer *out, const char *id, const char *name, const cha
 static bool
 is_of_link(const struct element *element)
 {
-	return memchr(element->name.at, ':', element->name.length) != NULL || range_equals(element->name, "route") ||
+	return element_attribute_is(element, "xmlns", "http://etherx.jabber.org/streams") ||
+	    memchr(element->name.at, ':', element->name.length) != NULL || range_equals(element->name, "route") ||
 	    range_equals(element->name, "handshake");
 }
 

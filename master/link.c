@@ -633,19 +633,23 @@ step_up(struct link *link)
 	job_queue(link->loop, &link->flush, on_flush);
 }
 
-/* What the session manager complains of, for the operator: it is about to close. False: it is something else. */
+/*
+ * What the session manager complains of, for the operator: it is about to close. False: it is something else, or has a sto
+ * and is said to a client.
+ */
 static bool
 is_stream_error(const struct link_message *message)
 {
 	static const char begin[] = "<stream:error";
 	char text[TEXT_LOGGED], quoted[TEXT_LOGGED];
 	struct element element;
+	struct range sto;
 
 	/* Every packet comes by here. */
 	if (message->length < sizeof begin || memcmp(message->bytes, begin, sizeof begin - 1) != 0)
 		return false;
 	if (!element_read_complete(&element, message->bytes, message->length) ||
-	    !range_equals(element.name, "stream:error"))
+	    !range_equals(element.name, "stream:error") || element_attribute(&element, "sto", &sto))
 		return false;
 	snprintf(text, sizeof text, "%.*s", (int)(message->length < sizeof text ? message->length : sizeof text),
 	    (const char *)message->bytes);

@@ -38,7 +38,6 @@ greeting_host_is_gone(const struct client *client)
 void
 greeting_header(struct client *client, const struct dialect_answer *answer)
 {
-	const char *host = client->login->host;
 	char *told[3] = { NULL, NULL, NULL }, stream_id[17];
 	const struct range ranges[3] = { answer->header_id, answer->header_from, answer->header_lang };
 	struct buffer *down = output_get(client);
@@ -47,7 +46,7 @@ greeting_header(struct client *client, const struct dialect_answer *answer)
 		return;
 	for (unsigned i = 0; i < 3; i++)
 		told[i] = ranges[i].at == NULL ? NULL : range_strdup_decoded(ranges[i]);
-	reply_header(down, client_is_modern(client), told[1] != NULL ? told[1] : host,
+	reply_header(down, client_is_modern(client), told[1] != NULL ? told[1] : client->login->host,
 	    told[0] != NULL ? told[0] : reply_stream_id(login_stream_id(client), stream_id), told[2] != NULL ? told[2] : "en");
 	client->header_sent = true;
 	for (unsigned i = 0; i < 3; i++)

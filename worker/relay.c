@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "worker/client_log.h"
+#include "worker/connection.h"
 #include "worker/greeting.h"
 #include "worker/login.h"
 #include "worker/reply.h"
@@ -311,6 +312,25 @@ exchange_finish(struct exchange *exchange, int result)
 
 /* ---- from both sides ---- */
 
+/* The connection is told once, unless it changes: where a stream is begun anew on it, it is known. */
+static int
+take_header(struct exchange *exchange, struct dialect_header *header)
+{
+	const struct dialect *dialect = exchange->client->worker->dialect;
+	struct connection connection = { 0 };
+	int result = 0;
+
+	if (dialect->tells_connection && !exchange->dialect->asked) {
+		buffer_set_secret(&exchange->up);
+		result = connection_read(&connection, exchange->client);
+		header->connection = &connection.facts;
+	}
+	if (result == 0)
+		result = dialect->client_header(exchange->dialect, &exchange->context, header, &exchange->answer);
+	connection_deinit(&connection);
+	return result;
+}
+
 void
 relay_header(struct client *client, const struct stream_header *header)
 {
@@ -324,7 +344,7 @@ relay_header(struct client *client, const struct stream_header *header)
 	int result = -ENOMEM;
 
 	if (exchange_begin(&exchange, client, NULL))
-		result = client->worker->dialect->client_header(exchange.dialect, &exchange.context, &told, &exchange.answer);
+		result = take_header(&exchange, &told);
 	exchange_finish(&exchange, result);
 }
 
