@@ -36,11 +36,12 @@ import re
 import secrets
 import select
 import socket
+import textwrap
 import threading
 from xml.sax.saxutils import escape, quoteattr
 
 from harness import TIMEOUT, Deadline, Peer, free_port
-from xmlstream import STREAM_ERRORS, STREAMS, XmlStream, parse
+from xmlstream import STREAM_ERRORS, STREAMS, XML, XmlStream, parse
 
 FRAMING = 'urn:ietf:params:xml:ns:xmpp-framing'
 SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
@@ -136,7 +137,7 @@ class Conversation:
     @staticmethod
     def steps(text):
         lines = []
-        for line in text.strip('\n').split('\n'):
+        for line in textwrap.dedent(text).strip('\n').split('\n'):
             if line.startswith(' '):
                 lines[-1] += line
             elif line.strip() and not line.startswith('#'):
@@ -195,6 +196,7 @@ class Conversation:
 
     def _closed(self, _text):
         self.client.expect_end()
+        self.client.close()
 
 
 # ---- step by step ----
@@ -430,7 +432,13 @@ class XmppSM(ScriptedSM):
     REFUSED = ("<stream:error><not-authorized xmlns='%s'/></stream:error></stream:stream>" % STREAM_ERRORS)
     OVERRIDE = "<stream:error><conflict xmlns='%s'/></stream:error></stream:stream>" % STREAM_ERRORS
 
-    accept = RouteSM.accept
+    def accept(self, seconds=None):
+        """The header says whom it is for, and that what has no language has not the link's."""
+        link = super().accept(seconds)
+        header = link.stream.header
+        if header.get('to') != self.name or header.get(XML + ' lang') != '':
+            raise AssertionError('the header of c2sd is %r' % header.attributes)
+        return link
 
     def _from(self):
         return " from='%s'" % self.name
