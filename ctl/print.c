@@ -208,8 +208,11 @@ print_status(const json_t *status)
 	printf("link       %s, %s", string_of(link, "name"), state);
 	if (strcmp(state, "up") == 0)
 		printf(" for %lld s", number_of(link, "up_seconds"));
-	printf(" (%s), dialect %s, %lld bytes queued\n", string_of(link, "type"), string_of(link, "dialect"),
+	printf(" (%s), dialect %s, %lld bytes queued", string_of(link, "type"), string_of(link, "dialect"),
 	    number_of(link, "queued_bytes"));
+	if (json_is_true(json_object_get(link, "acknowledged")) || number_of(link, "unacknowledged") > 0)
+		printf(", %lld packets not acknowledged", number_of(link, "unacknowledged"));
+	printf("\n");
 	printf("clients    %lld, sessions %lld, bytes in %lld, out %lld\n", number_of(status, "clients"),
 	    number_of(status, "sessions"), number_of(status, "bytes_in"), number_of(status, "bytes_out"));
 	print_admission(json_object_get(status, "admission"));

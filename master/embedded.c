@@ -25,7 +25,7 @@ embedded_init(struct embedded *embedded, struct loop *loop, const struct options
 {
 	static const char digits[] = "0123456789abcdef";
 
-	*embedded = (struct embedded){ .options = options, .loop = loop, .control = { .fd = -1 } };
+	*embedded = (struct embedded){ .options = options, .loop = loop, .control = { .fd = -1 }, .link_fd = -1 };
 	for (unsigned i = 0; i < EMBEDDED_SECRET_SIZE - 1; i++)
 		embedded->secret[i] = digits[arc4random_uniform(16)];
 }
@@ -81,6 +81,15 @@ log_read(struct embedded *embedded, bool *over_r)
 	return length > 0;
 }
 
+/* It waits to be handed over; one that waited before it does not any more. */
+static void
+link_fd_set(struct embedded *embedded, int fd)
+{
+	if (embedded->link_fd >= 0)
+		close(embedded->link_fd);
+	embedded->link_fd = fd;
+}
+
 /* What it said at last is read; a process that we killed may have said much, but no more than the socket holds. */
 static void
 control_close(struct embedded *embedded)
@@ -99,7 +108,8 @@ control_close(struct embedded *embedded)
 		explicit_bzero(embedded->out.data, embedded->out.size);
 	buffer_deinit(&embedded->in);
 	buffer_deinit(&embedded->out);
-	embedded->outdated = false;
+	embedded->outdated = embedded->reached = false;
+	link_fd_set(embedded, -1);
 }
 
 void
@@ -119,9 +129,36 @@ settings_put(struct buffer *settings, const struct embedded *embedded)
 
 	for (unsigned i = 0; i < options->host_count; i++)
 		buffer_append_format(settings, "host=%s\n", options->hosts[i].name);
-	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\nlog-level=%s\n\n",
+	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\nlog-level=%s\n"
+	    "acknowledge=%s\n\n",
 	    options->link.name, embedded->secret, options->sessiond.database, options->sessiond.registration ? "yes" : "no",
-	    options->sessiond.offline, log_level_name(log_get_level()));
+	    options->sessiond.offline, log_level_name(log_get_level()),
+	    options_acknowledge(options) ? "yes" : "no");
+}
+
+/* A block of its own. False: not yet. */
+static bool
+link_fd_send(struct embedded *embedded)
+{
+	static char block[] = "link\n\n";
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} extra = { 0 };
+	struct iovec vector = { block, strlen(block) };
+	struct msghdr message = {
+		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = extra.space, .msg_controllen = sizeof extra.space,
+	};
+
+	extra.header.cmsg_level = SOL_SOCKET;
+	extra.header.cmsg_type = SCM_RIGHTS;
+	extra.header.cmsg_len = CMSG_LEN(sizeof embedded->link_fd);
+	memcpy(CMSG_DATA(&extra.header), &embedded->link_fd, sizeof embedded->link_fd);
+	/* So few bytes are taken whole or not at all. */
+	if (sendmsg(embedded->control.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return false;
+	link_fd_set(embedded, -1);
+	return true;
 }
 
 /* One block at a time, and after it only the last one: however often it is changed, there is never more than that. */
@@ -136,6 +173,8 @@ settings_send(struct embedded *embedded)
 			embedded->outdated = false;
 			settings_put(out, embedded);
 		}
+		if (buffer_length(out) == 0 && embedded->link_fd >= 0 && !link_fd_send(embedded))
+			break;
 		if (buffer_length(out) == 0 || out->failed)
 			break;
 		length = send(embedded->control.fd, buffer_bytes(out), buffer_length(out), MSG_NOSIGNAL);
@@ -148,7 +187,8 @@ settings_send(struct embedded *embedded)
 		log_error("sessiond settings-lost error=\"no memory\"");
 		buffer_clear(out);
 	}
-	watch_change(embedded->loop, &embedded->control, buffer_length(out) > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	watch_change(embedded->loop, &embedded->control,
+	    buffer_length(out) > 0 || embedded->link_fd >= 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 	buffer_release(out);
 }
 
@@ -215,12 +255,40 @@ process_start(struct embedded *embedded, const struct pair *link, const struct p
 	return result;
 }
 
+void
+embedded_reached(struct embedded *embedded)
+{
+	embedded->reached = embedded->pid > 0;
+}
+
+/* It runs, and was there the last time. */
+static int
+link_renew(struct embedded *embedded)
+{
+	struct pair link = { -1, -1 };
+	int result = pair_open(&link, SOCK_NONBLOCK);
+
+	if (result < 0) {
+		if (link.theirs >= 0)
+			close(link.theirs);
+		if (link.ours >= 0)
+			close(link.ours);
+		return result;
+	}
+	embedded->reached = false;
+	link_fd_set(embedded, link.theirs);
+	settings_send(embedded);
+	return link.ours;
+}
+
 int
 embedded_spawn(struct embedded *embedded)
 {
 	struct pair link = { -1, -1 }, control = { -1, -1 };
 	int result;
 
+	if (embedded->pid > 0 && embedded->control.fd >= 0 && embedded->reached && options_acknowledge(embedded->options))
+		return link_renew(embedded);
 	if (embedded->pid > 0) {
 		kill(embedded->pid, SIGKILL);
 		return -EAGAIN;

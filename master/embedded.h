@@ -6,6 +6,9 @@
  * an empty line, one at its start and one whenever something has changed. Back come the lines of its log, "LEVEL TEXT", so
  * that the log is in one place and opened by one process. What is lost is only log: it does not wait for us to read.
  *
+ * With acknowledgement the process outlives its link: when that is lost it gets the end of another socketpair, over the second
+ * one, in a block that is the one line "link". When nothing came of the last one that it got, it is killed and started anew.
+ *
  * The secret is new at each start of the master.
  */
 #ifndef C2SD_MASTER_EMBEDDED_H
@@ -28,6 +31,8 @@ struct embedded {
 	struct buffer in;		/* a line of its log that is not complete yet */
 	struct buffer out;		/* of one block, what it has not taken yet */
 	bool outdated;			/* the block in `out` is not the last one any more */
+	int link_fd;			/* to be handed over when `out` is empty; -1: none */
+	bool reached;			/* the link that it got last was up */
 };
 
 void embedded_init(struct embedded *embedded, struct loop *loop, const struct options *options);
@@ -35,8 +40,14 @@ void embedded_init(struct embedded *embedded, struct loop *loop, const struct op
 /* Its process has ended or is not waited for any more; the loop is still there. May be called twice, or without init. */
 void embedded_deinit(struct embedded *embedded);
 
-/* Start it (an earlier one that has not ended is killed first: -EAGAIN). Our end of the link, or a negative errno. */
+/*
+ * Start it (an earlier one that has not ended is killed first: -EAGAIN), or hand a new link to the one that runs. Our end of
+ * the link, or a negative errno.
+ */
 int embedded_spawn(struct embedded *embedded);
+
+/* The link is up: this process is worth another one when it is lost. */
+void embedded_reached(struct embedded *embedded);
 
 /*
  * The options, or the level of our log, are not what they were: tell the process, if there is one. Hosts, registration,

@@ -2,6 +2,7 @@
 
 #include <bsd/stdlib.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -29,9 +30,6 @@
 /* A link that stayed up for less was no success: the pauses go on growing. */
 #define UP_LONG 10000
 
-/* A packet in which the link broke as often as this is what breaks it. */
-#define BREAKS_MAX 3
-
 /* For the session manager's end, after ours. */
 #define CLOSE_TIME 2000
 
@@ -47,6 +45,14 @@ struct link_message {
 
 static void link_fsm(struct link *link, enum link_event event, const struct link_message *message);
 static bool read_once(struct link *link);
+static void not_enabled(struct link *link, const char *why);
+
+/* There was a stream that can be resumed; on a connection that counts: this one can be. */
+static bool
+can_resume(const struct link *link)
+{
+	return link->ack.id[0] != '\0';
+}
 
 static void
 link_fail(struct link *link, const char *why)
@@ -59,7 +65,7 @@ link_fail(struct link *link, const char *why)
 const char *
 link_state_name(enum link_state state)
 {
-	static const char *const names[] = { "down", "connecting", "header", "handshake", "up", "closed" };
+	static const char *const names[] = { "down", "connecting", "header", "handshake", "enabling", "up", "closed" };
 
 	return names[state];
 }
@@ -161,6 +167,8 @@ on_step_timeout(struct timer *timer)
 
 	if (link->state == LINK_CLOSED)
 		link->on_closed(link);
+	else if (link->state == LINK_ENABLING && !can_resume(link))
+		not_enabled(link, "no answer in time");
 	else
 		link_fail(link, "no answer in time");
 }
@@ -189,20 +197,6 @@ retry_later(struct link *link)
 	timer_set(link->loop, &link->retry, pause / 2 + arc4random_uniform(pause), on_retry);
 }
 
-/* The link was lost in the middle of the first packet: that may be because of the packet. */
-static void
-head_broke(struct link *link)
-{
-	struct link_packet *head = STAILQ_FIRST(&link->queue);
-
-	if (link->head_written == 0 || head == NULL || ++head->breaks < BREAKS_MAX)
-		return;
-	log_error("link packet-given-up bytes=%zu breaks=%u", head->length, head->breaks);
-	STAILQ_REMOVE_HEAD(&link->queue, entry);
-	link->queued -= head->length;
-	free(head);
-}
-
 static void
 link_disconnect(struct link *link)
 {
@@ -215,22 +209,37 @@ link_disconnect(struct link *link)
 	buffer_deinit(&link->in);
 	buffer_deinit(&link->prelude);
 	splitter_init(&link->splitter, link->splitter.element_max);
-	head_broke(link);
-	/* A part of it was never an element: it is written again as a whole. */
-	link->head_written = 0;
+	outbox_cut(&link->outbox, link->ack.on || can_resume(link));
+	ack_suspend(&link->ack);
+	link->answer_due = false;
+}
+
+/* What was sent and not acknowledged is sent again, to a session manager that does not know the stream any more. */
+static void
+stream_lost(struct link *link)
+{
+	if (ack_waiting(&link->ack) > 0)
+		log_info("link not-resumed again=%" PRIu32, ack_waiting(&link->ack));
+	ack_forget(&link->ack);
+	outbox_requeue(&link->outbox, link->blamed, true);
+	link->blamed = false;
+	link->on_lost(link);
 }
 
 static void
 link_failed(struct link *link, const char *why)
 {
-	bool was_up = link->state == LINK_UP;
+	bool was_up = link->state == LINK_UP, progress = link->resumed && link->ack.acknowledged != link->begun;
 
+	/* Who does not want to be asked may say so by closing. One that has answered before is known to want it. */
+	if (link->state == LINK_ENABLING)
+		link->unasked = link->spawn == NULL && !can_resume(link);
 	if (was_up)
 		log_warning("link lost reason=\"%s\"", why);
 	else
 		log_warning("link not-open reason=\"%s\"", why);
 	link->last_failure = why;
-	if (was_up && loop_now(link->loop) - link->up_since > UP_LONG)
+	if (was_up && (progress || loop_now(link->loop) - link->up_since > UP_LONG))
 		link->failures = 0;
 	link_disconnect(link);
 	change_state(link, LINK_DOWN);
@@ -239,6 +248,8 @@ link_failed(struct link *link, const char *why)
 		link->choked = true;
 		link->on_flow(link, false);
 		link->on_down(link);
+		if (!can_resume(link))
+			stream_lost(link);
 	}
 }
 
@@ -264,61 +275,43 @@ flow_check(struct link *link)
 {
 	if (link->state != LINK_UP)
 		return;
-	if (!link->choked && link->queued > link->high) {
+	if (!link->choked && link_backlog(link) > link->high) {
 		link->choked = true;
 		link->on_flow(link, false);
-	} else if (link->choked && link->queued < link->high / 2) {
+	} else if (link->choked && link_backlog(link) < link->high / 2) {
 		link->choked = false;
 		link->on_flow(link, true);
 	}
 }
 
-static void
-queue_written(struct link *link, size_t length)
-{
-	struct link_packet *packet;
-
-	while (length > 0 && (packet = STAILQ_FIRST(&link->queue)) != NULL) {
-		size_t rest = packet->length - link->head_written;
-
-		if (length < rest) {
-			link->head_written += length;
-			return;
-		}
-		length -= rest;
-		STAILQ_REMOVE_HEAD(&link->queue, entry);
-		link->queued -= packet->length;
-		link->head_written = 0;
-		free(packet);
-	}
-}
-
+/*
+ * Expat 2.5 may withhold an element until more bytes come (baselines): the end of a batch is followed by some. On a link
+ * with acknowledgement they ask for it, unless that was done and is not answered yet; and so does what is no end.
+ */
 static ssize_t
 write_queue(struct link *link)
 {
-	static char line_feed[] = "\n";
+	static char request[] = "<r xmlns='" ACK_NS "'/>\n", *const line_feed = request + sizeof request - 2;
+	bool ask = link->ack.on && !link->ack.asked && link->state == LINK_UP, last;
 	struct iovec vectors[WRITE_VECTORS + 1];
 	struct msghdr message = { .msg_iov = vectors };
-	struct link_packet *packet;
-	size_t skip = link->head_written, packets = 0;
+	char *end = ask ? request : line_feed;
+	size_t packets;
 	ssize_t length;
 
-	STAILQ_FOREACH(packet, &link->queue, entry) {
-		if (message.msg_iovlen == WRITE_VECTORS)
-			break;
-		vectors[message.msg_iovlen++] = (struct iovec){ packet->bytes + skip, packet->length - skip };
-		packets += packet->length - skip;
-		skip = 0;
-	}
-	/* Expat 2.5 may withhold an element until more bytes come (baselines): the end of a batch is followed by some. */
-	if (packet == NULL)
-		vectors[message.msg_iovlen++] = (struct iovec){ line_feed, 1 };
+	/* Something of the link's own waits for the end of the packet that was begun. */
+	message.msg_iovlen = outbox_gather(&link->outbox, &link->ack, vectors,
+	    buffer_length(&link->prelude) > 0 ? 1 : WRITE_VECTORS, &packets, &last);
+	if (last || ask)
+		vectors[message.msg_iovlen++] = (struct iovec){ end, strlen(end) };
 	length = sendmsg(link->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (length > 0)
-		queue_written(link, (size_t)length);
-	/* All but the line feed. */
-	if (packet == NULL && length == (ssize_t)packets)
-		buffer_append(&link->prelude, line_feed, 1);
+	if (length <= 0)
+		return length;
+	outbox_written(&link->outbox, &link->ack, (size_t)length < packets ? (size_t)length : packets);
+	if ((last || ask) && (size_t)length >= packets) {
+		link->ack.asked = link->ack.asked || ask;
+		buffer_append_string(&link->prelude, end + ((size_t)length - packets));
+	}
 	return length;
 }
 
@@ -337,7 +330,7 @@ static bool
 has_unsent(const struct link *link)
 {
 	return buffer_length(&link->prelude) > 0 ||
-	    ((link->state == LINK_UP || link->state == LINK_CLOSED) && !STAILQ_EMPTY(&link->queue));
+	    ((link->state == LINK_UP || link->state == LINK_CLOSED) && outbox_has_more(&link->outbox, &link->ack));
 }
 
 /* The stream's end was queued behind everything else; theirs follows. */
@@ -360,13 +353,33 @@ link_broke(struct link *link, int error)
 		link_fail(link, error == EPIPE ? "closed by the session manager" : strerror(error));
 }
 
+/* Who takes nothing; not who cannot acknowledge because we do not read it. */
+static const char *
+why_given_up(const struct link *link)
+{
+	size_t bytes = is_unread(link) ? link->outbox.queued : link_backlog(link);
+
+	if (link->state != LINK_UP || link->bound == 0 || bytes <= link->bound || bytes <= link->backlog)
+		return NULL;
+	return link->outbox.queued > link->outbox.unacknowledged ? "the session manager reads nothing" :
+	    "the session manager acknowledges nothing";
+}
+
 static void
 link_flush(struct link *link)
 {
+	const char *why;
+
 	if (link->watch.fd < 0 || link->state == LINK_CONNECTING || link->state == LINK_DOWN)
 		return;
+	if (link->answer_due && link->state == LINK_UP) {
+		ack_write_answer(&link->prelude, &link->ack);
+		buffer_append(&link->prelude, "\n", 1);
+		link->answer_due = false;
+	}
 	while (has_unsent(link)) {
-		ssize_t length = buffer_length(&link->prelude) > 0 ? write_prelude(link) : write_queue(link);
+		bool between = buffer_length(&link->prelude) > 0 && link->outbox.head_written == 0;
+		ssize_t length = between ? write_prelude(link) : write_queue(link);
 
 		if (length < 0 && errno == EAGAIN)
 			break;
@@ -375,8 +388,9 @@ link_flush(struct link *link)
 			return;
 		}
 	}
-	if (link->state == LINK_UP && link->bound > 0 && link->queued > link->bound && link->queued > link->backlog) {
-		link_fail(link, "the session manager reads nothing");
+	why = why_given_up(link);
+	if (why != NULL) {
+		link_fail(link, why);
 		return;
 	}
 	link_wants(link, has_unsent(link));
@@ -394,15 +408,8 @@ on_flush(struct job *job)
 bool
 link_send(struct link *link, const void *bytes, size_t length)
 {
-	struct link_packet *packet = link->state == LINK_CLOSED ? NULL : malloc(sizeof *packet + length);
-
-	if (packet == NULL)
+	if (link->state == LINK_CLOSED || !outbox_add(&link->outbox, bytes, length, true))
 		return false;
-	packet->length = length;
-	packet->breaks = 0;
-	memcpy(packet->bytes, bytes, length);
-	STAILQ_INSERT_TAIL(&link->queue, packet, entry);
-	link->queued += length;
 	job_queue(link->loop, &link->flush, on_flush);
 	return true;
 }
@@ -514,6 +521,9 @@ link_read(struct link *link, bool on)
 	if (link->unread == !on)
 		return;
 	link->unread = !on;
+	/* What they could not acknowledge meanwhile is no fault of theirs. */
+	if (on && link->backlog < link_backlog(link))
+		link->backlog = link_backlog(link);
 	if (link->watch.fd >= 0 && link->state >= LINK_HEADER)
 		link_wants(link, has_unsent(link));
 }
@@ -625,9 +635,10 @@ step_up(struct link *link)
 	change_state(link, LINK_UP);
 	link->last_failure = NULL;
 	link->up_since = loop_now(link->loop);
-	link->backlog = link->queued;
-	log_info("link up name=%s dialect=%s", link->name, link->dialect->name);
-	link->choked = link->queued > link->high;
+	link->backlog = link_backlog(link);
+	link->begun = link->ack.acknowledged;
+	log_info("link up name=%s dialect=%s acknowledged=%s", link->name, link->dialect->name, link->ack.on ? "yes" : "no");
+	link->choked = link->backlog > link->high;
 	link->on_flow(link, !link->choked);
 	link->on_up(link);
 	job_queue(link->loop, &link->flush, on_flush);
@@ -648,6 +659,7 @@ is_stream_error(const struct link_message *message)
 	/* Every packet comes by here. */
 	if (message->length < sizeof begin || memcmp(message->bytes, begin, sizeof begin - 1) != 0)
 		return false;
+	/* With an address it is for a client. */
 	if (!element_read_complete(&element, message->bytes, message->length) ||
 	    !range_equals(element.name, "stream:error") || element_attribute(&element, "sto", &sto))
 		return false;
@@ -657,13 +669,198 @@ is_stream_error(const struct link_message *message)
 	return true;
 }
 
+/* The session manager works without; what was asked for is not waited for any more. */
+static void
+not_enabled(struct link *link, const char *why)
+{
+	log_warning("link not-acknowledged reason=\"%s\"", why);
+	step_up(link);
+}
+
+static void
+step_enable(struct link *link)
+{
+	bool asks = link->acknowledge && !link->unasked;
+
+	if (!asks && can_resume(link))
+		stream_lost(link);
+	link->resumed = false;
+	if (!link->acknowledge) {
+		step_up(link);
+		return;
+	}
+	if (!asks) {
+		link->unasked = false;
+		not_enabled(link, "it ended the link when it was asked");
+		return;
+	}
+	change_state(link, LINK_ENABLING);
+	step_begins(link);
+	if (can_resume(link))
+		ack_write_resume(&link->prelude, &link->ack);
+	else
+		ack_write_enable(&link->prelude);
+	buffer_append(&link->prelude, "\n", 1);
+	job_queue(link->loop, &link->flush, on_flush);
+}
+
+/* What they say of our counters cannot be: there is nothing that could be resumed from there. */
+static void
+counts_broken(struct link *link, const char *why)
+{
+	if (link->state == LINK_ENABLING && can_resume(link))
+		stream_lost(link);
+	link->ack.id[0] = '\0';
+	link_fail(link, why);
+}
+
+static void
+stream_resumed(struct link *link, const struct ack_element *element)
+{
+	uint32_t fresh;
+
+	if (element->id.at != NULL && !range_decodes_to(element->id, link->ack.id)) {
+		counts_broken(link, "the session manager resumes another stream");
+		return;
+	}
+	if (!ack_resume(&link->ack, element->h, &fresh)) {
+		counts_broken(link, "the session manager acknowledges what was not sent");
+		return;
+	}
+	outbox_acknowledged(&link->outbox, fresh);
+	log_info("link resumed acknowledged=%" PRIu32 " again=%zu", fresh, link->outbox.unacknowledged);
+	outbox_requeue(&link->outbox, link->blamed, false);
+	link->blamed = false;
+	link->resumed = true;
+	step_up(link);
+}
+
+static void
+stream_refused(struct link *link, const struct ack_element *element)
+{
+	uint32_t fresh;
+
+	if (!can_resume(link)) {
+		not_enabled(link, "refused");
+		return;
+	}
+	if (element->counted && ack_take(&link->ack, element->h, &fresh))
+		outbox_acknowledged(&link->outbox, fresh);
+	stream_lost(link);
+	step_enable(link);
+}
+
+static void
+enabling_answer(struct link *link, const struct link_message *message)
+{
+	struct ack_element element;
+
+	ack_read(&element, message->bytes, message->length);
+	switch (element.kind) {
+	case ACK_NONE:
+		/* One that does not know what it was asked may go on as if nothing had been. */
+		if (is_stream_error(message))
+			link_fail(link, "ended by the session manager");
+		else
+			link->on_packet(link, message->bytes, message->length);
+		break;
+	case ACK_ENABLED:
+		if (can_resume(link)) {
+			counts_broken(link, "the session manager enables what was to be resumed");
+			break;
+		}
+		ack_begin(&link->ack, element.resume ? element.id : (struct range){ 0 });
+		step_up(link);
+		break;
+	case ACK_RESUMED:
+		if (can_resume(link))
+			stream_resumed(link, &element);
+		else
+			link_fail(link, "the session manager resumes what was not");
+		break;
+	case ACK_ENABLE:	/* sent back, as an error most likely */
+	case ACK_FAILED:
+		stream_refused(link, &element);
+		break;
+	case ACK_RESUME:
+	case ACK_REQUEST:
+	case ACK_ANSWER:
+	case ACK_GARBLED:
+		counts_broken(link, "the session manager acknowledges out of place");
+		break;
+	}
+}
+
+static void
+acknowledged(struct link *link, uint32_t h)
+{
+	uint32_t fresh;
+
+	link->ack.asked = false;
+	if (!ack_take(&link->ack, h, &fresh)) {
+		counts_broken(link, "the session manager acknowledges what was not sent");
+		return;
+	}
+	outbox_acknowledged(&link->outbox, fresh);
+	/* Else it is asked for behind the next packet. */
+	if (STAILQ_EMPTY(&link->outbox.queue) && ack_should_ask(&link->ack) && link->state == LINK_UP) {
+		ack_write_request(&link->prelude, &link->ack);
+		buffer_append(&link->prelude, "\n", 1);
+	}
+	job_queue(link->loop, &link->flush, on_flush);
+}
+
+static void
+counts_arrived(struct link *link, const struct ack_element *element)
+{
+	switch (element->kind) {
+	case ACK_REQUEST:
+		link->answer_due = true;
+		job_queue(link->loop, &link->flush, on_flush);
+		break;
+	case ACK_ANSWER:
+		acknowledged(link, element->h);
+		break;
+	case ACK_NONE:
+	case ACK_ENABLE:
+	case ACK_ENABLED:
+	case ACK_RESUME:
+	case ACK_RESUMED:
+	case ACK_FAILED:
+	case ACK_GARBLED:
+		counts_broken(link, "the session manager acknowledges out of place");
+		break;
+	}
+}
+
+/* It is acknowledged when on_packet has taken it. */
+static void
+packet_arrived(struct link *link, const struct link_message *message)
+{
+	struct ack_element element = { 0 };
+
+	if (link->acknowledge || link->ack.on)
+		ack_read(&element, message->bytes, message->length);
+	if (element.kind != ACK_NONE && link->ack.on) {
+		counts_arrived(link, &element);
+		return;
+	}
+	if (element.kind == ACK_ENABLED) {
+		link_fail(link, "the session manager enables acknowledgement too late");
+		return;
+	}
+	if (link->ack.on)
+		link->ack.received++;
+	link->on_packet(link, message->bytes, message->length);
+}
+
 static void
 handshake_answer(struct link *link, const struct link_message *message)
 {
 	struct element element;
 
 	if (element_read_complete(&element, message->bytes, message->length) && range_equals(element.name, "handshake"))
-		step_up(link);
+		step_enable(link);
 	else if (is_stream_error(message))
 		link_fail(link, "refused by the session manager: wrong secret or name");
 	else
@@ -673,7 +870,8 @@ handshake_answer(struct link *link, const struct link_message *message)
 static void
 link_say_goodbye(struct link *link)
 {
-	bool said = link->state == LINK_UP && link_send(link, "</stream:stream>", strlen("</stream:stream>"));
+	static const char end[] = "</stream:stream>";
+	bool said = link->state == LINK_UP && outbox_add(&link->outbox, end, strlen(end), false);
 
 	timer_clear(link->loop, &link->retry);
 	change_state(link, LINK_CLOSED);
@@ -682,6 +880,9 @@ link_say_goodbye(struct link *link)
 		link->on_closed(link);
 		return;
 	}
+	/* Nobody waits for anything any more. */
+	link->outbox.window = 0;
+	job_queue(link->loop, &link->flush, on_flush);
 	timer_set(link->loop, &link->step, CLOSE_TIME, on_step_timeout);
 }
 
@@ -709,6 +910,8 @@ fsm_connecting(struct link *link, enum link_event event, const struct link_messa
 	case LINK_EVENT_ELEMENT:
 		if (link->state == LINK_HANDSHAKE)
 			handshake_answer(link, message);
+		else if (link->state == LINK_ENABLING)
+			enabling_answer(link, message);
 		break;
 	case LINK_EVENT_FAILED:
 		link_failed(link, message->why);
@@ -726,10 +929,12 @@ fsm_up(struct link *link, enum link_event event, const struct link_message *mess
 {
 	switch (event) {
 	case LINK_EVENT_ELEMENT:
-		if (is_stream_error(message))
+		if (is_stream_error(message)) {
+			link->blamed = link->ack.on;
 			link_fail(link, "ended by the session manager");
-		else
-			link->on_packet(link, message->bytes, message->length);
+		} else {
+			packet_arrived(link, message);
+		}
 		break;
 	case LINK_EVENT_FAILED:
 		link_failed(link, message->why);
@@ -757,6 +962,7 @@ link_fsm(struct link *link, enum link_event event, const struct link_message *me
 	case LINK_CONNECTING:
 	case LINK_HEADER:
 	case LINK_HANDSHAKE:
+	case LINK_ENABLING:
 		fsm_connecting(link, event, message);
 		break;
 	case LINK_UP:
@@ -764,7 +970,7 @@ link_fsm(struct link *link, enum link_event event, const struct link_message *me
 		break;
 	case LINK_CLOSED:
 		if (event == LINK_EVENT_ELEMENT)
-			link->on_packet(link, message->bytes, message->length);
+			packet_arrived(link, message);
 		else if (event == LINK_EVENT_FAILED)
 			link_lost_for_good(link);
 		break;
@@ -802,22 +1008,17 @@ link_init(struct link *link, struct loop *loop, size_t element_max)
 	link->state = LINK_DOWN;
 	link->choked = true;
 	splitter_init(&link->splitter, element_max);
-	STAILQ_INIT(&link->queue);
+	outbox_init(&link->outbox);
 }
 
 void
 link_deinit(struct link *link)
 {
-	struct link_packet *packet;
-
 	if (link->loop == NULL)
 		return;
 	link_disconnect(link);
 	timer_clear(link->loop, &link->retry);
 	job_cancel(link->loop, &link->flush);
-	while ((packet = STAILQ_FIRST(&link->queue)) != NULL) {
-		STAILQ_REMOVE_HEAD(&link->queue, entry);
-		free(packet);
-	}
+	outbox_deinit(&link->outbox);
 	link->loop = NULL;
 }

@@ -1,18 +1,27 @@
 /*
  * link: the connection to the session manager (doc/link.md): one XML stream each way, opened by us with a handshake.
  *
- *	DOWN --time to try--> CONNECTING --> HEADER --their header--> HANDSHAKE --<handshake/>--> UP
- *	  ^                       |            |                          |                       |
- *	  +----------- refused, lost, wrong secret, no answer in time, broken XML ----------------+
+ *	DOWN --time to try--> CONNECTING --> HEADER --their header--> HANDSHAKE --<handshake/>--> ENABLING --> UP
+ *	  ^                       |            |                          |                           |        |
+ *	  +----------------- refused, lost, wrong secret, no answer in time, broken XML ----------------------+
+ *
+ * ENABLING is left out unless `acknowledge` is set: there acknowledgement is asked for (dialect/ack, XEP-0198), or the
+ * stream of before is resumed. A session manager that refuses, or does not answer, works without.
  *
  * Trying again waits longer each time, with jitter, and blocks nothing. What is queued while the link is not UP goes
  * first when it is; an element of which a part had been written when the link was cut is written again as a whole, but
  * not for ever: one in which the link breaks again and again is given up, and said so.
  *
- * The link owns its descriptor and its queue. Overflow: on_flow(false) above `high`, on_flow(true) below half of it and
- * whenever the link comes up; the master stops the workers from reading clients, so that no more than what was under
- * way comes on top. What goes back to the session manager is not held up by that: above `bound` the link is cut, and
- * tried again, because to stop reading as well would let both wait for each other for ever.
+ * With acknowledgement, what was written stays in the outbox until it is acknowledged. When the link is lost it is kept;
+ * after <resumed/> what the session manager has not handled is written again, in order, and nothing twice. After
+ * <failed/> it does not know the stream any more, and all that was not acknowledged is written again: then something may
+ * come twice. Without acknowledgement TCP's rule holds: what was written counts as arrived.
+ *
+ * The link owns its descriptor and its outbox. Overflow: what is not written and what is not acknowledged count together.
+ * on_flow(false) above `high`, on_flow(true) below half of it and whenever the link comes up; the master stops the workers
+ * from reading clients, so that no more than what was under way comes on top. What goes back to the session manager is not
+ * held up by that: above `bound` the link is cut, and tried again, because to stop reading as well would let both wait for
+ * each other for ever. While we do not read it (link_read) it cannot acknowledge, and only what is not written counts.
  */
 #ifndef C2SD_MASTER_LINK_H
 #define C2SD_MASTER_LINK_H
@@ -23,8 +32,10 @@
 
 #include "common/buffer.h"
 #include "common/loop.h"
+#include "dialect/ack.h"
 #include "dialect/dialect.h"
 #include "dialect/splitter.h"
+#include "master/outbox.h"
 
 #define LINK_ADDRESSES_MAX 8
 
@@ -33,6 +44,7 @@ enum link_state {
 	LINK_CONNECTING,	/* TCP's or the embedded session manager's turn */
 	LINK_HEADER,		/* our header is sent: theirs, with the stream's id, must come */
 	LINK_HANDSHAKE,		/* our proof is sent: their answer must come */
+	LINK_ENABLING,		/* acknowledgement is asked for: their answer must come */
 	LINK_UP,
 	LINK_CLOSED,		/* by us, for good */
 };
@@ -44,13 +56,6 @@ enum link_event {
 	LINK_EVENT_ELEMENT,
 	LINK_EVENT_FAILED,	/* refused, cut, too late, not XML: `why` */
 	LINK_EVENT_CLOSE,	/* we want no more */
-};
-
-struct link_packet {
-	STAILQ_ENTRY(link_packet) entry;
-	size_t length;
-	unsigned breaks;	/* how often the link has been lost in the middle of it */
-	uint8_t bytes[];
 };
 
 struct link_address {
@@ -71,18 +76,23 @@ struct link {
 	const char *name;	/* the owner's */
 	const char *secret;	/* the owner's */
 	uint32_t timeout;	/* milliseconds for each step of connecting */
-	size_t high;		/* bytes queued above which clients are not to be read */
-	size_t bound;		/* bytes queued above which a session manager that reads nothing is given up; 0: none */
+	size_t high;		/* bytes in the outbox above which clients are not to be read */
+	size_t bound;		/* and above which a session manager that takes nothing is given up; 0: none */
+	bool acknowledge;	/* ask for acknowledgement, from the next connection on */
 
 	struct link_addresses addresses;	/* the next connection goes to one of them */
 
 	struct buffer in;
 	struct splitter splitter;
-	struct buffer prelude;	/* header and handshake: before every packet */
-	STAILQ_HEAD(, link_packet) queue;
-	size_t queued;		/* bytes in it */
+	struct buffer prelude;	/* of the link's own: goes before the next packet */
+	struct outbox outbox;
+	struct ack ack;		/* of this connection, or of the one that is to be resumed */
+	uint32_t begun;		/* ack.acknowledged when the link came up */
+	bool resumed;		/* this connection has resumed the stream of another */
+	bool answer_due;	/* they want to know how much we have */
+	bool blamed;		/* they have complained of our stream, and ended it */
+	bool unasked;		/* they ended the link when they were asked for acknowledgement: not asked the next time */
 	size_t backlog;		/* bytes in it when the link came up: may be above `bound`, and is no fault of theirs */
-	size_t head_written;	/* bytes of its first that were written */
 	struct job flush;
 	struct timer step;	/* a step of connecting takes too long */
 	struct timer retry;
@@ -99,6 +109,11 @@ struct link {
 	void (*on_packet)(struct link *link, const uint8_t *bytes, size_t length);
 	void (*on_up)(struct link *link);
 	void (*on_down)(struct link *link);
+	/*
+	 * Nobody knows what has arrived of what was written: said behind on_down, or, when a resumption was hoped for,
+	 * when there is none, before on_up. After a resumption it is not said.
+	 */
+	void (*on_lost)(struct link *link);
 	void (*on_flow)(struct link *link, bool go);
 	/*
 	 * Closed for good: everything that was queued has been written and the session manager has closed, too, or that
@@ -137,6 +152,13 @@ void link_read(struct link *link, bool on);
  * arrives meanwhile is still given to on_packet; it cannot be answered any more.
  */
 void link_close(struct link *link);
+
+/* Bytes that are not written, or not acknowledged. */
+static inline size_t
+link_backlog(const struct link *link)
+{
+	return link->outbox.queued + link->outbox.unacknowledged;
+}
 
 const char *link_state_name(enum link_state state);
 

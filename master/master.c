@@ -62,6 +62,7 @@ on_up(struct link *link)
 
 	timer_clear(&master->loop, &master->hold);
 	master->hold_expired = false;
+	embedded_reached(&master->embedded);
 	control_notice(&master->control);
 }
 
@@ -71,8 +72,14 @@ on_down(struct link *link)
 	struct master *master = container_of(link, struct master, link);
 
 	hold_begins(master);
-	pool_broadcast(&master->pool, M2W_LOST, NULL);
 	control_notice(&master->control);
+}
+
+/* Nobody knows whether the logins that were on their way have arrived. */
+static void
+on_lost(struct link *link)
+{
+	pool_broadcast(&container_of(link, struct master, link)->pool, M2W_LOST, NULL);
 }
 
 static void
@@ -510,6 +517,7 @@ link_prepare(struct master *master)
 		.on_packet = on_packet,
 		.on_up = on_up,
 		.on_down = on_down,
+		.on_lost = on_lost,
 		.on_flow = on_flow,
 		.on_closed = on_closed,
 	};

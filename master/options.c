@@ -117,6 +117,8 @@ static const struct config_option link_table[] = {
 	    "longest packet from the link" },
 	{ "queue-bytes", CONFIG_NUMBER, 65536, 1073741824, NULL, "4194304", CONFIG_RELOAD, IN(link, queue_bytes),
 	    "waiting for the link above this, clients are not read" },
+	{ "acknowledge", CONFIG_CHOICE, 0, 0, "auto|yes|no", "auto", CONFIG_RELOAD, IN(link, acknowledge),
+	    "both sides say what has arrived (XEP-0198); auto: with the embedded session manager only" },
 };
 
 static const struct config_option sessiond_table[] = {
@@ -604,6 +606,14 @@ options_log_target(const struct options *options)
 	if (options->log.target != LOG_TARGET_AUTO)
 		return (enum log_target)options->log.target;
 	return options->foreground ? LOG_TARGET_STDERR : LOG_TARGET_SYSLOG;
+}
+
+bool
+options_acknowledge(const struct options *options)
+{
+	if (options->link.acknowledge == LINK_ACKNOWLEDGE_AUTO)
+		return options->link.type == LINK_TYPE_EMBEDDED;
+	return options->link.acknowledge == LINK_ACKNOWLEDGE_YES;
 }
 
 uint32_t

@@ -19,6 +19,12 @@ enum link_type {
 	LINK_TYPE_CONNECT,	/* somebody else's, over TCP or a UNIX socket */
 };
 
+enum link_acknowledge {
+	LINK_ACKNOWLEDGE_AUTO,
+	LINK_ACKNOWLEDGE_YES,
+	LINK_ACKNOWLEDGE_NO,
+};
+
 struct listen_options {
 	char *address;
 	uint32_t port;
@@ -81,6 +87,7 @@ struct options {
 		uint32_t timeout;	/* seconds */
 		uint32_t packet_bytes;
 		uint32_t queue_bytes;
+		uint32_t acknowledge;	/* enum link_acknowledge; options_acknowledge */
 	} link;
 	struct {
 		char *program;
@@ -129,6 +136,9 @@ void options_free(struct options *options);
 
 /* Where the log goes: never LOG_TARGET_AUTO. */
 enum log_target options_log_target(const struct options *options);
+
+/* Is acknowledgement asked for on the link? */
+bool options_acknowledge(const struct options *options);
 
 /* How many workers there are to be: as the command line says (0: it does not), else the file, else one a core. */
 uint32_t options_worker_count(const struct options *options, uint32_t argument);

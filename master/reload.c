@@ -460,6 +460,7 @@ reload_apply(struct master *master)
 	master->link.timeout = options->link.timeout * 1000;
 	master->link.high = options->link.queue_bytes;
 	master->link.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes;
+	master->link.acknowledge = options_acknowledge(options);
 	master->embedded.options = options;
 	proxies_apply(&master->proxies, options);
 	master->certificates.options = options;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/log.h"
 
@@ -62,10 +63,18 @@ log_to_master(enum log_level level, const char *role, const char *line, void *ar
 		log_sink_stderr(level, role, line, NULL);
 }
 
+static void
+descriptor_keep(struct control *control, int fd)
+{
+	if (control->link_fd >= 0)
+		close(control->link_fd);
+	control->link_fd = fd;
+}
+
 void
 control_init(struct control *control, int fd)
 {
-	*control = (struct control){ .fd = fd, .watch = { .fd = -1 } };
+	*control = (struct control){ .fd = fd, .watch = { .fd = -1 }, .link_fd = -1 };
 	log_set_sink(log_to_master, control);
 }
 
@@ -75,10 +84,35 @@ control_deinit(struct control *control)
 	log_set_sink(log_sink_stderr, NULL);
 	if (control->watch.fd >= 0)
 		watch_remove(control->loop, &control->watch);
+	descriptor_keep(control, -1);
 	buffer_deinit(&control->in);
 }
 
 /* ---- settings ---- */
+
+/* One that comes with bytes is for the block that begins there. */
+static ssize_t
+bytes_receive(struct control *control, void *place)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} extra = { 0 };
+	struct iovec vector = { place, READ_BYTES };
+	struct msghdr message = {
+		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = extra.space, .msg_controllen = sizeof extra.space,
+	};
+	ssize_t length = recvmsg(control->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *header = length < 0 ? NULL : CMSG_FIRSTHDR(&message);
+	int fd;
+
+	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+	    header->cmsg_len == CMSG_LEN(sizeof fd)) {
+		memcpy(&fd, CMSG_DATA(header), sizeof fd);
+		descriptor_keep(control, fd);
+	}
+	return length;
+}
 
 /* Read what is there. True: something was. False: nothing is, or nothing will be any more (`*over_r`). */
 static bool
@@ -90,7 +124,7 @@ bytes_read(struct control *control, bool *over_r)
 	*over_r = place == NULL;
 	if (place == NULL)
 		return false;
-	length = recv(control->fd, place, READ_BYTES, MSG_DONTWAIT);
+	length = bytes_receive(control, place);
 	if (length > 0)
 		buffer_commit(&control->in, (size_t)length);
 	else
@@ -147,10 +181,28 @@ control_wait(struct control *control, struct settings *settings_r)
 }
 
 static void
+link_take(struct control *control)
+{
+	int fd = control->link_fd;
+
+	control->link_fd = -1;
+	if (fd < 0)
+		log_error("link descriptor-lost");
+	else
+		control->on_link(control, fd);
+}
+
+static void
 block_take(struct control *control, size_t length)
 {
+	static const char link[] = "link\n\n";
 	struct settings next;
 
+	if (length == strlen(link) && memcmp(buffer_bytes(&control->in), link, length) == 0) {
+		buffer_consume(&control->in, length);
+		link_take(control);
+		return;
+	}
 	if (block_read(control, length, &next) == 0) {
 		settings_change(control->settings, &next);
 		log_set_level(control->settings->log_level);
@@ -175,10 +227,11 @@ on_control(struct watch *watch, uint32_t events)
 		log_error("settings too-long");
 		over = true;
 	}
-	/* The link ends by itself when the master is gone. */
-	if (over)
-		watch_remove(control->loop, &control->watch);
 	buffer_release(&control->in);
+	if (over) {
+		watch_remove(control->loop, &control->watch);
+		control->on_over(control);
+	}
 }
 
 int

@@ -22,6 +22,7 @@ link_init(struct link *link, const struct link_dialect *dialect)
 	*link = (struct link){ .dialect = dialect, .state = LINK_HEADER };
 	STAILQ_INIT(&link->marks);
 	splitter_init(&link->splitter, LINK_ELEMENT_MAX);
+	ledger_init(&link->ledger);
 }
 
 static void
@@ -39,9 +40,25 @@ void
 link_deinit(struct link *link)
 {
 	marks_clear(link);
+	ledger_deinit(&link->ledger);
 	buffer_deinit(&link->in);
 	buffer_deinit(&link->turn);
 	buffer_deinit(&link->out);
+}
+
+/* What is in `out` and matters is in the ledger, too. */
+void
+link_lost(struct link *link)
+{
+	ledger_suspend(&link->ledger);
+	marks_clear(link);
+	buffer_deinit(&link->in);
+	buffer_deinit(&link->turn);
+	buffer_deinit(&link->out);
+	splitter_init(&link->splitter, LINK_ELEMENT_MAX);
+	link->packet_start = 0;
+	link->refused = link->waiting = false;
+	link->state = LINK_HEADER;
 }
 
 static void
@@ -125,12 +142,32 @@ link_malformed(struct sessiond *sd, const char *bytes, size_t length)
 		packet_handle(sd, node, NODE_MALFORMED);
 }
 
+/* Acknowledgement is not for packets to know of. */
+static bool
+link_own(struct sessiond *sd, const char *bytes, size_t length)
+{
+	const char *breach;
+
+	if (sd->link.state != LINK_READY)
+		return false;
+	if (!ledger_take(&sd->link.ledger, bytes, length, sd->settings->acknowledge, &breach))
+		return false;
+	if (breach != NULL) {
+		ledger_forget(&sd->link.ledger);
+		link_refuse(&sd->link, FAREWELL_POLICY_VIOLATION, breach);
+	}
+	return true;
+}
+
 static void
 link_element(struct sessiond *sd, const char *bytes, size_t length)
 {
 	struct node *node;
-	int result = node_parse(&sd->arena, bytes, length, &node);
+	int result;
 
+	if (link_own(sd, bytes, length))
+		return;
+	result = node_parse(&sd->arena, bytes, length, &node);
 	if (result == NODE_MALFORMED && sd->link.state == LINK_READY)
 		link_malformed(sd, bytes, length);
 	else if (result == NODE_MALFORMED)
@@ -320,12 +357,32 @@ link_turn_commit(struct sessiond *sd)
 	return error;
 }
 
+/* `length` bytes of the turn have gone to the end of `out`. */
+static void
+ledger_turn(struct link *link, size_t length)
+{
+	const uint8_t *bytes = length == 0 ? NULL : buffer_bytes(&link->out) + buffer_length(&link->out) - length;
+	struct buffer more = { 0 };
+
+	if (link->out.failed)
+		return;
+	if (!ledger_release(&link->ledger, bytes, length, &more) && link->state != LINK_CLOSED) {
+		link_refuse(link, FAREWELL_POLICY_VIOLATION, "Acknowledges nothing");
+		buffer_append(&more, buffer_bytes(&link->turn), buffer_length(&link->turn));
+		buffer_clear(&link->turn);
+	}
+	buffer_append(&link->out, buffer_bytes(&more), buffer_length(&more));
+	link->out.failed = link->out.failed || more.failed;
+	buffer_deinit(&more);
+}
+
 void
 link_turn_release(struct link *link)
 {
+	size_t length = buffer_length(&link->turn);
 	struct buffer empty;
 
-	if (link->broken || link->turn.failed || buffer_length(&link->turn) == 0)
+	if (link->broken || link->turn.failed)
 		return;
 	if (buffer_length(&link->out) == 0) {
 		empty = link->out;
@@ -333,8 +390,9 @@ link_turn_release(struct link *link)
 		link->turn = empty;
 	} else {
 		buffer_append(&link->out, buffer_bytes(&link->turn), buffer_length(&link->turn));
-		link->broken = link->out.failed;
 	}
 	buffer_clear(&link->turn);
+	ledger_turn(link, length);
+	link->broken = link->out.failed || link->ledger.failed;
 	buffer_release(&link->turn);
 }

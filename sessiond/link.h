@@ -15,6 +15,7 @@
 
 #include "common/buffer.h"
 #include "dialect/splitter.h"
+#include "sessiond/ledger.h"
 #include "sessiond/link_dialect.h"
 
 struct sessiond;
@@ -60,6 +61,7 @@ struct link {
 	struct buffer in;
 	struct buffer turn;
 	struct buffer out;
+	struct ledger ledger;
 	size_t packet_start;	/* in `turn`: answers of the packet under way */
 	STAILQ_HEAD(link_marks, link_mark) marks;
 };
@@ -98,5 +100,8 @@ int link_turn_commit(struct sessiond *sd) __attribute__((warn_unused_result));
 
 /* Let the turn's answers go out. */
 void link_turn_release(struct link *link);
+
+/* The connection is gone, and everything that came by it has had its turn: wait for the header of another. */
+void link_lost(struct link *link);
 
 #endif

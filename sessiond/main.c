@@ -18,6 +18,7 @@
 #include "sessiond/control.h"
 #include "sessiond/sessiond.h"
 
+/* The first one; others come over the control socket. */
 #define LINK_FD 3
 #define CONTROL_FD 4
 
@@ -39,6 +40,8 @@ struct process {
 	struct settings settings;
 	struct sessiond sd;
 	bool ended;	/* nothing more comes from the link, or nothing more is wanted */
+	bool lost;	/* the link is gone, or of no use, and another one may come */
+	bool alone;	/* no other one will come */
 	int status;
 };
 
@@ -58,8 +61,8 @@ output_write(struct buffer *out)
 {
 	ssize_t length;
 
-	while (buffer_length(out) > 0) {
-		length = write(LINK_FD, buffer_bytes(out), buffer_length(out));
+	while (buffer_length(out) > 0 && process.watch.fd >= 0) {
+		length = write(process.watch.fd, buffer_bytes(out), buffer_length(out));
 		if (length < 0 && errno == EINTR)
 			continue;
 		if (length < 0)
@@ -76,11 +79,27 @@ wanted_events(void)
 	size_t waiting = buffer_length(sessiond_output(&process.sd));
 	uint32_t events = 0;
 
-	if (!process.ended && waiting < OUTPUT_HIGH)
+	if (!process.ended && !process.lost && waiting < OUTPUT_HIGH)
 		events |= EPOLLIN;
 	if (waiting > 0)
 		events |= EPOLLOUT;
 	return events;
+}
+
+/* What is in the ledger waits for another link. */
+static void
+link_leave(void)
+{
+	int fd = process.watch.fd;
+
+	process.lost = false;
+	timer_clear(&process.loop, &process.patience);
+	if (fd >= 0) {
+		watch_remove(&process.loop, &process.watch);
+		close(fd);
+	}
+	sessiond_lost(&process.sd);
+	log_info("link awaited");
 }
 
 static void
@@ -88,7 +107,27 @@ on_patience(struct timer *timer)
 {
 	(void)timer;
 	log_warning("link stalled bytes=%zu", buffer_length(sessiond_output(&process.sd)));
-	loop_stop(&process.loop);
+	if (process.lost && !process.ended)
+		link_leave();
+	else
+		loop_stop(&process.loop);
+}
+
+/* May the process go on without this link? */
+static bool
+link_may_come(void)
+{
+	return !process.ended && !process.alone && sessiond_outlives_link(&process.sd);
+}
+
+/* Nothing more comes from it. */
+static void
+link_is_lost(void)
+{
+	if (link_may_come())
+		process.lost = true;
+	else
+		process.ended = true;
 }
 
 /* Write as long as the link takes it: what was stored for later follows page by page. */
@@ -98,9 +137,19 @@ process_flush(void)
 	struct buffer *out = sessiond_output(&process.sd);
 	int error = 0;
 
+	/* Nobody is there who could read it; our complaint of the link is another thing. */
+	if (process.lost && !process.ended && !sessiond_is_over(&process.sd)) {
+		if (!sessiond_is_busy(&process.sd))
+			link_leave();
+		return;
+	}
 	while (error == 0 && buffer_length(out) > 0) {
 		if (!output_write(out)) {
-			loop_stop(&process.loop);
+			link_is_lost();
+			if (process.lost)
+				link_leave();
+			else
+				loop_stop(&process.loop);
 			return;
 		}
 		if (buffer_length(out) > 0)
@@ -111,9 +160,11 @@ process_flush(void)
 		process_fail("turn failed", error);
 	else if (process.ended && buffer_length(out) == 0 && !sessiond_is_busy(&process.sd))
 		loop_stop(&process.loop);
-	else if (process.ended && !timer_is_set(&process.patience))
+	else if (process.lost && buffer_length(out) == 0 && !sessiond_is_busy(&process.sd))
+		link_leave();
+	else if ((process.ended || process.lost) && !timer_is_set(&process.patience))
 		timer_set(&process.loop, &process.patience, FLUSH_MILLISECONDS, on_patience);
-	if (!process.loop.stopped)
+	if (!process.loop.stopped && process.watch.fd >= 0)
 		watch_change(&process.loop, &process.watch, wanted_events());
 }
 
@@ -126,10 +177,12 @@ turn_once(void)
 		process_fail("turn failed", error);
 		return;
 	}
-	if (sessiond_is_over(&process.sd)) {
-		process.ended = true;
-		if (process.sd.link.refused)
+	if (sessiond_is_over(&process.sd) && process.sd.link.refused) {
+		link_is_lost();
+		if (process.ended)
 			process.status = EXIT_FAILURE;
+	} else if (sessiond_is_over(&process.sd)) {
+		process.ended = true;
 	}
 	process_flush();
 }
@@ -155,17 +208,17 @@ process_read(void)
 	static unsigned char bytes[READ_BYTES];
 	int error = 0;
 
-	for (unsigned reads = 0; reads < TURN_READS && !process.ended && error == 0; reads++) {
+	for (unsigned reads = 0; reads < TURN_READS && !process.ended && !process.lost && error == 0; reads++) {
 		ssize_t length;
 
 		if (sessiond_is_busy(&process.sd))
 			break;
-		length = read(LINK_FD, bytes, sizeof bytes);
+		length = read(process.watch.fd, bytes, sizeof bytes);
 		if (length < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (length <= 0) {
 			log_info("link ended");
-			process.ended = true;
+			link_is_lost();
 		} else {
 			error = sessiond_input(&process.sd, bytes, (size_t)length);
 		}
@@ -181,9 +234,49 @@ on_link(struct watch *watch, uint32_t events)
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && (watch->events & EPOLLIN) != 0)
 		process_read();
 	else if ((events & (EPOLLHUP | EPOLLERR)) != 0)
-		process.ended = true;
+		link_is_lost();
 	if (!process.loop.stopped)
 		process_turn();
+}
+
+static void
+link_fail(int error)
+{
+	log_error("link unusable error=\"%s\"", strerror(-error));
+	process.status = EXIT_FAILURE;
+	loop_stop(&process.loop);
+}
+
+/* The master has given up the one before, whatever may still be in it: what we have not counted comes again. */
+static void
+on_new_link(struct control *control, int fd)
+{
+	int flags = fcntl(fd, F_GETFL), error;
+
+	(void)control;
+	if (process.ended || process.loop.stopped) {
+		close(fd);
+		return;
+	}
+	if (process.watch.fd >= 0)
+		link_leave();
+	error = flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+	if (error == 0)
+		error = watch_add(&process.loop, &process.watch, fd, EPOLLIN, on_link);
+	if (error == 0)
+		return;
+	close(fd);
+	link_fail(error);
+}
+
+/* The master is gone: so is the link, or will be. */
+static void
+on_control_over(struct control *control)
+{
+	(void)control;
+	process.alone = true;
+	if (process.watch.fd < 0)
+		loop_stop(&process.loop);
 }
 
 static void
@@ -212,6 +305,8 @@ process_start(void)
 		error = loop_catch(&process.loop, SIGTERM, on_terminate, NULL);
 	if (error == 0)
 		error = watch_add(&process.loop, &process.watch, LINK_FD, EPOLLIN, on_link);
+	process.control.on_link = on_new_link;
+	process.control.on_over = on_control_over;
 	if (error == 0)
 		error = control_start(&process.control, &process.loop, &process.settings);
 	return error;

@@ -123,6 +123,8 @@ offline_deliver(struct sessiond *sd, const struct session *session)
 		return;
 	}
 	memcpy(page->account, session->user->jid, length);
+	page->stream = 0;
+	page->sent = 0;
 	page->last = page_hand_over(sd, session);
 	if (page->last > 0)
 		SLIST_INSERT_HEAD(&sd->offline.pages, page, entry);
@@ -146,17 +148,49 @@ most_available(const struct sessiond *sd, const char *account)
 	return best;
 }
 
+/* In a stream that was begun since, it was sent again, and has another number. */
+void
+offline_released(struct sessiond *sd)
+{
+	const struct ledger *ledger = &sd->link.ledger;
+	struct offline_page *page;
+
+	SLIST_FOREACH(page, &sd->offline.pages, entry) {
+		if (page->stream == ledger->streams)
+			continue;
+		page->stream = ledger->streams;
+		page->sent = ledger->ack.sent;
+	}
+}
+
+/* Take out those that have arrived. */
+static struct offline_queue
+pages_through(struct sessiond *sd)
+{
+	const struct ledger *ledger = &sd->link.ledger;
+	struct offline_queue all = sd->offline, through = SLIST_HEAD_INITIALIZER(&through);
+	struct offline_page *page;
+
+	SLIST_INIT(&sd->offline.pages);
+	while ((page = SLIST_FIRST(&all.pages)) != NULL) {
+		bool arrived = !ledger_is_used(ledger) || ledger_is_through(ledger, page->stream, page->sent);
+
+		SLIST_REMOVE_HEAD(&all.pages, entry);
+		SLIST_INSERT_HEAD(arrived ? &through.pages : &sd->offline.pages, page, entry);
+	}
+	return through;
+}
+
 void
 offline_drained(struct sessiond *sd)
 {
-	struct offline_queue done = sd->offline;
+	struct offline_queue done = pages_through(sd);
 	const struct session *session;
 	struct offline_page *page;
 	bool deleted;
 
 	if (SLIST_EMPTY(&done.pages))
 		return;
-	SLIST_INIT(&sd->offline.pages);
 	SLIST_FOREACH(page, &done.pages, entry)
 		store_execute(&sd->store, STORE_OFFLINE_DELETE, "ti", page->account, page->last);
 	/* When this fails the messages are still there, and come a second time at the next login. */

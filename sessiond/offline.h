@@ -3,7 +3,7 @@
  * (XEP-0203, and XEP-0091 for clients of before).
  *
  * They are handed over in pages, one page of an account under way at a time, and deleted when the link has taken the
- * page: a process that dies in between delivers them twice, never not at all. One that comes back in a 510 is stored
+ * page (or, where there is acknowledgement, acknowledged it): a process that dies in between delivers them twice, never not at all. One that comes back in a 510 is stored
  * again and keeps its stamps.
  */
 #ifndef C2SD_SESSIOND_OFFLINE_H
@@ -24,6 +24,8 @@ struct session;
 struct offline_page {
 	SLIST_ENTRY(offline_page) entry;
 	long long last;		/* id of its last message */
+	uint32_t stream;	/* of the ledger; 0: it has not gone out, or not in one that counts */
+	uint32_t sent;		/* number of the last element that went out with it */
 	char account[];
 };
 
@@ -37,7 +39,10 @@ enum stanza_error offline_store(struct sessiond *sd, struct node *stanza, const 
 /* Hand over the first page. */
 void offline_deliver(struct sessiond *sd, const struct session *session);
 
-/* The link has taken all pages: delete them and hand over the next ones. */
+/* The turn's output goes out now: pages in it are part of that. */
+void offline_released(struct sessiond *sd);
+
+/* The link has taken all pages, or acknowledged some: delete these and hand over the next ones. */
 void offline_drained(struct sessiond *sd);
 
 void offline_deinit(struct sessiond *sd);

@@ -40,7 +40,11 @@ sessiond_turn(struct sessiond *sd)
 	/* A commit that failed was dealt with: the answers say so. */
 	if (!sd->link.broken && link_turn_commit(sd) < 0)
 		sd->link.broken = sd->link.turn.failed;
+	if (sd->link.ledger.fresh && !sd->link.broken)
+		offline_drained(sd);
+	sd->link.ledger.fresh = false;
 	link_turn_release(&sd->link);
+	offline_released(sd);
 	sd->hashes = 0;
 	return sd->link.broken ? -ENOMEM : 0;
 }
@@ -54,7 +58,9 @@ sessiond_is_busy(const struct sessiond *sd)
 int
 sessiond_drained(struct sessiond *sd)
 {
-	offline_drained(sd);
+	/* Written is not arrived: where that is told, pages wait for it. */
+	if (!ledger_is_used(&sd->link.ledger))
+		offline_drained(sd);
 	return sessiond_turn(sd);
 }
 
@@ -62,6 +68,18 @@ struct buffer *
 sessiond_output(struct sessiond *sd)
 {
 	return &sd->link.out;
+}
+
+void
+sessiond_lost(struct sessiond *sd)
+{
+	link_lost(&sd->link);
+}
+
+bool
+sessiond_outlives_link(const struct sessiond *sd)
+{
+	return sd->settings->acknowledge && sd->link.ledger.ack.id[0] != '\0' && !sd->link.broken;
 }
 
 bool

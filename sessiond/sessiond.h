@@ -16,8 +16,9 @@
  *   through are answered as if nothing had happened. The next turn tries again.
  * - No memory: the turn is not committed, its answers are thrown away, and the process ends with an error, so that the
  *   master starts it anew.
- * - kill -9: what was answered is on disk. Offline messages are deleted only when the link has taken them
- *   (sessiond_drained), so that they may come twice but cannot get lost.
+ * - kill -9: what was answered, or acknowledged, is on disk. Offline messages are deleted only when the link has taken
+ *   them (sessiond_drained; acknowledged them, where that is done), so that they may come twice but cannot get lost.
+ * - The link is lost: everything stays as it is, when there is acknowledgement (ledger.h), until another one comes.
  */
 #ifndef C2SD_SESSIOND_SESSIOND_H
 #define C2SD_SESSIOND_SESSIOND_H
@@ -69,6 +70,13 @@ int sessiond_drained(struct sessiond *sd) __attribute__((warn_unused_result));
 
 /* What may be written to the link; the caller consumes. */
 struct buffer *sessiond_output(struct sessiond *sd);
+
+/*
+ * The connection is gone, and there was a sessiond_turn after the last that came by it: sessiond_input is of another one
+ * from now on, on which the stream can be resumed. sessiond_outlives_link: is there anything to be resumed?
+ */
+void sessiond_lost(struct sessiond *sd);
+bool sessiond_outlives_link(const struct sessiond *sd);
 
 /* Nothing more will be read or answered: the stream was ended by either side. */
 bool sessiond_is_over(const struct sessiond *sd);

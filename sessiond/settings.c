@@ -44,6 +44,13 @@ registration_set(struct settings *settings, const char *value)
 }
 
 static int
+acknowledge_set(struct settings *settings, const char *value)
+{
+	settings->acknowledge = strcmp(value, "yes") == 0;
+	return settings->acknowledge || strcmp(value, "no") == 0 ? 0 : -EINVAL;
+}
+
+static int
 dialect_set(struct settings *settings, const char *value)
 {
 	settings->dialect = link_dialect_find(value);
@@ -81,6 +88,8 @@ setting_read(struct settings *settings, const char *key, const char *value)
 		return string_set(&settings->database, value);
 	if (strcmp(key, "registration") == 0)
 		return registration_set(settings, value);
+	if (strcmp(key, "acknowledge") == 0)
+		return acknowledge_set(settings, value);
 	if (strcmp(key, "dialect") == 0)
 		return dialect_set(settings, value);
 	if (strcmp(key, "plain") == 0)
@@ -183,6 +192,7 @@ settings_change(struct settings *settings, struct settings *next)
 	hosts_change(settings, next);
 	settings->registration = next->registration;
 	settings->plain_always = next->plain_always;
+	settings->acknowledge = next->acknowledge;
 	settings->offline_max = next->offline_max;
 	settings->log_level = next->log_level;
 }

@@ -9,6 +9,7 @@
  *	offline-max=N		messages kept for one account; default 1000
  *	dialect=xmpp|sfrom	of the link (doc/link.md); default sfrom
  *	plain=tls|always	where SASL PLAIN is offered; default tls
+ *	acknowledge=yes|no	on the link (XEP-0198), and wait for another one when it is lost; default no
  *	log-level=error|warning|info|debug	default info
  *
  * An unknown key is an error: a setting that does nothing would be believed. Name, secret, database and dialect are those
@@ -34,6 +35,7 @@ struct settings {
 	char *database;
 	const struct link_dialect *dialect;
 	bool registration;
+	bool acknowledge;
 	bool plain_always;			/* SASL PLAIN where there is no TLS, too */
 	unsigned offline_max;
 	enum log_level log_level;
@@ -48,7 +50,7 @@ int settings_read(struct settings *settings_r, char *text, unsigned *line_r) __a
 void settings_deinit(struct settings *settings);
 
 /*
- * Take over what may change at any time: hosts, registration, plain, offline-max, log-level. Hosts that are not in `next` are
+ * Take over what may change at any time: hosts, registration, plain, acknowledge, offline-max, log-level. Hosts that are not in `next` are
  * closed; when there are too many of those the oldest are forgotten. `next` is still the caller's to settings_deinit.
  */
 void settings_change(struct settings *settings, struct settings *next);

@@ -189,7 +189,7 @@ options_fill(uint32_t held_max)
 		.hosts[0].name = host, .host_count = 1, .workers.program = puppet_path,
 		.link = {
 			.name = name, .type = LINK_TYPE_EMBEDDED, .dialect = dialect, .hold = 1000, .timeout = 1000,
-			.packet_bytes = FRAME_BODY_MAX - 64, .queue_bytes = 100000,
+			.packet_bytes = FRAME_BODY_MAX - 64, .queue_bytes = 100000, .acknowledge = LINK_ACKNOWLEDGE_NO,
 		},
 		.sessiond = { .program = puppet_path, .database = database },
 		.limits.held_bytes = held_max,
@@ -496,10 +496,10 @@ manager_send(const char *format, ...)
 const char *
 manager_queue(void)
 {
-	const struct link_packet *packet;
+	const struct outbox_packet *packet;
 
 	buffer_clear(&text);
-	STAILQ_FOREACH(packet, &stage.link.queue, entry) {
+	STAILQ_FOREACH(packet, &stage.link.outbox.queue, entry) {
 		buffer_append(&text, packet->bytes, packet->length);
 		buffer_append(&text, "\n", 1);
 	}
@@ -561,12 +561,12 @@ const char *
 manager_take(void)
 {
 	struct link *link = &stage.link;
-	struct link_packet *packet;
+	struct outbox_packet *packet;
 	const char *all = manager_queue();
 
-	while ((packet = STAILQ_FIRST(&link->queue)) != NULL) {
-		STAILQ_REMOVE_HEAD(&link->queue, entry);
-		link->queued -= packet->length;
+	while ((packet = STAILQ_FIRST(&link->outbox.queue)) != NULL) {
+		STAILQ_REMOVE_HEAD(&link->outbox.queue, entry);
+		link->outbox.queued -= packet->length;
 		free(packet);
 	}
 	return all;

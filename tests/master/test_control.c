@@ -263,7 +263,7 @@ static const struct {
 	json_int_t value;
 } status_values[] = {
 	{ "clients", 2 }, { "sessions", 1 }, { "bytes_in", 110 }, { "bytes_out", 220 }, { "held_bytes", 44 },
-	{ "link.queued_bytes", 0 }, { "link.reading", 1 },
+	{ "link.queued_bytes", 0 }, { "link.acknowledged", 0 }, { "link.unacknowledged", 0 }, { "link.reading", 1 },
 	{ "packets.in", 2 }, { "packets.consumed", 1 }, { "packets.held", 1 }, { "packets.settled", 0 },
 	{ "packets.bounced", 0 }, { "packets.dropped", 0 }, { "packets.up", 0 }, { "packets.balanced", 1 },
 	{ "workers.0.number", 0 }, { "workers.0.starts", 1 }, { "workers.0.clients", 1 }, { "workers.0.sessions", 1 },

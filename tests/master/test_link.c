@@ -94,6 +94,15 @@ on_down(struct link *link)
 	say('D');
 }
 
+static unsigned losses;	/* on_lost */
+
+static void
+on_lost(struct link *link)
+{
+	ck_assert(link->state == LINK_DOWN || link->state == LINK_ENABLING);
+	losses++;
+}
+
 static void
 on_flow(struct link *link, bool go)
 {
@@ -137,6 +146,7 @@ setup(void)
 	const char *why;
 
 	memset(said, 0, sizeof said);
+	losses = 0;
 	log_init("master", LOG_LEVEL_INFO);
 	log_set_sink(sink, NULL);
 	write_max = 0;
@@ -146,7 +156,7 @@ setup(void)
 	ck_assert_int_eq(loop_init(&loop), 0);
 	*l = (struct link){
 		.dialect = dialect_find("sfrom"), .name = "foo-sockets", .secret = "s3cret", .timeout = 1000000, .high = 100000,
-		.on_packet = on_packet, .on_up = on_up, .on_down = on_down, .on_flow = on_flow, .on_closed = on_closed,
+		.on_packet = on_packet, .on_up = on_up, .on_down = on_down, .on_lost = on_lost, .on_flow = on_flow, .on_closed = on_closed,
 	};
 	snprintf(address, sizeof address, "unix:%s", path);
 	ck_assert(link_resolve(&l->addresses, address, &why));
@@ -472,8 +482,8 @@ START_TEST(queued_before_it_is_up_goes_first)
 	ck_assert(send_text("<three/>"));
 	turns();
 	expect("<one/><two/>\n<three/>\n");
-	ck_assert_uint_eq(l->queued, 0);
-	ck_assert(STAILQ_EMPTY(&l->queue));
+	ck_assert_uint_eq(l->outbox.queued, 0);
+	ck_assert(STAILQ_EMPTY(&l->outbox.queue));
 }
 END_TEST
 
@@ -529,15 +539,15 @@ START_TEST(cut_in_the_middle_of_an_element)
 		for (unsigned i = 0; i < 20; i++)
 			send_numbered(number++, size);
 		turns();
-	} while (l->head_written == 0);
+	} while (l->outbox.head_written == 0);
 	/* More than fit one write. */
 	for (unsigned i = 0; i < 100; i++)
 		send_numbered(number++, size);
-	cut = (unsigned)atoi((const char *)STAILQ_FIRST(&l->queue)->bytes + strlen("<m n='"));
+	cut = (unsigned)atoi((const char *)STAILQ_FIRST(&l->outbox.queue)->bytes + strlen("<m n='"));
 	ck_assert_int_gt(peer_read(1000), 0);
 	turns();
 	peer_close();
-	ck_assert_uint_eq(l->head_written, 0);
+	ck_assert_uint_eq(l->outbox.head_written, 0);
 	ck_assert_int_eq(l->state, LINK_DOWN);
 	send_numbered(number++, size);
 	try_again();
@@ -545,7 +555,7 @@ START_TEST(cut_in_the_middle_of_an_element)
 	peer_read_all();
 	ck_assert_uint_le(cut, assert_consecutive(text_of(&heard), size, number - 1));
 	ck_assert_uint_gt(number - 1, cut + 100);
-	ck_assert_uint_eq(l->queued, 0);
+	ck_assert_uint_eq(l->outbox.queued, 0);
 }
 END_TEST
 
@@ -559,12 +569,12 @@ START_TEST(packet_that_breaks_the_link_is_given_up)
 	send_numbered(1, 10);
 	link_start(l);
 	for (unsigned i = 0; i < 3; i++) {
-		ck_assert_int_eq(strncmp((const char *)STAILQ_FIRST(&l->queue)->bytes, "<m n='000000'>", 14), 0);
+		ck_assert_int_eq(strncmp((const char *)STAILQ_FIRST(&l->outbox.queue)->bytes, "<m n='000000'>", 14), 0);
 		bring_up();
-		ck_assert_uint_gt(l->head_written, 0);
+		ck_assert_uint_gt(l->outbox.head_written, 0);
 		ck_assert_ptr_null(strstr(text_of(&lines), "given-up"));
 		peer_close();
-		ck_assert_uint_eq(l->head_written, 0);
+		ck_assert_uint_eq(l->outbox.head_written, 0);
 		/* Losses in which it has no part do not count. */
 		if (i < 2) {
 			try_again();
@@ -575,10 +585,10 @@ START_TEST(packet_that_breaks_the_link_is_given_up)
 		turns();
 	}
 	ck_assert_ptr_nonnull(strstr(text_of(&lines), "error: link packet-given-up bytes=3000018 breaks=3"));
-	ck_assert_uint_eq(l->queued, 10 + 18);
+	ck_assert_uint_eq(l->outbox.queued, 10 + 18);
 	bring_up();
 	expect("<m n='000001'>xxxxxxxxxx</m>\n");
-	ck_assert_uint_eq(l->queued, 0);
+	ck_assert_uint_eq(l->outbox.queued, 0);
 }
 END_TEST
 
@@ -597,7 +607,7 @@ START_TEST(written_in_pieces)
 	ck_assert_uint_eq(assert_consecutive(text_of(&heard), 8, 199), 0);
 	ck_assert_ptr_eq(strchr(text_of(&heard), '\n'), text_of(&heard) + 200 * 26);
 	ck_assert_uint_eq(buffer_length(&heard), 200 * 26 + 1);
-	ck_assert_uint_eq(l->queued, 0);
+	ck_assert_uint_eq(l->outbox.queued, 0);
 }
 END_TEST
 
@@ -632,9 +642,9 @@ START_TEST(flow_follows_the_queue)
 		turns();
 	}
 	ck_assert_str_eq(said, "GUS");
-	ck_assert_uint_gt(l->queued, l->high);
+	ck_assert_uint_gt(l->outbox.queued, l->high);
 	/* Not before it is half empty. */
-	while (l->queued >= l->high / 2) {
+	while (l->outbox.queued >= l->high / 2) {
 		ck_assert_str_eq(said, "GUS");
 		ck_assert_int_gt(peer_read(4096), 0);
 		loop_turn(&loop);
@@ -676,7 +686,7 @@ START_TEST(who_reads_nothing_is_given_up)
 	up();
 	while (l->state == LINK_UP) {
 		ck_assert_uint_lt(number, 1000);
-		ck_assert_uint_le(l->queued, l->bound);
+		ck_assert_uint_le(l->outbox.queued, l->bound);
 		send_numbered(number++, 10000);
 		turns();
 	}
@@ -689,7 +699,7 @@ START_TEST(who_reads_nothing_is_given_up)
 	bring_up();
 	peer_read_all();
 	assert_consecutive(text_of(&heard), 10000, number - 1);
-	ck_assert_uint_eq(l->queued, 0);
+	ck_assert_uint_eq(l->outbox.queued, 0);
 }
 END_TEST
 

@@ -152,7 +152,7 @@ class Hundred(ReloadCase):
             'memory': pick(self.memory)}
         configuration.link = {
             'name': 'c2s.localhost', 'type': 'embedded', 'hold': pick((100, 300)), 'timeout': pick((5, 10)),
-            'packet_bytes': pick((4194304, 8388608)), 'queue_bytes': pick((65536, 4194304))}
+            'packet_bytes': pick((4194304, 8388608)), 'queue_bytes': pick((65536, 4194304)), 'acknowledge': pick(('auto', 'yes', 'no'))}
         configuration.sessiond.update(registration=pick(('yes', 'no')), offline=pick((0, 10, 1000)))
         configuration.limits = {
             'header_bytes': pick((1024, 4096)), 'login_bytes': pick((5000, 10000)), 'login_elements': pick((16, 32)),
