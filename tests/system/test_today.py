@@ -2,7 +2,8 @@
 """Clients of today, as they are when nobody has told them anything: over TLS, by SASL, on every dialect. What each of them
 must do, its user's day, is in Today; the drivers around their libraries, and profanity on its terminal, in drivers.py.
 
-One daemon a dialect serves all of them; every test has accounts that no other has used."""
+One daemon serves all of them, for each dialect of the embedded session manager and for each session manager of servers.py;
+every test has accounts that no other has used."""
 import itertools
 import os
 import re
@@ -11,36 +12,73 @@ import unittest
 
 import drivers
 import harness
+import servers
 from harness import Daemon, Output, RawClient, tls_context
 
 TEXT = '<&> \u00e4 \u20ac'
 
 
 class Service:
-    """A daemon with one dialect, until the end of this file."""
+    """A daemon and a session manager, until the end of this file."""
     running = {}
     numbers = itertools.count()
 
-    def __init__(self, dialect):
-        self.daemon = Daemon(tls='both', embedded={'dialect': dialect})
-        self.daemon.start()
-        self.folder = self.daemon.folder
-        self.address = self.daemon.listeners[0]
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.folder = daemon.folder
+        self.address = daemon.listeners[0]
         self.port = self.address[1]
-        self.authority = self.daemon.certificates[0]
 
     @classmethod
-    def of(cls, dialect):
-        if dialect not in cls.running:
-            cls.running[dialect] = cls(dialect)
-        return cls.running[dialect]
+    def of(cls, name):
+        if name not in cls.running:
+            cls.running[name] = SERVICES[name]()
+        return cls.running[name]
 
-    def add_user(self, name):
-        self.daemon.add_user(name, 'secret')
+    @property
+    def authority(self):
+        return self.daemon.certificates[0]
 
     def close(self):
         self.daemon.stop()
         self.daemon.cleanup()
+
+
+class Embedded(Service):
+    def __init__(self, dialect):
+        super().__init__(Daemon(tls='both', embedded={'dialect': dialect}))
+        self.daemon.start()
+
+    def add_user(self, name):
+        self.daemon.add_user(name, 'secret')
+
+
+class Connected(Service):
+    """With one of servers.py."""
+
+    def __init__(self, dialect, **arguments):
+        self.server = servers.server(dialect, **arguments)
+        super().__init__(Daemon(tls='both', link=self.server.attributes()))
+        self.server.listen()
+        self.daemon.start(ready=False)
+        self.server.up()
+        self.daemon.wait_ready()
+
+    def add_user(self, name):
+        with self.server.lock:
+            self.server.service.users[name] = 'secret'
+
+    def close(self):
+        super().close()
+        self.server.close()
+
+
+SERVICES = {
+    'Xmpp': lambda: Embedded('xmpp'),
+    'Sfrom': lambda: Embedded('sfrom'),
+    'Digest': lambda: Connected('sfrom', digest=True),
+    'Route': lambda: Connected('route'),
+}
 
 
 def tearDownModule():
@@ -49,10 +87,10 @@ def tearDownModule():
 
 
 class ServiceCase(unittest.TestCase):
-    dialect = None
+    kind = None
 
     def setUp(self):
-        self.service = Service.of(self.dialect)
+        self.service = Service.of(self.kind)
         number = next(Service.numbers)
         self.alice, self.bob = ('%s%d' % (name, number) for name in ('alice', 'bob'))
         for name in (self.alice, self.bob):
@@ -64,10 +102,6 @@ class ServiceCase(unittest.TestCase):
         self.addCleanup(client.close)
         client.open().starttls(tls_context(self.service.authority))
         return client.login(user).available()
-
-    def befriend(self, raw):
-        """Both see each other's presence; the database says so from now on, no client need be asked."""
-        raise NotImplementedError
 
 
 class Today(ServiceCase):
@@ -315,14 +349,11 @@ class Profanity(ServiceCase):
             client.quit()
 
 
-CASES = {}
-for DIALECT in ('xmpp', 'sfrom'):
-    for CASE in (Slixmpp, Strophe, XmppJs, GoSendxmpp, Profanity):
-        drivers.skip_where_missing(CASE)
-        NAME = CASE.__name__ + DIALECT.capitalize()
-        CASES[NAME] = type(NAME, (CASE,), {'dialect': DIALECT})
-globals().update(CASES)
-del Today, Slixmpp, Strophe, XmppJs, GoSendxmpp, Profanity, CASE, ServiceCase   # or they would be found without a dialect
+for CASE in (Slixmpp, Strophe, XmppJs, GoSendxmpp, Profanity):
+    drivers.skip_where_missing(CASE)
+    for KIND in SERVICES:
+        globals()[CASE.__name__ + KIND] = type(CASE.__name__ + KIND, (CASE,), {'kind': KIND})
+del ServiceCase, Today, Slixmpp, Strophe, XmppJs, GoSendxmpp, Profanity, CASE   # which unittest would find, too
 
 if __name__ == '__main__':
     harness.main()
