@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct dialect *const dialects[] = { &dialect_sfrom, &dialect_xmpp };
+static const struct dialect *const dialects[] = { &dialect_sfrom, &dialect_route, &dialect_xmpp };
 
 const struct dialect *
 dialect_find(const char *name)

@@ -48,6 +48,7 @@ struct packet {
 	struct range address;
 	struct range from;	/* who is said to have written it; absent where nobody is */
 	bool certain;		/* PACKET_DISCONNECT: whatever it says of its sender (<close/>) */
+	bool asked;		/* PACKET_SESSION: it counts only where VERDICT_STARTS went up, and once; else it is bounced */
 	bool expendable;	/* the stream's own business: where it reaches nobody, nothing is lost */
 	bool disconnect;	/* it holds a 510 or is an error of the link's, whatever its kind: never to be bounced again */
 };
@@ -63,6 +64,7 @@ bool dialect_ends_session(const struct packet *packet, const char *address);
 enum dialect_verdict {
 	VERDICT_FORGED,		/* it is not what such a client could cause: the worker is not believed any more */
 	VERDICT_PACKET,
+	VERDICT_STARTS,		/* asks for a session of an account, which must be the one that it has proved to be */
 	VERDICT_OPENS,		/* from here on the session manager holds a stream of this client, whose end it must hear of */
 };
 
@@ -139,8 +141,8 @@ struct dialect_context {
 };
 
 /*
- * What a call asks of its owner: to send `up`; header, features and `down`, in this order; and then what else `effects`
- * says, in the order of their bits. All buffers are the owner's; the dialect appends.
+ * What a call asks of its owner: to send `up` (with DIALECT_LOGGED_IN: when the master knows the address); header, features
+ * and `down`, in this order; and then what else `effects` says, in the order of their bits. All buffers are the owner's; the dialect appends.
  */
 struct dialect_answer {
 	struct buffer *up;		/* one complete element for the link; several with DIALECT_SEVERAL */
@@ -166,7 +168,7 @@ enum dialect_effect {
 	DIALECT_RESTART = 1 << 6,	/* behind `down` its stream begins anew: a header comes next (RFC 6120 6.4.6) */
 	DIALECT_DELIVERED = 1 << 7,	/* of a packet: it is in `down`, and settled when that is written. Else it is consumed */
 	DIALECT_HELD = 1 << 8,		/* of a packet: not before the client is bound */
-	DIALECT_MEMO = 1 << 9,		/* client->memo has changed */
+	DIALECT_MEMO = 1 << 9,		/* client->memo is another string; the one before is its owner's to free */
 	DIALECT_KEEP = 1 << 10,		/* in session: the struct is needed until the client is bound again */
 	DIALECT_UNREADABLE = 1 << 11,	/* of a packet: not well-formed, or not what this dialect can deliver */
 	DIALECT_END = 1 << 12,		/* the client ends */
@@ -186,8 +188,8 @@ struct dialect {
 	/*
 	 * What a worker sends up is checked before it is believed, because a worker that was broken into may send anything:
 	 * is it one element that every parser reads (dialect/wellformed), none of the link's own, from client `id` of
-	 * `name`, to its session's `address` (NULL, before login: to a host)? `to_r`: with VERDICT_OPENS, that host, as on
-	 * the wire.
+	 * `name`, to its session's `address` (NULL, before login: to a host)? `to_r`: with VERDICT_OPENS, that host, with
+	 * VERDICT_STARTS the account, USER@HOST, as on the wire.
 	 */
 	enum dialect_verdict (*link_verify)(const void *bytes, size_t length, const char *id, const char *name,
 	    const char *address, struct range *to_r);
@@ -224,7 +226,7 @@ struct dialect {
 	    const char *bytes, size_t length, struct dialect_answer *answer) __attribute__((warn_unused_result));
 };
 
-extern const struct dialect dialect_sfrom, dialect_xmpp;
+extern const struct dialect dialect_sfrom, dialect_route, dialect_xmpp;
 
 /*
  * What went wrong, of an answer that refuses: the condition of RFC 6120 8.3.3 that it holds or that its code of before

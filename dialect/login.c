@@ -74,9 +74,8 @@ login_read(struct login *login_r, const struct element *element)
 	}
 }
 
-/* 1 when the text of the field may become that part of an address, 0, or -ENOMEM. */
-static int
-field_passes(const struct login_field *field, int (*prepare)(const char *, char **))
+int
+login_prepare(char **text_r, const struct login_field *field, enum login_part part)
 {
 	struct element child = { 0 };
 	char *text;
@@ -88,7 +87,7 @@ field_passes(const struct login_field *field, int (*prepare)(const char *, char 
 	text = range_strdup_decoded(field->element.content);
 	if (text == NULL)
 		return -ENOMEM;
-	result = prepare(text, NULL);
+	result = part == LOGIN_NODE ? prepare_node(text, text_r) : prepare_resource(text, text_r);
 	free(text);
 	return result;
 }
@@ -101,9 +100,9 @@ login_is_acceptable(const struct login *login)
 	if (login->username.count != 1 || login->resource.count > 1 || login->password.count > 1 ||
 	    login->digest.count > 1 || login->id.length > LOGIN_ID_MAX)
 		return 0;
-	result = field_passes(&login->username, prepare_node);
+	result = login_prepare(NULL, &login->username, LOGIN_NODE);
 	if (result == 1 && login->resource.count == 1)
-		result = field_passes(&login->resource, prepare_resource);
+		result = login_prepare(NULL, &login->resource, LOGIN_RESOURCE);
 	return result;
 }
 

@@ -58,6 +58,17 @@ void login_read(struct login *login_r, const struct element *element);
  */
 int login_is_acceptable(const struct login *login) __attribute__((warn_unused_result));
 
+enum login_part {
+	LOGIN_NODE,		/* nodeprep */
+	LOGIN_RESOURCE,		/* resourceprep */
+};
+
+/*
+ * The text of a field as that part of an address (prepare.h). 1, and the caller frees it; 0: it cannot be one; or -ENOMEM.
+ * `text_r` may be NULL.
+ */
+int login_prepare(char **text_r, const struct login_field *field, enum login_part part) __attribute__((warn_unused_result));
+
 /* Append the answer to a LOGIN_AUTH_GET. */
 void login_answer_get(const struct login *login, bool digest, struct buffer *down);
 

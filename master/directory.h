@@ -52,6 +52,7 @@ struct entry {
 	bool confirmed : 1;		/* the worker has seen the login, too */
 	bool superseded : 1;		/* its address was given to a later login */
 	bool ended_upstream : 1;	/* the session manager has ended its session */
+	bool starts : 1;		/* its worker has asked for a session of it, and none was given since */
 	bool goodbye : 1;		/* its client has closed its stream in good order */
 	bool proxied : 1;		/* it came through a proxy, whose header has not said yet where it comes from */
 	bool counted : 1;		/* for where it comes from (admission.h) */

@@ -281,6 +281,11 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 	uint64_t number;
 	uint16_t flags = 0;
 
+	if (packet->kind == PACKET_SESSION && packet->asked && !entry->starts) {
+		keeper_count(&master->keeper, entry, send_back(master, entry, packet, bytes, length));
+		return;
+	}
+	entry->starts &= packet->kind != PACKET_SESSION;
 	if (packet->kind == PACKET_SESSION || (packet->kind == PACKET_LOGIN && !entry->confirmed))
 		promise_address(master, entry, packet->address);
 	entry->ended_upstream &= packet->kind != PACKET_SESSION;
@@ -336,20 +341,33 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 
 /* ---- from the workers ---- */
 
+/* Whose session it asks for: of the account that an answer of the session manager's has said it is, and of no other. */
+static bool
+may_start(const struct entry *entry, struct range account)
+{
+	return entry->address != NULL &&
+	    range_decodes_to_bytes(account, entry->address, strcspn(entry->address, "/"));
+}
+
 enum contract_breach
 router_from_worker(struct master *master, struct entry *entry, const struct frame *frame)
 {
 	struct worker_process *worker = &master->pool.workers[entry->worker];
 	char id[DIRECTORY_ID_SIZE];
-	struct range host;
+	struct range to;
 
 	switch (master->link.dialect->link_verify(frame->body, frame->length, directory_id(&master->directory, entry, id),
-	    master->link.name, entry->confirmed ? entry->address : NULL, &host)) {
+	    master->link.name, entry->confirmed ? entry->address : NULL, &to)) {
 	case VERDICT_FORGED:
 		return BREACH_FORGED;
 	case VERDICT_OPENS:
-		if (!directory_set_host(&master->directory, entry, host))
+		if (!directory_set_host(&master->directory, entry, to))
 			return BREACH_FORGED;
+		break;
+	case VERDICT_STARTS:
+		if (!may_start(entry, to))
+			return BREACH_FORGED;
+		entry->starts = true;
 		break;
 	case VERDICT_PACKET:
 		break;

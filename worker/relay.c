@@ -20,6 +20,8 @@ struct exchange {
 	struct dialect_client *dialect;
 	struct buffer up, login_down, features;
 	struct dialect_answer answer;
+	char *before;				/* the memo before the call */
+	char *memo;				/* that is nobody's any more: before or, where the client keeps it, after the call */
 	const struct client_message *packet;	/* that came from the link; NULL: none did */
 };
 
@@ -50,6 +52,7 @@ exchange_begin(struct exchange *exchange, struct client *client, const struct cl
 	};
 	exchange->session = (struct dialect_client){ .address = client->address, .memo = client->memo };
 	exchange->dialect = client->login != NULL ? client->login : &exchange->session;
+	exchange->before = exchange->dialect->memo;
 	exchange->answer = (struct dialect_answer){
 		.up = &exchange->up,
 		.down = client->login != NULL ? &exchange->login_down : output,
@@ -66,6 +69,7 @@ exchange_end(struct exchange *exchange)
 	buffer_deinit(&exchange->up);
 	buffer_deinit(&exchange->login_down);
 	buffer_deinit(&exchange->features);
+	free(exchange->memo);
 	if (client->output != NULL && output_length(client->output) == 0)
 		output_drop(client);
 }
@@ -274,6 +278,10 @@ carry_out(struct exchange *exchange)
 	struct client *client = exchange->client;
 	unsigned effects = answer->effects;
 
+	if ((effects & DIALECT_LOGGED_IN) == 0 && !send_up(exchange)) {
+		client_broken(client);
+		return;
+	}
 	send_down(exchange);
 	if ((effects & DIALECT_REFUSED) != 0)	/* before it is consumed: the master looks whether there can be one */
 		login_refused(client, answer->failure, exchange->packet != NULL);
@@ -281,6 +289,10 @@ carry_out(struct exchange *exchange)
 		return;
 	if ((effects & DIALECT_MEMO) != 0 && !remember(exchange))
 		return;
+	if ((effects & DIALECT_LOGGED_IN) != 0 && !send_up(exchange)) {
+		client_broken(client);
+		return;
+	}
 	if ((effects & DIALECT_UNREADABLE) != 0)
 		client_log_unreadable(client, exchange->packet);
 	settle(exchange);
@@ -298,12 +310,21 @@ carry_out(struct exchange *exchange)
 		ended_by_client(client, answer);
 }
 
+/* Of the memos before and after the call one is nobody's now. */
+static void
+memo_let_go(struct exchange *exchange)
+{
+	if (exchange->dialect->memo == exchange->before)
+		return;
+	exchange->memo = exchange->dialect == &exchange->session ? exchange->dialect->memo : exchange->before;
+}
+
 /* `result`: of the dialect. */
 static void
 exchange_finish(struct exchange *exchange, int result)
 {
-	if (result < 0 || exchange->up.failed || exchange->login_down.failed || exchange->features.failed ||
-	    !send_up(exchange))
+	memo_let_go(exchange);
+	if (result < 0 || exchange->up.failed || exchange->login_down.failed || exchange->features.failed)
 		client_broken(exchange->client);
 	else
 		carry_out(exchange);

@@ -1,0 +1,1052 @@
+/*
+ * The dialect of jabberd 1.2 to jabberd14 1.6: everything of a client travels in <route/>, its login apart from its session
+ * (doc/link.md, "route").
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dialect/dialect.h"
+#include "dialect/edit.h"
+#include "dialect/element.h"
+#include "dialect/login.h"
+#include "dialect/route_memo.h"
+#include "dialect/stamp.h"
+#include "dialect/wellformed.h"
+
+/* For an iq before login that has no id: its answer is known by the id. The client sees it in the answer. */
+#define LOGIN_ID "c2sd-login"
+
+/* Our own question for the roster: its answer is not for the client. */
+#define ROSTER_ID "c2sd-roster"
+
+/* By this jabberd14 would know what is for its own control of sessions; nothing of a client's may have it. */
+#define NS_CONTROL "http://jabberd.jabberstudio.org/ns/session/1.0"
+
+/* Most that comes back and goes up again when a session has to be started anew; above it the client ends. */
+#define HELD_MAX (256u * 1024)
+
+/* dialect_client.stage. While the session manager is asked the client is not read (waits). */
+enum stage {
+	STAGE_NONE,	/* nothing is under way, or what leaves no trace: which fields, registration */
+	STAGE_AUTH,	/* a login with jabber:iq:auth is */
+	STAGE_START,	/* it has succeeded, and the session is asked for */
+	STAGE_AGAIN,	/* in session: the session manager has forgotten it, and is asked for another */
+};
+
+/* ---- what a route says ---- */
+
+struct head {
+	struct range to, from, type, error;
+	struct element child;	/* the first; name.at is NULL: there is none */
+	bool several;		/* more than one */
+	bool is_route;
+};
+
+static struct range *
+head_place(struct head *head, struct range name)
+{
+	if (range_equals(name, "to"))
+		return &head->to;
+	if (range_equals(name, "from"))
+		return &head->from;
+	if (range_equals(name, "type"))
+		return &head->type;
+	if (range_equals(name, "error"))
+		return &head->error;
+	return NULL;
+}
+
+static void
+head_read(struct head *head_r, const struct element *element)
+{
+	struct attribute attribute = { 0 };
+	struct element child = { 0 };
+
+	*head_r = (struct head){ .is_route = range_equals(element->name, "route") };
+	while (element_next_attribute(element, &attribute)) {
+		struct range *place = head_place(head_r, attribute.name);
+
+		if (place != NULL && place->at == NULL)
+			*place = attribute.value;
+	}
+	if (!element_next_child(element, &child))
+		return;
+	head_r->child = child;
+	head_r->several = element_next_child(element, &child);
+}
+
+static bool
+has_child(const struct head *head)
+{
+	return head->child.name.at != NULL;
+}
+
+static bool
+head_is(const struct head *head, const char *type)
+{
+	return head->type.at != NULL && range_decodes_to(head->type, type);
+}
+
+static bool
+is_session_address(struct range range)
+{
+	struct address address;
+
+	return range.at != NULL && address_read(&address, range) && address.user.at != NULL && address.resource.length > 0;
+}
+
+/* user@host of an address, as it stands there. */
+static struct range
+bare(struct range range)
+{
+	struct address address;
+
+	if (range.at == NULL || !address_read(&address, range))
+		return (struct range){ 0 };
+	return (struct range){ range.at, (size_t)(range_end(address.host) - range.at) };
+}
+
+static bool
+is_of_account(struct range range, const char *address)
+{
+	return bare(range).at != NULL && range_decodes_to_bytes(bare(range), address, strcspn(address, "/"));
+}
+
+/*
+ * What the texts mean that jabberd puts into error=. `over`: the session is; of others it may be there still, and is ended by
+ * us. The conditions are those that a client is told before its session is there, and in it.
+ */
+struct meaning {
+	const char *text;	/* it ends with this */
+	bool over;
+	enum stream_condition before, within;
+	const char *told;
+};
+
+static const struct meaning meanings[] = {
+	{ "Disconnected", true, CONDITION_NOT_AUTHORIZED, CONDITION_CONFLICT, "Disconnected" },
+	{ "Removed", true, CONDITION_NOT_AUTHORIZED, CONDITION_NOT_AUTHORIZED, "Removed" },
+	{ "Invalid Session", true, CONDITION_NOT_AUTHORIZED, CONDITION_INTERNAL_SERVER_ERROR, "Invalid Session" },
+	{ "Invalid User", true, CONDITION_NOT_AUTHORIZED, CONDITION_NOT_AUTHORIZED, "Invalid User" },
+	{ "Session Failed", true, CONDITION_INTERNAL_SERVER_ERROR, CONDITION_INTERNAL_SERVER_ERROR, "Session Failed" },
+	{ "Internal Timeout", false, CONDITION_REMOTE_CONNECTION_FAILED, CONDITION_REMOTE_CONNECTION_FAILED,
+	    "Internal Timeout" },
+	{ "is not connected to server", false, CONDITION_REMOTE_CONNECTION_FAILED, CONDITION_REMOTE_CONNECTION_FAILED,
+	    "the session manager is not connected" },
+	{ "External Server Error", false, CONDITION_REMOTE_CONNECTION_FAILED, CONDITION_REMOTE_CONNECTION_FAILED,
+	    "External Server Error" },
+	{ "destination unknown", false, CONDITION_HOST_UNKNOWN, CONDITION_REMOTE_CONNECTION_FAILED,
+	    "Unable to deliver, destination unknown" },
+	{ "", false, CONDITION_NOT_AUTHORIZED, CONDITION_INTERNAL_SERVER_ERROR, "Server Error" },
+};
+
+static const struct meaning *
+meaning_of(const struct head *head)
+{
+	const struct meaning *meaning = meanings;
+
+	/* Without a text the sender says what a socket manager says: it is gone. */
+	if (head->error.at == NULL || head->error.length == 0)
+		return meanings;
+	for (;; meaning++) {
+		size_t length = strlen(meaning->text);
+
+		if (head->error.length >= length && memcmp(range_end(head->error) - length, meaning->text, length) == 0)
+			return meaning;
+	}
+}
+
+/* ---- link half ---- */
+
+static void
+route_link_header(struct buffer *out, const char *name)
+{
+	buffer_append_string(out,
+	    "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'");
+	edit_put_attribute(out, "to", name);
+	buffer_append_string(out, ">");
+}
+
+/* A login's answer, which alone comes from an address with a resource (link_verify asks with one for nothing else). */
+static bool
+is_login(const struct head *head)
+{
+	return is_session_address(head->from) && !head->several && has_child(head) &&
+	    range_equals(head->child.name, "iq") && element_attribute_is(&head->child, "type", "result");
+}
+
+static enum packet_kind
+kind_of(const struct head *head)
+{
+	if (head_is(head, "error"))
+		return meaning_of(head)->over ? PACKET_DISCONNECT : PACKET_DATA;
+	if (head_is(head, "session") && is_session_address(head->from))
+		return PACKET_SESSION;
+	if (head_is(head, "auth") && is_login(head))
+		return PACKET_LOGIN;
+	return PACKET_DATA;
+}
+
+/*
+ * jabberd's router brings us whatever is addressed to our name, from whomever: a stanza without a route reaches no client, and
+ * goes back as the error that it deserves.
+ */
+static void
+read_stanza(struct packet *packet, const struct element *element, const struct head *head)
+{
+	packet->disconnect = head_is(head, "error") || head_is(head, "result");
+	packet->expendable = packet->disconnect || !(range_equals(element->name, "message") || range_equals(element->name, "iq"));
+}
+
+static void
+read_packet(struct packet *packet_r, const struct element *element, const struct head *head)
+{
+	struct address address;
+
+	*packet_r = (struct packet){ .kind = PACKET_LOST };
+	if (head->from.length > 0)
+		packet_r->address = head->from;
+	if (head->to.at == NULL || !address_read(&address, head->to))
+		return;
+	packet_r->name = address.host;
+	packet_r->kind = PACKET_DATA;
+	/* No id of ours has a resource, and nothing is sent to our name itself: neither is found, and both go back. */
+	packet_r->id = address.user.at != NULL && address.resource.at == NULL && head->is_route ? address.user : head->to;
+	if (!head->is_route) {
+		read_stanza(packet_r, element, head);
+		return;
+	}
+	packet_r->kind = kind_of(head);
+	packet_r->asked = packet_r->kind == PACKET_SESSION;
+	packet_r->disconnect = head_is(head, "error");
+	/* An answer before login is for nobody else; one with no resource in its address, sent back, would end all of a user. */
+	packet_r->expendable = head_is(head, "auth") || (!has_child(head) && !head_is(head, "session"));
+}
+
+static void
+route_link_read(struct packet *packet_r, const void *bytes, size_t length)
+{
+	struct element element;
+	struct head head;
+
+	*packet_r = (struct packet){ .kind = PACKET_LOST };
+	if (!element_read_complete(&element, bytes, length))
+		return;
+	head_read(&head, &element);
+	read_packet(packet_r, &element, &head);
+	/* The worker will not believe it either: it must neither give anybody an address nor end a session. */
+	if (packet_r->kind != PACKET_DATA && packet_r->kind != PACKET_LOST && wellformed_fault(bytes, length) != NULL) {
+		packet_r->kind = PACKET_DATA;
+		packet_r->expendable = false;
+	}
+}
+
+static void
+append_end_tag(struct buffer *out, struct range name)
+{
+	buffer_append_string(out, "</");
+	buffer_append(out, name.at, name.length);
+	buffer_append_string(out, ">");
+}
+
+static void
+bounce_stanza(struct buffer *out, const struct element *element, const struct head *head)
+{
+	static const char *const replaced[] = { "to", "from", "type", NULL };
+	struct edit edit = edit_begin(out, element);
+	bool empty = element_is_empty_tag(element);
+
+	edit_copy(&edit, range_end(element->name));
+	edit_put_attribute_raw(out, "to", head->from);
+	edit_put_attribute_raw(out, "from", head->to);
+	edit_put_attribute(out, "type", "error");
+	edit_cut_attributes(&edit, element, replaced);
+	edit_copy(&edit, empty ? edit.end - strlen("/>") : range_end(element->content));
+	if (empty)
+		buffer_append_string(out, ">");
+	buffer_append_string(out, "<error code='503' type='cancel'>"
+	    "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
+	if (empty)
+		append_end_tag(out, element->name);
+	else
+		edit_finish(&edit);
+}
+
+static void
+route_link_bounce(struct buffer *out, const void *bytes, size_t length)
+{
+	static const char *const replaced[] = { "to", "from", "type", "error", NULL };
+	struct element element;
+	struct address address;
+	struct head head;
+	struct edit edit;
+
+	if (!element_read_complete(&element, bytes, length))
+		return;
+	head_read(&head, &element);
+	/* What is no XML would cost a session manager the link that it comes back on. */
+	if (head.from.at == NULL || !address_read(&address, head.from) || head.to.at == NULL || head_is(&head, "error") ||
+	    wellformed_fault(bytes, length) != NULL)
+		return;
+	if (!head.is_route) {
+		bounce_stanza(out, &element, &head);
+		return;
+	}
+	/* To jabberd it would mean all sessions of that user. */
+	if (address.user.at != NULL && address.resource.length == 0)
+		return;
+	edit = edit_begin(out, &element);
+	edit_copy(&edit, range_end(element.name));
+	edit_put_attribute(out, "type", "error");
+	edit_put_attribute_raw(out, "to", head.from);
+	edit_put_attribute_raw(out, "from", head.to);
+	edit_cut_attributes(&edit, &element, replaced);
+	edit_finish(&edit);
+}
+
+/* Append the start of a route of ours, up to where it ends or holds something. */
+static void
+append_route(struct buffer *out, const char *type, struct range to, const char *id, const char *name)
+{
+	buffer_append_string(out, "<route");
+	if (type != NULL)
+		edit_put_attribute(out, "type", type);
+	buffer_append_string(out, " to='");
+	buffer_append_escaped(out, to.at, to.length);
+	buffer_append_string(out, "' from='");
+	buffer_append_escaped(out, id, strlen(id));
+	buffer_append_string(out, "@");
+	buffer_append_escaped(out, name, strlen(name));
+	buffer_append_string(out, "'");
+}
+
+static struct range
+range_of(const char *text)
+{
+	return (struct range){ text, strlen(text) };
+}
+
+static void
+route_link_end(struct buffer *out, const char *id, const char *name, const char *address, bool goodbye)
+{
+	(void)goodbye;
+	append_route(out, "error", range_of(address), id, name);
+	buffer_append_string(out, "/>");
+}
+
+/* A client's own stanza, which nobody takes for anything else. */
+static bool
+is_stanza(const struct element *element)
+{
+	struct attribute attribute = { 0 };
+
+	if (!range_equals(element->name, "message") && !range_equals(element->name, "presence") &&
+	    !range_equals(element->name, "iq"))
+		return false;
+	while (element_next_attribute(element, &attribute)) {
+		if (range_equals(attribute.name, "xmlns") && !range_decodes_to(attribute.value, "jabber:client"))
+			return false;
+		if (attribute.name.length > strlen("xmlns:") && memcmp(attribute.name.at, "xmlns:", strlen("xmlns:")) == 0 &&
+		    range_decodes_to(attribute.value, NS_CONTROL))
+			return false;
+	}
+	return true;
+}
+
+/* Nothing but to, from and type; and nothing but one stanza, or nothing at all. */
+static bool
+is_plain(const struct element *element, const struct head *head)
+{
+	struct attribute attribute = { 0 };
+	unsigned count = 0;
+
+	while (element_next_attribute(element, &attribute))
+		count++;
+	if (!head->is_route || head->error.at != NULL || head->to.at == NULL || head->from.at == NULL ||
+	    count != 2u + (head->type.at != NULL))
+		return false;
+	if (!has_child(head))
+		return element->content.length == 0;
+	return ranges_equal(head->child.whole, element->content) && is_stanza(&head->child);
+}
+
+static bool
+is_from(struct range from, const char *id, const char *name)
+{
+	struct address address;
+
+	return address_read(&address, from) && address.user.at != NULL && range_decodes_to(address.user, id) &&
+	    range_decodes_to(address.host, name) && address.resource.at == NULL;
+}
+
+/* An address with a resource for a login, and for nothing else: the answer is known by it (is_login). */
+static bool
+is_question(const struct head *head)
+{
+	struct address address;
+	struct login login;
+
+	if (!has_child(head) || !address_read(&address, head->to))
+		return false;
+	login_read(&login, &head->child);
+	return login.request != LOGIN_NONE && (login.request == LOGIN_AUTH_SET) == (address.resource.at != NULL);
+}
+
+static enum dialect_verdict
+route_link_verify(const void *bytes, size_t length, const char *id, const char *name, const char *address,
+    struct range *to_r)
+{
+	struct element element;
+	struct head head;
+
+	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
+		return VERDICT_FORGED;
+	head_read(&head, &element);
+	if (!is_plain(&element, &head) || !is_from(head.from, id, name))
+		return VERDICT_FORGED;
+	if (head_is(&head, "session")) {
+		*to_r = bare(head.to);
+		return is_session_address(head.to) ? VERDICT_STARTS : VERDICT_FORGED;
+	}
+	if (head_is(&head, "auth"))
+		return address == NULL && is_question(&head) ? VERDICT_PACKET : VERDICT_FORGED;
+	if (head.type.at != NULL || !has_child(&head) || address == NULL || !range_decodes_to(head.to, address))
+		return VERDICT_FORGED;
+	return VERDICT_PACKET;
+}
+
+/* ---- worker half: up ---- */
+
+static void
+append_stanza(struct buffer *up, const struct dialect_context *context, const char *address, struct range stanza)
+{
+	append_route(up, NULL, range_of(address), context->id, context->name);
+	buffer_append_string(up, ">");
+	buffer_append(up, stanza.at, stanza.length);
+	buffer_append_string(up, "</route>");
+}
+
+static int
+end(struct dialect_answer *answer, enum stream_condition condition, const char *text)
+{
+	answer->effects = DIALECT_END;
+	answer->condition = condition;
+	answer->text = text;
+	return 0;
+}
+
+static int
+unreadable(struct dialect_answer *answer)
+{
+	answer->effects = DIALECT_UNREADABLE;
+	return 0;
+}
+
+static int
+refuse(const struct login *login, enum login_error error, struct buffer *down)
+{
+	login_answer_error(login, error, down);
+	return down->failed ? -ENOMEM : 0;
+}
+
+/* The login's element as it goes up: with an id, and with our stream's id in the digest. */
+static void
+append_login(struct buffer *up, const struct element *element, const struct login *login, const char *stream_id)
+{
+	static const char *const id[] = { "id", NULL };
+	static const char *const sid[] = { "sid", NULL };
+	struct edit edit = edit_begin(up, element);
+	struct element child = { 0 };
+
+	edit_copy(&edit, range_end(element->name));
+	if (login->id.at == NULL) {
+		edit_put_attribute(up, "id", LOGIN_ID);
+		edit_cut_attributes(&edit, element, id);
+	}
+	while (login->request == LOGIN_AUTH_SET && element_next_child(&login->query, &child)) {
+		if (!range_equals(child.name, "digest"))
+			continue;
+		edit_copy(&edit, range_end(child.name));
+		edit_put_attribute(up, "sid", stream_id);
+		edit_cut_attributes(&edit, &child, sid);
+	}
+	edit_finish(&edit);
+}
+
+/*
+ * One iq at a time, as in every dialect; `to` is whom it is about. What the client sends behind it is read when it is
+ * answered.
+ */
+static int
+ask(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    const struct login *login, const char *to, struct dialect_answer *answer)
+{
+	if (client->asked_id != NULL)
+		return refuse(login, LOGIN_ERROR_UNEXPECTED, answer->down);
+	client->asked_id = login->id.at == NULL ? strdup(LOGIN_ID) : range_strdup_decoded(login->id);
+	if (client->asked_id == NULL)
+		return -ENOMEM;
+	client->asked = client->waits = true;
+	client->asked_login = login->request == LOGIN_AUTH_SET;
+	client->stage = client->asked_login ? STAGE_AUTH : STAGE_NONE;
+	append_route(answer->up, "auth", range_of(to), context->id, context->name);
+	buffer_append_string(answer->up, ">");
+	append_login(answer->up, element, login, context->stream_id);
+	buffer_append_string(answer->up, "</route>");
+	return answer->up->failed ? -ENOMEM : 0;
+}
+
+/* USER@HOST, or with a resource; NULL without memory. */
+static char *
+join(const char *user, const char *host, const char *resource)
+{
+	struct buffer text = { 0 };
+
+	buffer_append_string(&text, user);
+	buffer_append_string(&text, "@");
+	buffer_append_string(&text, host);
+	if (resource != NULL) {
+		buffer_append_string(&text, "/");
+		buffer_append_string(&text, resource);
+	}
+	buffer_append(&text, "", 1);
+	if (text.failed) {
+		buffer_deinit(&text);
+		return NULL;
+	}
+	return (char *)text.data;
+}
+
+/* Whom is it about? 1 and an address that the caller frees; 0: no such address can be; or -ENOMEM. */
+static int
+subject(char **to_r, const struct dialect_client *client, const struct login_field *user, const struct login_field *resource)
+{
+	char *node, *part = NULL;
+	int result;
+
+	result = login_prepare(&node, user, LOGIN_NODE);
+	if (result <= 0)
+		return result;
+	if (resource != NULL)
+		result = login_prepare(&part, resource, LOGIN_RESOURCE);
+	if (result == 1) {
+		*to_r = join(node, client->host, part);
+		result = *to_r == NULL ? -ENOMEM : 1;
+	}
+	free(node);
+	free(part);
+	return result;
+}
+
+static int
+ask_about(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    const struct login *login, const struct login_field *resource, struct dialect_answer *answer)
+{
+	char *to;
+	int result = subject(&to, client, &login->username, resource);
+
+	if (result < 0)
+		return result;
+	if (result == 0)
+		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+	result = ask(client, context, element, login, to, answer);
+	free(to);
+	return result;
+}
+
+static int
+log_in(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    const struct login *login, struct dialect_answer *answer)
+{
+	int result = login_is_acceptable(login);
+
+	if (result < 0)
+		return result;
+	/* jabberd makes no session without one. */
+	if (result == 0 || login->resource.count != 1)
+		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+	if (client->asked_id != NULL)
+		return refuse(login, LOGIN_ERROR_UNEXPECTED, answer->down);
+	free(client->asked_user);
+	client->asked_user = range_strdup_decoded(login->username.element.content);
+	if (client->asked_user == NULL)
+		return -ENOMEM;
+	return ask_about(client, context, element, login, &login->resource, answer);
+}
+
+/* Which fields are there for this user? Without one there is nobody to ask about. */
+static int
+ask_fields(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    const struct login *login, struct dialect_answer *answer)
+{
+	if (login->id.length > LOGIN_ID_MAX || login->username.count > 1)
+		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+	if (login->username.count == 1)
+		return ask_about(client, context, element, login, NULL, answer);
+	login_answer_get(login, context->digest, answer->down);
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
+static int
+enrol(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    struct login *login, struct dialect_answer *answer)
+{
+	if (!context->registration || client->registrations >= DIALECT_REGISTRATIONS_MAX)
+		return refuse(login, LOGIN_ERROR_NOT_ALLOWED, answer->down);
+	if (login->id.length > LOGIN_ID_MAX)
+		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+	if (login->request == LOGIN_REGISTER_GET)
+		return ask(client, context, element, login, client->host, answer);
+	/* As with a login: of an account that cannot be there is nothing to ask. */
+	if (!element_find_child(&login->query, "username", NULL, &login->username.element))
+		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+	if (client->asked_id == NULL)
+		client->registrations++;
+	return ask_about(client, context, element, login, NULL, answer);
+}
+
+static int
+element_before_login(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    struct dialect_answer *answer)
+{
+	struct login login;
+
+	/* Without a host there is nobody to ask. */
+	if (client->host == NULL || client->host[0] == '\0' || !is_stanza(element))
+		return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
+	login_read(&login, element);
+	switch (login.request) {
+	case LOGIN_AUTH_GET:
+		return ask_fields(client, context, element, &login, answer);
+	case LOGIN_AUTH_SET:
+		return log_in(client, context, element, &login, answer);
+	case LOGIN_REGISTER_GET:
+	case LOGIN_REGISTER_SET:
+		return enrol(client, context, element, &login, answer);
+	case LOGIN_NONE:
+		break;
+	}
+	return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
+}
+
+/* What of this stanza must be known if the session has to be started again? */
+static int
+note(struct dialect_client *client, const struct element *element, struct dialect_answer *answer)
+{
+	struct route_memo memo;
+	char *text;
+
+	if (!route_memo_read(&memo, client->memo) || !route_memo_note(&memo, element))
+		return 0;
+	text = route_memo_write(&memo);
+	if (text == NULL)
+		return -ENOMEM;
+	client->memo = text;
+	answer->effects |= DIALECT_MEMO;
+	return 0;
+}
+
+/* Behind what waits already. */
+static int
+hold(struct dialect_client *client, struct range stanza, struct dialect_answer *answer)
+{
+	if (buffer_length(&client->held) + stanza.length > HELD_MAX)
+		return end(answer, CONDITION_RESOURCE_CONSTRAINT, "too much has to be sent again");
+	buffer_append(&client->held, stanza.at, stanza.length);
+	return client->held.failed ? -ENOMEM : 0;
+}
+
+static int
+element_in_session(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    struct dialect_answer *answer)
+{
+	if (!is_stanza(element))
+		return end(answer, CONDITION_UNSUPPORTED_STANZA_TYPE, "not a stanza");
+	if (client->stage == STAGE_AGAIN)
+		return hold(client, element->whole, answer);
+	append_stanza(answer->up, context, client->address, element->whole);
+	return answer->up->failed ? -ENOMEM : note(client, element, answer);
+}
+
+static int
+route_client_element(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
+    size_t length, size_t name_end, struct dialect_answer *answer)
+{
+	struct element element;
+
+	(void)name_end;
+	if (!element_read_complete(&element, bytes, length))
+		return -EINVAL;
+	if (client->address != NULL)
+		return element_in_session(client, context, &element, answer);
+	return element_before_login(client, context, &element, answer);
+}
+
+static int
+route_client_header(struct dialect_client *client, const struct dialect_context *context,
+    const struct dialect_header *header, struct dialect_answer *answer)
+{
+	(void)client;
+	(void)header;
+	if (context->registration)
+		buffer_append_string(answer->features, "<register xmlns='http://jabber.org/features/iq-register'/>");
+	buffer_append_string(answer->features, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+	answer->effects = DIALECT_HEADER | DIALECT_FEATURES;
+	return answer->features->failed ? -ENOMEM : 0;
+}
+
+/* ---- worker half: down ---- */
+
+static void
+answered(struct dialect_client *client)
+{
+	free(client->asked_id);
+	client->asked_id = NULL;
+	client->asked = client->waits = client->asked_login = false;
+	client->stage = STAGE_NONE;
+}
+
+static void
+append_start(struct buffer *up, const struct dialect_context *context, struct range jid, struct range child)
+{
+	append_route(up, "session", jid, context->id, context->name);
+	if (child.length == 0) {
+		buffer_append_string(up, "/>");
+		return;
+	}
+	buffer_append_string(up, ">");
+	buffer_append(up, child.at, child.length);
+	buffer_append_string(up, "</route>");
+}
+
+/* The password was right. The answer travels with the question for the session, and comes back with its answer. */
+static int
+start_session(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	free(client->jid);
+	client->jid = range_strdup_decoded(head->from);
+	if (client->jid == NULL)
+		return -ENOMEM;
+	client->stage = STAGE_START;
+	append_start(answer->up, context, range_of(client->jid), is_stanza(&head->child) ? head->child.whole : (struct range){ 0 });
+	return answer->up->failed ? -ENOMEM : 0;
+}
+
+static bool
+is_answer(const struct dialect_client *client, const struct element *iq)
+{
+	struct range id;
+
+	return client->asked_id != NULL && range_equals(iq->name, "iq") && element_attribute(iq, "id", &id) &&
+	    range_decodes_to(id, client->asked_id);
+}
+
+static int
+deliver(const struct element *stanza, struct dialect_answer *answer)
+{
+	buffer_append(answer->down, stanza->whole.at, stanza->whole.length);
+	answer->effects |= DIALECT_DELIVERED;
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
+static int
+take_auth(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	bool login = client->stage == STAGE_AUTH;
+
+	if (!has_child(head) || (client->stage != STAGE_NONE && !login) || !is_answer(client, &head->child))
+		return 0;
+	if (login && is_login(head))
+		return start_session(client, context, head, answer);
+	if (!element_attribute_is(&head->child, "type", "error")) {
+		/* A login that has succeeded, for nobody: no session can be made of it. */
+		if (login)
+			return unreadable(answer);
+		answered(client);
+		return deliver(&head->child, answer);
+	}
+	if (login) {
+		answer->effects |= DIALECT_REFUSED;
+		answer->failure = dialect_error_name(head->child.whole.at, head->child.whole.length);
+	}
+	answered(client);
+	return deliver(&head->child, answer);
+}
+
+static int
+write_memo(struct dialect_client *client, const struct route_memo *memo, struct dialect_answer *answer)
+{
+	char *text = route_memo_write(memo);
+
+	if (text == NULL)
+		return -ENOMEM;
+	client->memo = text;
+	answer->effects |= DIALECT_MEMO;
+	return 0;
+}
+
+/* 1.2 and 1.6 send back what came with the question; who does not is helped. */
+static void
+append_login_answer(const struct dialect_client *client, const struct head *head, struct buffer *down)
+{
+	if (has_child(head) && !head->several && is_answer(client, &head->child) &&
+	    element_attribute_is(&head->child, "type", "result")) {
+		buffer_append(down, head->child.whole.at, head->child.whole.length);
+		return;
+	}
+	buffer_append_string(down, "<iq type='result'");
+	edit_put_attribute(down, "id", client->asked_id);
+	buffer_append_string(down, "/>");
+}
+
+static int
+session_started(struct dialect_client *client, const struct head *head, struct dialect_answer *answer)
+{
+	struct route_memo memo = { .jid = range_of(client->jid) };
+	int result = stamp_take_address(client, head->from);
+
+	if (result < 0)
+		return result;
+	append_login_answer(client, head, answer->down);
+	answered(client);
+	answer->effects |= DIALECT_LOGGED_IN | DIALECT_BOUND | DIALECT_DELIVERED;
+	result = write_memo(client, &memo, answer);
+	return answer->down->failed ? -ENOMEM : result;
+}
+
+static void
+append_held(struct buffer *up, const struct dialect_context *context, const struct dialect_client *client)
+{
+	const char *at = (const char *)buffer_bytes(&client->held), *end = at + buffer_length(&client->held);
+	struct element stanza;
+
+	while (at < end && element_read(&stanza, at, (size_t)(end - at))) {
+		append_stanza(up, context, client->address, stanza.whole);
+		at = range_end(stanza.whole);
+	}
+}
+
+/* It is as it was before: the session manager knows again what the client has said. */
+static int
+session_started_again(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	static const char roster[] = "<iq type='get' id='" ROSTER_ID "'><query xmlns='jabber:iq:roster'/></iq>";
+	struct route_memo memo;
+	int result;
+
+	if (!route_memo_read(&memo, client->memo))
+		return -EINVAL;
+	free(client->address);
+	client->address = NULL;
+	result = stamp_take_address(client, head->from);
+	if (result < 0)
+		return result;
+	if (memo.roster)
+		append_stanza(answer->up, context, client->address, range_of(roster));
+	if (memo.presence.length > 0)
+		append_stanza(answer->up, context, client->address, memo.presence);
+	append_held(answer->up, context, client);
+	answered(client);
+	memo.swallow = memo.roster;
+	answer->effects |= DIALECT_LOGGED_IN | DIALECT_BOUND | DIALECT_SEVERAL;
+	result = write_memo(client, &memo, answer);
+	return answer->up->failed ? -ENOMEM : result;
+}
+
+static int
+take_session(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	struct route_memo memo;
+
+	if (!is_session_address(head->from))
+		return unreadable(answer);
+	if (client->stage == STAGE_START)
+		return is_of_account(head->from, client->jid) ? session_started(client, head, answer) : -EPROTO;
+	if (client->stage != STAGE_AGAIN)
+		return unreadable(answer);
+	if (!route_memo_read(&memo, client->memo) || !is_of_account(head->from, client->address))
+		return -EPROTO;
+	return session_started_again(client, context, head, answer);
+}
+
+/* Something of the session has come: it works. */
+static int
+session_works(struct dialect_client *client, struct route_memo *memo, struct dialect_answer *answer)
+{
+	char *text;
+
+	if (memo->starts == 0)
+		return 0;
+	memo->starts = 0;
+	text = route_memo_write(memo);
+	if (text == NULL)
+		return -ENOMEM;
+	client->memo = text;
+	answer->effects |= DIALECT_MEMO;
+	return 0;
+}
+
+static bool
+is_our_roster(const struct route_memo *memo, const struct element *stanza)
+{
+	return memo->swallow && range_equals(stanza->name, "iq") && element_attribute_is(stanza, "id", ROSTER_ID) &&
+	    !element_attribute_is(stanza, "type", "set") && !element_attribute_is(stanza, "type", "get");
+}
+
+static int
+take_data(struct dialect_client *client, const struct head *head, struct dialect_answer *answer)
+{
+	struct route_memo memo;
+	int result;
+
+	if (!has_child(head))
+		return 0;
+	if (client->address == NULL && client->stage == STAGE_START && is_of_account(head->from, client->jid)) {
+		answer->effects = DIALECT_HELD;
+		return 0;
+	}
+	if (client->address == NULL || !is_of_account(head->from, client->address))
+		return unreadable(answer);
+	if (client->stage == STAGE_NONE && route_memo_read(&memo, client->memo)) {
+		result = session_works(client, &memo, answer);
+		if (result < 0)
+			return result;
+		if (is_our_roster(&memo, &head->child))
+			return 0;
+	}
+	return deliver(&head->child, answer);
+}
+
+/* ---- worker half: errors ---- */
+
+/* The session could not be had. The client is told so in the answer that it waits for, and may try again. */
+static int
+session_refused(struct dialect_client *client, struct dialect_answer *answer)
+{
+	buffer_append_string(answer->down, "<iq type='error'");
+	edit_put_attribute(answer->down, "id", client->asked_id);
+	buffer_append_string(answer->down, "><error code='500' type='wait'>"
+	    "<internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>");
+	answered(client);
+	answer->effects |= DIALECT_REFUSED | DIALECT_DELIVERED;
+	answer->failure = "internal-server-error";
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
+/* What was sent came back: it goes up again when there is a session again. */
+static int
+hold_returned(struct dialect_client *client, const struct head *head, struct dialect_answer *answer)
+{
+	if (!has_child(head))
+		return 0;
+	return head->several || !is_stanza(&head->child) ? unreadable(answer) : hold(client, head->child.whole, answer);
+}
+
+static int
+start_again(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	struct route_memo memo;
+	int result;
+
+	if (!route_memo_read(&memo, client->memo) || memo.too_long || memo.starts >= ROUTE_MEMO_STARTS_MAX)
+		return end(answer, CONDITION_INTERNAL_SERVER_ERROR, "Invalid Session");
+	result = hold_returned(client, head, answer);
+	if (result < 0 || answer->effects != 0)
+		return result;
+	memo.starts++;
+	client->memo = route_memo_write(&memo);
+	append_start(answer->up, context, memo.jid, (struct range){ 0 });
+	if (client->memo == NULL || answer->up->failed) {
+		buffer_deinit(&client->held);
+		return -ENOMEM;
+	}
+	client->stage = STAGE_AGAIN;
+	client->asked = client->waits = true;
+	answer->effects = DIALECT_MEMO | DIALECT_KEEP;
+	return 0;
+}
+
+static int
+take_error_in_session(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	const struct meaning *meaning = meaning_of(head);
+	bool unknown = strcmp(meaning->text, "Invalid Session") == 0;
+	struct route_memo memo;
+
+	if (client->stage == STAGE_AGAIN && unknown && range_decodes_to(head->from, client->address))
+		return hold_returned(client, head, answer);
+	if (client->stage == STAGE_AGAIN && route_memo_read(&memo, client->memo) && memo.jid.length > 0 &&
+	    range_decodes_to_bytes(head->from, memo.jid.at, memo.jid.length))
+		return end(answer, meaning->within, meaning->told);
+	/* Of a session that was this client's before, or never. */
+	if (!range_decodes_to(head->from, client->address)) {
+		if (!unknown || !has_child(head) || !is_of_account(head->from, client->address) || !is_stanza(&head->child))
+			return 0;
+		append_stanza(answer->up, context, client->address, head->child.whole);
+		return answer->up->failed ? -ENOMEM : 0;
+	}
+	if (unknown)
+		return start_again(client, context, head, answer);
+	return end(answer, meaning->within, meaning->told);
+}
+
+static int
+take_error(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	const struct meaning *meaning = meaning_of(head);
+
+	if (head->from.at == NULL)
+		return unreadable(answer);
+	if (client->address != NULL)
+		return take_error_in_session(client, context, head, answer);
+	/* Nothing was asked: it cannot be about this client. */
+	if (!client->asked)
+		return 0;
+	if (client->stage == STAGE_START)
+		return session_refused(client, answer);
+	return end(answer, meaning->before, meaning->told);
+}
+
+static int
+route_client_packet(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
+    size_t length, struct dialect_answer *answer)
+{
+	struct element element;
+	struct head head;
+
+	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
+	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
+		return unreadable(answer);
+	head_read(&head, &element);
+	if (!head.is_route || head.several)
+		return unreadable(answer);
+	if (head.type.at == NULL)
+		return take_data(client, &head, answer);
+	if (head_is(&head, "auth"))
+		return take_auth(client, context, &head, answer);
+	if (head_is(&head, "session"))
+		return take_session(client, context, &head, answer);
+	if (head_is(&head, "error"))
+		return take_error(client, context, &head, answer);
+	return unreadable(answer);
+}
+
+const struct dialect dialect_route = {
+	.name = "route",
+	.link_header = route_link_header,
+	.link_read = route_link_read,
+	.link_verify = route_link_verify,
+	.link_bounce = route_link_bounce,
+	.link_end = route_link_end,
+	.client_header = route_client_header,
+	.client_element = route_client_element,
+	.client_packet = route_client_packet,
+};
