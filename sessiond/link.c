@@ -154,7 +154,7 @@ link_own(struct sessiond *sd, const char *bytes, size_t length)
 		return false;
 	if (breach != NULL) {
 		ledger_forget(&sd->link.ledger);
-		link_refuse(&sd->link, FAREWELL_POLICY_VIOLATION, breach);
+		link_refuse(&sd->link, CONDITION_POLICY_VIOLATION, breach);
 	}
 	return true;
 }
@@ -367,7 +367,7 @@ ledger_turn(struct link *link, size_t length)
 	if (link->out.failed)
 		return;
 	if (!ledger_release(&link->ledger, bytes, length, &more) && link->state != LINK_CLOSED) {
-		link_refuse(link, FAREWELL_POLICY_VIOLATION, "Acknowledges nothing");
+		link_refuse(link, CONDITION_POLICY_VIOLATION, "Acknowledges nothing");
 		buffer_append(&more, buffer_bytes(&link->turn), buffer_length(&link->turn));
 		buffer_clear(&link->turn);
 	}
