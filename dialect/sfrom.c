@@ -7,16 +7,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect/binding.h"
 #include "dialect/dialect.h"
 #include "dialect/edit.h"
 #include "dialect/element.h"
 #include "dialect/login.h"
+#include "dialect/sasl.h"
 #include "dialect/stamp.h"
 #include "dialect/wellformed.h"
 
 /* For an iq before login that has no id: its answer is known by the id. The client sees it in the answer. */
 #define LOGIN_ID "c2sd-login"
 #define REGISTER_ID "c2sd-register"
+
+/* Of the login that SASL has become. */
+#define SASL_ID "c2sd-sasl"
+
+/* How far SASL has come; a client that has never said anything of it stays at the first. */
+enum stage {
+	STAGE_NONE,
+	STAGE_CHALLENGED,	/* it has to say its name and password in a <response/> */
+	STAGE_ASKED,		/* they went up */
+	STAGE_BINDING,		/* it was told of its success: it begins its stream anew, and binds a resource */
+};
 
 static void
 sfrom_link_header(struct buffer *out, const char *name)
@@ -72,8 +85,14 @@ static int
 sfrom_client_header(struct dialect_client *client, const struct dialect_context *context,
     const struct dialect_header *header, struct dialect_answer *answer)
 {
-	(void)client;
 	(void)header;
+	if (client->stage == STAGE_BINDING) {
+		binding_put_features(answer->features);
+		answer->effects = DIALECT_HEADER | DIALECT_FEATURES;
+		return answer->features->failed ? -ENOMEM : 0;
+	}
+	if (context->plain)
+		sasl_put_mechanisms(answer->features);
 	if (context->registration)
 		buffer_append_string(answer->features, "<register xmlns='http://jabber.org/features/iq-register'/>");
 	buffer_append_string(answer->features, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
@@ -171,13 +190,91 @@ ask(struct dialect_client *client, const struct dialect_context *context, const 
 }
 
 static int
-not_authorized(struct dialect_answer *answer)
+not_authorized(struct dialect_answer *answer, const char *text)
 {
 	answer->effects = DIALECT_END;
 	answer->condition = CONDITION_NOT_AUTHORIZED;
-	answer->text = "log in first";
+	answer->text = text;
 	return 0;
 }
+
+/* ---- SASL ---- */
+
+static int
+set_asked_user(struct dialect_client *client, const char *user)
+{
+	free(client->asked_user);
+	client->asked_user = user == NULL ? NULL : strdup(user);
+	return user != NULL && client->asked_user == NULL ? -ENOMEM : 0;
+}
+
+/* The client sees none of it, not even the resource that stands here: it is told that when it binds. */
+static int
+send_login(struct dialect_client *client, const struct dialect_context *context, const struct sasl_login *login,
+    struct buffer *up)
+{
+	char *resource = binding_invent_resource(context->id, context->stream_id);
+
+	client->asked_id = strdup(SASL_ID);
+	if (resource == NULL || client->asked_id == NULL) {
+		free(resource);
+		return -ENOMEM;
+	}
+	buffer_append_string(up, "<iq");
+	edit_put_attribute(up, "sto", client->host);
+	stamp_append_own_address(up, context->id, context->name);
+	buffer_append_string(up, " type='set' id='" SASL_ID "'>");
+	sasl_put_query(up, login->user, login->password, resource, context->digest ? context->stream_id : NULL);
+	buffer_append_string(up, "</iq>");
+	free(resource);
+	client->asked = client->waits = true;
+	client->stage = STAGE_ASKED;
+	return up->failed ? -ENOMEM : 0;
+}
+
+static int
+fail(struct dialect_client *client, const char *failure, struct dialect_answer *answer)
+{
+	client->stage = STAGE_NONE;
+	answer->effects = DIALECT_REFUSED;
+	answer->failure = failure;
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
+/* There is one. While a registration is not answered there cannot be another question. */
+static int
+take_login(struct dialect_client *client, const struct dialect_context *context, const struct sasl_login *login,
+    struct dialect_answer *answer)
+{
+	if (client->asked_id == NULL)
+		return send_login(client, context, login, answer->up);
+	sasl_put_failure(answer->down, SASL_TEMPORARY_AUTH_FAILURE);
+	return fail(client, sasl_condition_name(SASL_TEMPORARY_AUTH_FAILURE), answer);
+}
+
+/* An enum sasl_step, or -ENOMEM. */
+static int
+take_sasl(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    struct dialect_answer *answer)
+{
+	enum sasl_condition condition;
+	struct sasl_login login;
+	int step = sasl_take(element, client->host, context->plain, client->stage == STAGE_CHALLENGED, &login, &condition,
+	    answer->down), result = 0;
+
+	if (step == SASL_FAILED || step == SASL_LOGIN)
+		result = set_asked_user(client, login.user);
+	if (step == SASL_CHALLENGED)
+		client->stage = STAGE_CHALLENGED;
+	else if (step == SASL_FAILED && result == 0)
+		result = fail(client, sasl_condition_name(condition), answer);
+	else if (step == SASL_LOGIN && result == 0)
+		result = take_login(client, context, &login, answer);
+	sasl_login_deinit(&login);
+	return result < 0 ? result : step;
+}
+
+/* ---- from the client ---- */
 
 static int
 element_before_login(struct dialect_client *client, const struct dialect_context *context,
@@ -189,7 +286,10 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 
 	/* Without a host there is nobody to ask. */
 	if (client->host == NULL || client->host[0] == '\0')
-		return not_authorized(answer);
+		return not_authorized(answer, "log in first");
+	result = take_sasl(client, context, element, answer);
+	if (result != SASL_OTHER)
+		return result < 0 ? result : 0;
 	login_read(&login, element);
 	switch (login.request) {
 	case LOGIN_AUTH_GET:
@@ -212,8 +312,44 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 		return ask(client, context, element, name_end, &login, answer);
 	case LOGIN_NONE:
 	default:
-		return not_authorized(answer);
+		return not_authorized(answer, "log in first");
 	}
+}
+
+/* It has a session, and does not know yet what it is called there: that is the resource, whatever it asks for (RFC 6120 7.7). */
+static int
+element_before_bind(struct dialect_client *client, const struct element *element, struct dialect_answer *answer)
+{
+	struct binding binding;
+
+	binding_read(&binding, element, client->address);
+	if (binding.request != BINDING_BIND)
+		return not_authorized(answer, "bind a resource first");
+	if (binding.bad) {
+		binding_put_error(&binding, BINDING_ERROR_BAD_REQUEST, answer->down);
+		return answer->down->failed ? -ENOMEM : 0;
+	}
+	binding_put_result(&binding, client->address, answer->down);
+	answer->effects = DIALECT_BOUND;
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
+/* What a session manager of this dialect would not know. */
+static bool
+answer_in_session(const struct dialect_client *client, const struct element *element, struct buffer *down)
+{
+	struct binding binding;
+
+	binding_read(&binding, element, client->address);
+	if (binding.request == BINDING_NONE)
+		return false;
+	if (binding.bad)
+		binding_put_error(&binding, BINDING_ERROR_BAD_REQUEST, down);
+	else if (binding.request == BINDING_BIND)
+		binding_put_error(&binding, BINDING_ERROR_NOT_ALLOWED, down);
+	else
+		binding_put_result(&binding, NULL, down);
+	return true;
 }
 
 static int
@@ -224,6 +360,10 @@ sfrom_client_element(struct dialect_client *client, const struct dialect_context
 
 	if (!element_read_complete(&element, bytes, length))
 		return -EINVAL;
+	if (client->stage == STAGE_BINDING)
+		return element_before_bind(client, &element, answer);
+	if (client->address != NULL && answer_in_session(client, &element, answer->down))
+		return answer->down->failed ? -ENOMEM : 0;
 	if (client->address != NULL)
 		return send_up(context, &element, name_end, client->address, NULL, answer->up);
 	return element_before_login(client, context, &element, name_end, answer);
@@ -275,6 +415,34 @@ settle_answer(struct dialect_client *client, const struct element *element, cons
 	return 0;
 }
 
+/*
+ * Nothing reaches who does not know whether it is logged in, or as whom, but the answer to its login. A result without an address
+ * makes no session.
+ */
+static int
+settle_sasl(struct dialect_client *client, const struct element *element, const struct stamp *stamp,
+    const struct packet *packet, struct dialect_answer *answer)
+{
+	bool failed = range_decodes_to(stamp->type, "error");
+	const char *failure;
+
+	answer->effects = DIALECT_HELD;
+	if (!is_answer(client, element, stamp) || !(failed || range_decodes_to(stamp->type, "result")))
+		return 0;
+	free(client->asked_id);
+	client->asked_id = NULL;
+	client->asked = client->waits = false;
+	if (packet->kind == PACKET_LOGIN) {
+		sasl_put_success(answer->down);
+		client->stage = STAGE_BINDING;
+		answer->effects = DIALECT_LOGGED_IN | DIALECT_RESTART;
+		return take_address(client, packet->address);
+	}
+	failure = dialect_error_name(element->whole.at, element->whole.length);
+	sasl_put_failure(answer->down, sasl_condition_of(failure));
+	return fail(client, failure, answer);
+}
+
 /* The session manager has ended it. RFC 6120 4.9.3.3, where another login has taken its place: the owner knows. */
 static int
 disconnected(struct dialect_answer *answer)
@@ -312,6 +480,8 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 		return unreadable(answer);
 	if (address != NULL && dialect_ends_session(&packet, address))
 		return disconnected(answer);
+	if (client->stage >= STAGE_ASKED)
+		return settle_sasl(client, &element, &stamp, &packet, answer);
 	result = settle_answer(client, &element, &stamp, &packet, answer);
 	if (result < 0)
 		return result;

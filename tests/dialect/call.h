@@ -24,7 +24,7 @@ enum call_outcome {
 static inline int
 call_effect(unsigned effects)
 {
-	switch (effects & ~(unsigned)(DIALECT_BOUND | DIALECT_MEMO | DIALECT_SEVERAL)) {
+	switch (effects & ~(unsigned)(DIALECT_BOUND | DIALECT_MEMO | DIALECT_SEVERAL | DIALECT_RESTART)) {
 	case DIALECT_DELIVERED:
 		return CALL_DELIVERED;
 	case DIALECT_HELD:
