@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect/binding.h"
 #include "dialect/dialect.h"
 #include "dialect/edit.h"
 #include "dialect/element.h"
 #include "dialect/login.h"
 #include "dialect/route_memo.h"
+#include "dialect/sasl.h"
 #include "dialect/stamp.h"
 #include "dialect/wellformed.h"
 
@@ -31,6 +33,11 @@ enum stage {
 	STAGE_NONE,	/* nothing is under way, or what leaves no trace: which fields, registration */
 	STAGE_AUTH,	/* a login with jabber:iq:auth is */
 	STAGE_START,	/* it has succeeded, and the session is asked for */
+	STAGE_CHALLENGED,	/* of SASL: the client is to say its message */
+	STAGE_FIELDS,	/* ... the session manager is asked how it wants the password */
+	STAGE_PROOF,	/* ... and whether it is right */
+	STAGE_KNOWN,	/* it was: the client has to bind a resource */
+	STAGE_BIND,	/* the session is asked for, with that */
 	STAGE_AGAIN,	/* in session: the session manager has forgotten it, and is asked for another */
 };
 
@@ -543,7 +550,7 @@ static int
 ask_about(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
     const struct login *login, const struct login_field *resource, struct dialect_answer *answer)
 {
-	char *to;
+	char *to = NULL;
 	int result = subject(&to, client, &login->username, resource);
 
 	if (result < 0)
@@ -606,6 +613,152 @@ enrol(struct dialect_client *client, const struct dialect_context *context, cons
 	return ask_about(client, context, element, login, NULL, answer);
 }
 
+/* ---- worker half: SASL ---- */
+
+static void
+answered(struct dialect_client *client)
+{
+	free(client->asked_id);
+	client->asked_id = NULL;
+	client->asked = client->waits = client->asked_login = false;
+	client->stage = STAGE_NONE;
+}
+
+/* How does the session manager want the password of this user? */
+static int
+sasl_ask_fields(struct dialect_client *client, const struct dialect_context *context, struct buffer *up)
+{
+	char *to = join(client->asked_user, client->host, NULL);
+
+	client->asked_id = strdup(LOGIN_ID);
+	if (client->asked_id == NULL || to == NULL) {
+		free(to);
+		return -ENOMEM;
+	}
+	append_route(up, "auth", range_of(to), context->id, context->name);
+	free(to);
+	buffer_append_string(up, "><iq type='get' id='" LOGIN_ID "'><query xmlns='" LOGIN_NS_AUTH "'><username>");
+	buffer_append_escaped(up, client->asked_user, strlen(client->asked_user));
+	buffer_append_string(up, "</username></query></iq></route>");
+	client->asked = client->waits = true;
+	client->stage = STAGE_FIELDS;
+	return up->failed ? -ENOMEM : 0;
+}
+
+static int
+sasl_begin(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    struct dialect_answer *answer)
+{
+	struct sasl_login login;
+	enum sasl_condition condition;
+	int step = sasl_take(element, client->host, context->plain, client->stage == STAGE_CHALLENGED, &login, &condition,
+	    answer->down);
+
+	if (step == SASL_OTHER)
+		return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
+	client->stage = step == SASL_CHALLENGED ? STAGE_CHALLENGED : STAGE_NONE;
+	if (step == SASL_FAILED || step == SASL_LOGIN) {
+		free(client->asked_user);
+		client->asked_user = login.user;
+		login.user = NULL;
+	}
+	if (step == SASL_FAILED) {
+		answer->effects = DIALECT_REFUSED;
+		answer->failure = sasl_condition_name(condition);
+	} else if (step == SASL_LOGIN) {
+		dialect_client_wipe(client);
+		client->secret = login.password;
+		login.password = NULL;
+		step = sasl_ask_fields(client, context, answer->up);
+	}
+	sasl_login_deinit(&login);
+	return step < 0 ? step : 0;
+}
+
+/* The answer to a bind, whose id alone was kept. */
+static int
+answer_bind(const struct dialect_client *client, const char *jid, struct buffer *down)
+{
+	struct binding binding = { .request = BINDING_BIND };
+	struct buffer id = { 0 };
+
+	buffer_append_string(&id, "'");
+	buffer_append_escaped(&id, client->asked_id, strlen(client->asked_id));
+	buffer_append_string(&id, "'");
+	if (!id.failed) {
+		binding.id = (struct range){ (const char *)buffer_bytes(&id) + 1, buffer_length(&id) - 2 };
+		if (jid != NULL)
+			binding_put_result(&binding, jid, down);
+		else
+			binding_put_error(&binding, BINDING_ERROR_UNAVAILABLE, down);
+	}
+	down->failed |= id.failed;
+	buffer_deinit(&id);
+	return down->failed ? -ENOMEM : 0;
+}
+
+/* The full JID: the account as the session manager has called it, and the resource that was asked for. */
+static char *
+bound_jid(const struct dialect_client *client)
+{
+	struct buffer jid = { 0 };
+
+	buffer_append(&jid, client->jid, strcspn(client->jid, "/"));
+	buffer_append_string(&jid, "/");
+	buffer_append(&jid, client->resource, strlen(client->resource) + 1);
+	if (jid.failed) {
+		buffer_deinit(&jid);
+		return NULL;
+	}
+	return (char *)jid.data;
+}
+
+static int
+bind_begin(struct dialect_client *client, const struct dialect_context *context, const struct binding *binding,
+    char *resource, struct buffer *up)
+{
+	char *jid;
+
+	free(client->resource);
+	client->resource = resource != NULL ? resource : binding_invent_resource(context->id, context->stream_id);
+	if (client->resource == NULL)
+		return -ENOMEM;
+	jid = bound_jid(client);
+	client->asked_id = range_strdup_decoded(binding->id);
+	if (jid == NULL || client->asked_id == NULL) {
+		free(jid);
+		return -ENOMEM;
+	}
+	append_route(up, "session", range_of(jid), context->id, context->name);
+	buffer_append_string(up, "/>");
+	free(client->jid);
+	client->jid = jid;
+	client->asked = client->waits = true;
+	client->stage = STAGE_BIND;
+	return up->failed ? -ENOMEM : 0;
+}
+
+static int
+element_before_bind(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
+    struct dialect_answer *answer)
+{
+	struct binding binding;
+	char *resource = NULL;
+	int result = 0;
+
+	binding_read(&binding, element, client->host);
+	if (binding.request != BINDING_BIND || client->stage != STAGE_KNOWN)
+		return end(answer, CONDITION_NOT_AUTHORIZED, "bind a resource first");
+	if (!binding.bad)
+		result = binding_read_resource(&binding, &resource);
+	if (result < 0)
+		return result;
+	if (result == 1)
+		return bind_begin(client, context, &binding, resource, answer->up);
+	binding_put_error(&binding, BINDING_ERROR_BAD_REQUEST, answer->down);
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
 static int
 element_before_login(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
     struct dialect_answer *answer)
@@ -613,8 +766,12 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 	struct login login;
 
 	/* Without a host there is nobody to ask. */
-	if (client->host == NULL || client->host[0] == '\0' || !is_stanza(element))
+	if (client->host == NULL || client->host[0] == '\0')
 		return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
+	if (client->stage == STAGE_KNOWN || client->stage == STAGE_BIND)
+		return element_before_bind(client, context, element, answer);
+	if (!is_stanza(element) && client->asked_id == NULL)
+		return sasl_begin(client, context, element, answer);
 	login_read(&login, element);
 	switch (login.request) {
 	case LOGIN_AUTH_GET:
@@ -657,12 +814,30 @@ hold(struct dialect_client *client, struct range stanza, struct dialect_answer *
 	return client->held.failed ? -ENOMEM : 0;
 }
 
+/* jabberd knows neither. */
+static int
+answer_in_session(const struct binding *binding, struct buffer *down)
+{
+	if (binding->request == BINDING_BIND)
+		binding_put_error(binding, BINDING_ERROR_NOT_ALLOWED, down);
+	else if (binding->bad)
+		binding_put_error(binding, BINDING_ERROR_BAD_REQUEST, down);
+	else
+		binding_put_result(binding, NULL, down);
+	return down->failed ? -ENOMEM : 0;
+}
+
 static int
 element_in_session(struct dialect_client *client, const struct dialect_context *context, const struct element *element,
     struct dialect_answer *answer)
 {
+	struct binding binding;
+
 	if (!is_stanza(element))
 		return end(answer, CONDITION_UNSUPPORTED_STANZA_TYPE, "not a stanza");
+	binding_read(&binding, element, client->address);
+	if (binding.request != BINDING_NONE)
+		return answer_in_session(&binding, answer->down);
 	if (client->stage == STAGE_AGAIN)
 		return hold(client, element->whole, answer);
 	append_stanza(answer->up, context, client->address, element->whole);
@@ -687,25 +862,21 @@ static int
 route_client_header(struct dialect_client *client, const struct dialect_context *context,
     const struct dialect_header *header, struct dialect_answer *answer)
 {
-	(void)client;
 	(void)header;
+	answer->effects = DIALECT_HEADER | DIALECT_FEATURES;
+	if (client->stage == STAGE_KNOWN) {
+		binding_put_features(answer->features);
+		return answer->features->failed ? -ENOMEM : 0;
+	}
+	if (context->plain)
+		sasl_put_mechanisms(answer->features);
 	if (context->registration)
 		buffer_append_string(answer->features, "<register xmlns='http://jabber.org/features/iq-register'/>");
 	buffer_append_string(answer->features, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
-	answer->effects = DIALECT_HEADER | DIALECT_FEATURES;
 	return answer->features->failed ? -ENOMEM : 0;
 }
 
 /* ---- worker half: down ---- */
-
-static void
-answered(struct dialect_client *client)
-{
-	free(client->asked_id);
-	client->asked_id = NULL;
-	client->asked = client->waits = client->asked_login = false;
-	client->stage = STAGE_NONE;
-}
 
 static void
 append_start(struct buffer *up, const struct dialect_context *context, struct range jid, struct range child)
@@ -752,12 +923,81 @@ deliver(const struct element *stanza, struct dialect_answer *answer)
 }
 
 static int
+sasl_failed(struct dialect_client *client, enum sasl_condition condition, const char *name, struct dialect_answer *answer)
+{
+	dialect_client_wipe(client);
+	answered(client);
+	sasl_put_failure(answer->down, condition);
+	answer->effects |= DIALECT_REFUSED;
+	answer->failure = name;
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
+/* The password goes up as a digest wherever the session manager takes one. */
+static int
+sasl_prove(struct dialect_client *client, const struct dialect_context *context, const struct element *iq,
+    struct dialect_answer *answer)
+{
+	struct element query, field;
+	bool digest, password;
+	char *to;
+
+	if (!element_find_child(iq, "query", LOGIN_NS_AUTH, &query))
+		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, "undefined-condition", answer);
+	digest = element_find_child(&query, "digest", NULL, &field);
+	password = element_find_child(&query, "password", NULL, &field);
+	if (!digest && !password)
+		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, "undefined-condition", answer);
+	free(client->resource);
+	client->resource = binding_invent_resource(context->id, context->stream_id);
+	to = client->resource == NULL ? NULL : join(client->asked_user, client->host, client->resource);
+	if (to == NULL)
+		return -ENOMEM;
+	buffer_set_secret(answer->up);
+	append_route(answer->up, "auth", range_of(to), context->id, context->name);
+	free(to);
+	buffer_append_string(answer->up, "><iq type='set' id='" LOGIN_ID "'>");
+	sasl_put_query(answer->up, client->asked_user, client->secret, client->resource, digest ? context->stream_id : NULL);
+	buffer_append_string(answer->up, "</iq></route>");
+	dialect_client_wipe(client);
+	client->stage = STAGE_PROOF;
+	return answer->up->failed ? -ENOMEM : 0;
+}
+
+static int
+take_sasl_answer(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
+{
+	const char *name = dialect_error_name(head->child.whole.at, head->child.whole.length);
+
+	if (!element_attribute_is(&head->child, "type", "result"))
+		return sasl_failed(client, sasl_condition_of(name), name, answer);
+	if (client->stage == STAGE_FIELDS)
+		return sasl_prove(client, context, &head->child, answer);
+	if (!is_login(head))
+		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, "undefined-condition", answer);
+	free(client->jid);
+	client->jid = range_strdup_decoded(head->from);
+	if (client->jid == NULL)
+		return -ENOMEM;
+	answered(client);
+	client->stage = STAGE_KNOWN;
+	sasl_put_success(answer->down);
+	answer->effects |= DIALECT_RESTART;
+	return answer->down->failed ? -ENOMEM : 0;
+}
+
+static int
 take_auth(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
     struct dialect_answer *answer)
 {
 	bool login = client->stage == STAGE_AUTH;
 
-	if (!has_child(head) || (client->stage != STAGE_NONE && !login) || !is_answer(client, &head->child))
+	if (!has_child(head) || !is_answer(client, &head->child))
+		return 0;
+	if (client->stage == STAGE_FIELDS || client->stage == STAGE_PROOF)
+		return take_sasl_answer(client, context, head, answer);
+	if (client->stage != STAGE_NONE && !login)
 		return 0;
 	if (login && is_login(head))
 		return start_session(client, context, head, answer);
@@ -810,9 +1050,12 @@ session_started(struct dialect_client *client, const struct head *head, struct d
 
 	if (result < 0)
 		return result;
-	append_login_answer(client, head, answer->down);
+	if (client->stage == STAGE_START)
+		append_login_answer(client, head, answer->down);
+	else if (answer_bind(client, client->jid, answer->down) < 0)
+		return -ENOMEM;
 	answered(client);
-	answer->effects |= DIALECT_LOGGED_IN | DIALECT_BOUND | DIALECT_DELIVERED;
+	answer->effects |= DIALECT_LOGGED_IN | DIALECT_BOUND;
 	result = write_memo(client, &memo, answer);
 	return answer->down->failed ? -ENOMEM : result;
 }
@@ -865,7 +1108,7 @@ take_session(struct dialect_client *client, const struct dialect_context *contex
 
 	if (!is_session_address(head->from))
 		return unreadable(answer);
-	if (client->stage == STAGE_START)
+	if (client->stage == STAGE_START || client->stage == STAGE_BIND)
 		return is_of_account(head->from, client->jid) ? session_started(client, head, answer) : -EPROTO;
 	if (client->stage != STAGE_AGAIN)
 		return unreadable(answer);
@@ -906,7 +1149,8 @@ take_data(struct dialect_client *client, const struct head *head, struct dialect
 
 	if (!has_child(head))
 		return 0;
-	if (client->address == NULL && client->stage == STAGE_START && is_of_account(head->from, client->jid)) {
+	if (client->address == NULL && (client->stage == STAGE_START || client->stage == STAGE_BIND) &&
+	    is_of_account(head->from, client->jid)) {
 		answer->effects = DIALECT_HELD;
 		return 0;
 	}
@@ -928,12 +1172,19 @@ take_data(struct dialect_client *client, const struct head *head, struct dialect
 static int
 session_refused(struct dialect_client *client, struct dialect_answer *answer)
 {
+	if (client->stage == STAGE_BIND) {
+		int result = answer_bind(client, NULL, answer->down);
+
+		answered(client);
+		client->stage = STAGE_KNOWN;
+		return result;
+	}
 	buffer_append_string(answer->down, "<iq type='error'");
 	edit_put_attribute(answer->down, "id", client->asked_id);
 	buffer_append_string(answer->down, "><error code='500' type='wait'>"
 	    "<internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>");
 	answered(client);
-	answer->effects |= DIALECT_REFUSED | DIALECT_DELIVERED;
+	answer->effects |= DIALECT_REFUSED;
 	answer->failure = "internal-server-error";
 	return answer->down->failed ? -ENOMEM : 0;
 }
@@ -1010,8 +1261,10 @@ take_error(struct dialect_client *client, const struct dialect_context *context,
 	/* Nothing was asked: it cannot be about this client. */
 	if (!client->asked)
 		return 0;
-	if (client->stage == STAGE_START)
+	if (client->stage == STAGE_START || client->stage == STAGE_BIND)
 		return session_refused(client, answer);
+	if (client->stage == STAGE_FIELDS || client->stage == STAGE_PROOF)
+		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, condition_name(meaning->before), answer);
 	return end(answer, meaning->before, meaning->told);
 }
 

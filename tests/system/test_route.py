@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+"""The dialect `route`, against a scripted jabberd 1.2 and 1.6 (scripted.py, servers.py)."""
+import base64
+import unittest
+
+from harness import DaemonCase, main
+from scripted import Conversation
+
+OPEN = "open:\nfeatures:\n"
+LOGIN = """
+client: <iq type='set' id='a'><query xmlns='jabber:iq:auth'><username>Alice</username><password>pw</password><resource>home</resource></query></iq>
+up: <route type='auth' to='alice@{host}/home' from='{me}'><iq type='set' id='a'><query xmlns='jabber:iq:auth'><username>Alice</username><password>pw</password><resource>home</resource></query></iq></route>
+down: <route type='auth' from='alice@{host}/home' to='{me}'><iq type='result' id='a'/></route>
+up: <route type='session' to='alice@{host}/home' from='{me}'><iq type='result' id='a'/></route>
+"""
+STARTED = LOGIN + """
+down: <route type='session' from='alice@{host}/5a5a' to='{me}'><iq type='result' id='a'/></route>
+gets: <iq type='result' id='a'/>
+"""
+
+
+class Legacy(DaemonCase):
+    def talk(self, text, **names):
+        sm = self.manager(dialect='route')
+        daemon = self.start_with(sm)
+        conversation = Conversation(sm, daemon.client(), host='localhost', **names)
+        return conversation.play(OPEN + text), daemon
+
+    def test_fields_are_asked_for(self):
+        self.talk("""
+client: <iq type='get' id='g'><query xmlns='jabber:iq:auth'><username>Alice</username></query></iq>
+up: <route type='auth' to='alice@{host}' from='{me}'><iq type='get' id='g'><query xmlns='jabber:iq:auth'><username>Alice</username></query></iq></route>
+down: <route type='auth' from='alice@{host}' to='{me}'><iq type='result' id='g'><query xmlns='jabber:iq:auth'><username/><password/><digest/><resource/></query></iq></route>
+gets: <iq type='result' id='g'><query xmlns='jabber:iq:auth'><username/><password/><digest/><resource/></query></iq>
+""" + STARTED)
+
+    def test_answer_without_the_login_result(self):
+        self.talk(LOGIN + """
+down: <route type='session' from='alice@{host}/5a5a' to='{me}'/>
+gets: <iq type='result' id='a'/>
+""")
+
+    def test_data(self):
+        self.talk(STARTED + """
+client: <message to='bob@localhost'><body>hi &amp; bye</body></message>
+up: <route to='alice@{host}/5a5a' from='{me}'><message to='bob@localhost'><body>hi &amp; bye</body></message></route>
+down: <route from='alice@{host}/5a5a' to='{me}'><message from='bob@localhost/w' to='alice@localhost'><body>yo</body></message></route>
+gets: <message from='bob@localhost/w' to='alice@localhost'><body>yo</body></message>
+client: </stream:stream>
+up: <route type='error' to='alice@{host}/5a5a' from='{me}'/>
+closed:
+""")
+
+    def test_ended(self):
+        self.talk(STARTED + """
+down: <route type='error' error='Disconnected' from='alice@{host}/5a5a' to='{me}'/>
+gets: <stream:error xmlns:stream='http://etherx.jabber.org/streams'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams' _=''>Disconnected</text></stream:error>
+closed:
+""")
+
+    def test_session_failed(self):
+        self.talk(LOGIN + """
+down: <route type='error' error='Session Failed' from='alice@{host}/home' to='{me}'/>
+gets: <iq type='error' id='a'><error code='500' type='wait'><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+""" + STARTED)
+
+    def test_session_forgotten(self):
+        conversation, daemon = self.talk(STARTED + """
+client: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+up: <route to='alice@{host}/5a5a' from='{me}'><iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq></route>
+client: <presence><show>away</show></presence>
+up: <route to='alice@{host}/5a5a' from='{me}'><presence><show>away</show></presence></route>
+client: <message to='bob@localhost'><body>1</body></message><message to='bob@localhost'><body>2</body></message>
+up: <route to='alice@{host}/5a5a' from='{me}'><message to='bob@localhost'><body>1</body></message></route>
+up: <route to='alice@{host}/5a5a' from='{me}'><message to='bob@localhost'><body>2</body></message></route>
+down: <route type='error' error='Invalid Session' from='alice@{host}/5a5a' to='{me}'><message to='bob@localhost'><body>1</body></message></route>
+up: <route type='session' to='alice@{host}/home' from='{me}'/>
+client: <message to='bob@localhost'><body>3</body></message>
+down: <route type='error' error='Invalid Session' from='alice@{host}/5a5a' to='{me}'><message to='bob@localhost'><body>2</body></message></route>
+down: <route type='session' from='alice@{host}/6b6b' to='{me}'/>
+up: <route to='alice@{host}/6b6b' from='{me}'><iq type='get' id='c2sd-roster'><query xmlns='jabber:iq:roster'/></iq></route>
+up: <route to='alice@{host}/6b6b' from='{me}'><presence><show>away</show></presence></route>
+up: <route to='alice@{host}/6b6b' from='{me}'><message to='bob@localhost'><body>1</body></message></route>
+up: <route to='alice@{host}/6b6b' from='{me}'><message to='bob@localhost'><body>2</body></message></route>
+up: <route to='alice@{host}/6b6b' from='{me}'><message to='bob@localhost'><body>3</body></message></route>
+down: <route from='alice@{host}/6b6b' to='{me}'><iq type='result' id='c2sd-roster'><query xmlns='jabber:iq:roster'/></iq></route>
+down: <route from='alice@{host}/6b6b' to='{me}'><message from='bob@localhost/w'><body>yo</body></message></route>
+gets: <message from='bob@localhost/w'><body>yo</body></message>
+client: </stream:stream>
+up: <route type='error' to='alice@{host}/6b6b' from='{me}'/>
+closed:
+""")
+        daemon.stop()
+
+    def test_session_cannot_be_had_again(self):
+        self.talk(STARTED + """
+client: <presence/>
+up: <route to='alice@{host}/5a5a' from='{me}'><presence/></route>
+down: <route type='error' error='Invalid Session' from='alice@{host}/5a5a' to='{me}'><presence/></route>
+up: <route type='session' to='alice@{host}/home' from='{me}'/>
+down: <route type='error' error='Session Failed' from='alice@{host}/home' to='{me}'/>
+gets: <stream:error xmlns:stream='http://etherx.jabber.org/streams'><internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams' _=''>Session Failed</text></stream:error>
+closed:
+""")
+
+    def test_packet_for_nobody_goes_back(self):
+        self.talk(STARTED + """
+down: <route from='carol@{host}/1' to='99@c2s.localhost'><message from='b@c' to='carol@localhost'><body>x</body></message></route>
+up: <route type='error' to='carol@{host}/1' from='99@c2s.localhost'><message from='b@c' to='carol@localhost'><body>x</body></message></route>
+down: <route type='session' from='carol@{host}/1' to='99@c2s.localhost'/>
+up: <route type='error' to='carol@{host}/1' from='99@c2s.localhost'/>
+down: <route type='session' from='alice@{host}/7c7c' to='{me}'/>
+up: <route type='error' to='alice@{host}/7c7c' from='{me}'/>
+""")
+
+
+if __name__ == '__main__':
+    main()
