@@ -1,5 +1,6 @@
 /*
- * Any bytes behind a good handshake: two accounts are there, their sessions a@foo-sockets and b@foo-sockets are open.
+ * Any bytes behind a good handshake: two accounts are there, their sessions a@foo-sockets and b@foo-sockets are open. In each
+ * dialect: in `xmpp` there is also a guest c@foo-sockets, over TLS, and d@foo-sockets, who has proved to be alice.
  * With libFuzzer, or replayed by fuzz_main.c.
  */
 #include <openssl/evp.h>
@@ -60,29 +61,53 @@ user_open(struct sessiond *sd, const char *jid, const char *id)
 	must(session_open(sd, jid, "r", id) != NULL);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+guests_open(struct sessiond *sd)
 {
-	static const char text[] = "host=localhost\nname=foo-sockets\nsecret=s\ndatabase=:memory:\nregistration=yes\n"
-	    "offline-max=5\n";
-	char copy[sizeof text];
+	struct guest *guest = guest_open(sd, "c@foo-sockets", "localhost");
+
+	must(guest != NULL);
+	guest->modern = guest->connection.tls = true;
+	guest->connection.bindings[CONNECTION_EXPORTER].length = 3;
+	guest = guest_open(sd, "d@foo-sockets", "localhost");
+	must(guest != NULL);
+	guest->modern = true;
+	guest->state = GUEST_BINDING;
+	guest->account = strdup("alice@localhost");
+	must(guest->account != NULL);
+}
+
+static void
+run_dialect(const char *dialect, const uint8_t *data, size_t size)
+{
+	char text[256];
 	struct settings settings;
 	struct sessiond sd;
 	unsigned line;
 	size_t half = size / 2;
 
-	log_set_sink(log_nowhere, NULL);
-	memcpy(copy, text, sizeof text);
-	must(settings_read(&settings, copy, &line) == 0);
+	snprintf(text, sizeof text, "host=localhost\nname=foo-sockets\nsecret=s\ndatabase=:memory:\nregistration=yes\n"
+	    "offline-max=5\ndialect=%s\n", dialect);
+	must(settings_read(&settings, text, &line) == 0);
 	settings.iterations = 1;
 	must(sessiond_init(&sd, &settings) == 0);
 	must(sessiond_input(&sd, "<s>", 3) == 0);
 	sd.link.state = LINK_READY;
 	user_open(&sd, "alice@localhost", "a@foo-sockets");
 	user_open(&sd, "bob@localhost", "b@foo-sockets");
+	if (strcmp(dialect, "xmpp") == 0)
+		guests_open(&sd);
 	input_all(&sd, data, half);
 	input_all(&sd, data + half, size - half);
 	sessiond_deinit(&sd);
 	settings_deinit(&settings);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	log_set_sink(log_nowhere, NULL);
+	run_dialect("sfrom", data, size);
+	run_dialect("xmpp", data, size);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sessiond/account.h"
 #include "tests/sessiond/fake.h"
 
 void *__real_malloc(size_t size);
@@ -71,6 +72,34 @@ static const char *const turns[] = {
 	    "<remove/></query></iq>",
 };
 
+#define X_UP " sto='localhost' sfrom='" FAKE_A "'"
+#define X_BINDINGS "<connection xmlns='urn:x-c2sd:connection:0' tls='TLSv1.3'><channel-binding type='tls-exporter'>AAAA" \
+    "</channel-binding></connection>"
+#define X_OPEN(more) "<open" X_UP " xmlns='urn:ietf:params:xml:ns:xmpp-framing' version='1.0'>" more "</open>"
+#define X_SASL(name, more) "<" name X_UP " xmlns='urn:ietf:params:xml:ns:xmpp-sasl'" more "</" name ">"
+
+/* In the dialect xmpp. The proof of the one exchange is wrong. */
+static const char *const xmpp_turns[] = {
+	X_OPEN(X_BINDINGS),
+	X_SASL("auth", " mechanism='SCRAM-SHA-256-PLUS'>cD10bHMtZXhwb3J0ZXIsLG49YWxpY2Uscj14"),	/* p=tls-exporter,,n=alice,r=x */
+	X_SASL("response", ">Yz1iaXdzLHI9eCxwPUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQT0="),
+	X_SASL("auth", " mechanism='SCRAM-SHA-1'>biwsbj1hbGljZSxyPXg="),
+	X_SASL("abort", ">"),
+	X_SASL("auth", " mechanism='PLAIN'>"),
+	X_SASL("response", ">AGFsaWNlAHB3"),
+	X_OPEN(""),
+	"<iq type='set' id='b'" X_UP "><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+	"<iq type='set' id='b' sto='bob@localhost/r' sfrom='" FAKE_B "'/>",
+	"<open sto='localhost' sfrom='" FAKE_B "' xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+	LOGIN("bob", FAKE_B),
+	"<iq type='set' id='s' sto='bob@localhost/r' sfrom='" FAKE_B "'><session "
+	    "xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
+	"<x sto='bob@localhost/r' sfrom='" FAKE_B "'/>",
+	"<open sto='nowhere' sfrom='" FAKE_B "' xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+	"<open sto='localhost' sfrom='" FAKE_C "' xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+	"<close sto='localhost' sfrom='" FAKE_C "' xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+};
+
 /* False: it said that it is broken. */
 static bool
 turn_run(struct sessiond *sd, const char *text)
@@ -87,6 +116,26 @@ turn_run(struct sessiond *sd, const char *text)
 	return true;
 }
 
+static const struct {
+	const char *settings;
+	const char *const *turns;
+	size_t count;
+	unsigned sessions;	/* that are left */
+} dialects[] = {
+	{ "", turns, sizeof turns / sizeof turns[0], 0 },
+	{ "dialect=xmpp\n", xmpp_turns, sizeof xmpp_turns / sizeof xmpp_turns[0], 1 },
+};
+
+static struct fake *
+fake_with_accounts(const char *settings)
+{
+	struct fake *fake = fake_new(settings);
+
+	ck_assert_int_eq(account_create(&fake->sd, "alice@localhost", "pw"), ACCOUNT_DONE);
+	ck_assert_int_eq(account_create(&fake->sd, "bob@localhost", "pw"), ACCOUNT_DONE);
+	return fake;
+}
+
 START_TEST(any_allocation_may_fail)
 {
 	bool failed = true;
@@ -94,19 +143,21 @@ START_TEST(any_allocation_may_fail)
 	long nth;
 
 	for (nth = 0; failed; nth++) {
-		struct fake *fake = fake_new("");
+		struct fake *fake = fake_with_accounts(dialects[_i].settings);
 		bool good = true;
 
-		fake_register(fake, "alice");
-		fake_register(fake, "bob");
 		countdown = nth;
-		for (size_t i = 0; i < sizeof turns / sizeof turns[0] && good; i++)
-			good = turn_run(&fake->sd, turns[i]);
+		for (size_t i = 0; i < dialects[_i].count && good; i++)
+			good = turn_run(&fake->sd, dialects[_i].turns[i]);
 		failed = countdown < 0;
 		countdown = -1;
 		broken += !good;
 		if (good)
-			ck_assert_uint_eq(fake->sd.sessions.by_id.count, 0);
+			ck_assert_uint_le(fake->sd.sessions.by_id.count, dialects[_i].sessions);
+		if (!failed) {
+			ck_assert_uint_eq(fake->sd.sessions.by_id.count, dialects[_i].sessions);
+			ck_assert_uint_eq(fake->sd.guests.by_id.count, 0);
+		}
 		fake_free(fake);
 	}
 	ck_assert_int_gt(nth, 50);
@@ -121,7 +172,7 @@ main(void)
 	TCase *tests = tcase_create("memory");
 
 	tcase_set_timeout(tests, 60);
-	tcase_add_test(tests, any_allocation_may_fail);
+	tcase_add_loop_test(tests, any_allocation_may_fail, 0, 2);
 	suite_add_tcase(suite, tests);
 	return fake_run(suite);
 }
