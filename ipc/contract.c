@@ -28,6 +28,7 @@ static const struct contract_row {
 	[M2W_CERTIFICATE] = { "M2W_CERTIFICATE", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 10, 28392, true },
 	[M2W_TICKETS] = { "M2W_TICKETS", CONTRACT_MASTER, IN_SETUP | IN_RUNNING, false, 80, 240, true },
 	[M2W_ADMITTED] = { "M2W_ADMITTED", CONTRACT_MASTER, IN_RUNNING, false, 1, 1, false },
+	[M2W_RENEWED] = { "M2W_RENEWED", CONTRACT_MASTER, IN_RUNNING, false, 8, 8, false },
 
 	[W2M_HELLO] = { "W2M_HELLO", CONTRACT_WORKER, IN_NEW, false, 4, 4, false },
 	[W2M_READY] = { "W2M_READY", CONTRACT_WORKER, IN_SETUP | IN_RUNNING, false, 0, 0, false },
@@ -44,6 +45,7 @@ static const struct contract_row {
 	[W2M_TRACE] = { "W2M_TRACE", CONTRACT_WORKER, IN_RUNNING, false, 10, 4106, false },
 	[W2M_ADDRESS] = { "W2M_ADDRESS", CONTRACT_WORKER, IN_RUNNING, false, 18, 18, false },
 	[W2M_LOGIN_FAILED] = { "W2M_LOGIN_FAILED", CONTRACT_WORKER, IN_RUNNING, false, 0, 0, false },
+	[W2M_RENEW] = { "W2M_RENEW", CONTRACT_WORKER, IN_RUNNING, false, 0, 0, false },
 };
 
 static const struct contract_row *
@@ -119,6 +121,7 @@ contract_breach_name(enum contract_breach breach)
 		[BREACH_FORGED] = "forged-packet",
 		[BREACH_FLOW] = "ignores-stop",
 		[BREACH_ADDRESS] = "unasked-address",
+		[BREACH_RENEWAL] = "untimely-renewal",
 	};
 
 	return names[breach];

@@ -47,6 +47,7 @@ enum frame_type {
 	M2W_CERTIFICATE,	/* a certificate and its key, for the settings that follow */
 	M2W_TICKETS,	/* the keys of session tickets, instead of those before */
 	M2W_ADMITTED,	/* the address that this client's proxy has told may be served: read it */
+	M2W_RENEWED,	/* the answer to W2M_RENEW: this client's new serial number */
 
 	W2M_HELLO,	/* version */
 	W2M_READY,	/* the settings are in force: clients may come */
@@ -63,6 +64,7 @@ enum frame_type {
 	W2M_TRACE,	/* this client has sent, or got, this */
 	W2M_ADDRESS,	/* where this client really comes from, as the header of its proxy says */
 	W2M_LOGIN_FAILED,	/* a login of this client was refused; its answer is still kept */
+	W2M_RENEW,	/* this client comes to TLS: the stream that the session manager holds of it is over, give it a new id */
 
 	FRAME_TYPE_COUNT,
 };
@@ -96,6 +98,7 @@ enum contract_breach {
 	BREACH_FORGED,		/* a packet that does not come from the client it is said to come from */
 	BREACH_FLOW,		/* it goes on sending after STOP */
 	BREACH_ADDRESS,		/* another address for a client that came without a proxy, or that has told its own already */
+	BREACH_RENEWAL,		/* a new id for a client that cannot come to TLS now, or of which no stream is upstream */
 	BREACH_COUNT,
 };
 

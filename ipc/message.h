@@ -146,7 +146,7 @@ struct client_end {
 void message_put_end(struct buffer *body, const struct client_end *end);
 bool message_get_end(const struct frame *frame, struct client_end *end_r);
 
-/* W2M_SETTLED, W2M_CONSUMED */
+/* W2M_SETTLED, W2M_CONSUMED: of a packet; M2W_RENEWED: the client's serial from now on. */
 void message_put_number(struct buffer *body, uint64_t number);
 bool message_get_number(const struct frame *frame, uint64_t *number_r);
 

@@ -177,3 +177,14 @@ control_ended(struct control *control, const struct entry *entry)
 			connection->on_ended(connection, entry);
 	}
 }
+
+void
+control_renewed(struct control *control, const struct entry *entry, uint64_t before)
+{
+	struct control_connection *connection;
+
+	TAILQ_FOREACH(connection, &control->connections, entry) {
+		if (connection->on_renewed != NULL)
+			connection->on_renewed(connection, entry, before);
+	}
+}

@@ -57,4 +57,7 @@ enum contract_breach control_trace(struct control *control, const struct entry *
 /* A client is gone; its entry is about to be freed. */
 void control_ended(struct control *control, const struct entry *entry);
 
+/* It had this serial number before, and may be looked at under that. */
+void control_renewed(struct control *control, const struct entry *entry, uint64_t before);
+
 #endif

@@ -104,6 +104,7 @@ connection_complete(struct control_connection *connection, json_t *object)
 	timer_clear(&connection->control->master->loop, &connection->timeout);
 	connection->on_room = connection->on_notice = NULL;
 	connection->on_ended = NULL;
+	connection->on_renewed = NULL;
 	connection->on_trace = NULL;
 	connection->survey = 0;
 	connection->question = 0;

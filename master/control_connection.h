@@ -37,6 +37,7 @@ struct control_connection {
 	void (*on_room)(struct control_connection *connection);		/* less than a chunk waits to be read */
 	void (*on_notice)(struct control_connection *connection);	/* control_notice() */
 	void (*on_ended)(struct control_connection *connection, const struct entry *entry);
+	void (*on_renewed)(struct control_connection *connection, const struct entry *entry, uint64_t before);
 	void (*on_trace)(struct control_connection *connection, const struct entry *entry, const struct trace_message *trace);
 	enum contract_breach (*on_survey)(struct control_connection *connection, uint32_t worker, struct survey *survey);
 	uint32_t survey;		/* the one whose answer on_survey is for; 0: none */

@@ -122,6 +122,19 @@ on_ended(struct control_connection *connection, const struct entry *entry)
 		trace_end(connection, "client");
 }
 
+static void
+on_renewed(struct control_connection *connection, const struct entry *entry, uint64_t before)
+{
+	struct trace *trace = connection->work;
+
+	for (unsigned i = 0; i < trace->count; i++) {
+		struct traced *traced = &trace->clients[i];
+
+		if (traced->worker == entry->worker && traced->slot == entry->slot && traced->serial == before)
+			traced->serial = entry->serial;
+	}
+}
+
 /* ---- what is shown ---- */
 
 static const char *
@@ -199,6 +212,7 @@ trace_begin(struct control_connection *connection, unsigned seconds)
 
 	connection->on_trace = on_trace;
 	connection->on_ended = on_ended;
+	connection->on_renewed = on_renewed;
 	timer_set(&master->loop, &connection->timeout, (uint64_t)seconds * 1000, on_time);
 	for (unsigned i = 0; i < trace->count; i++) {
 		const struct traced *traced = &trace->clients[i];

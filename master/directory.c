@@ -238,6 +238,19 @@ directory_set_address(struct directory *directory, struct entry *entry, struct r
 	return true;
 }
 
+void
+directory_renew(struct directory *directory, struct entry *entry)
+{
+	/* An answer that nobody asked for has promised it an address. */
+	if (entry->address != NULL && !entry->closing)
+		TAILQ_INSERT_TAIL(&directory->waiting, entry, waiting);
+	address_forget(directory, entry);
+	entry->serial = ++directory->serial;
+	entry->host = 0;
+	entry->superseded = entry->ended_upstream = entry->goodbye = false;
+	entry->renewed = entry->renewal_unseen = true;
+}
+
 bool
 directory_set_host(struct directory *directory, struct entry *entry, struct range raw)
 {
@@ -290,6 +303,17 @@ directory_at(const struct directory *directory, uint32_t worker, uint32_t slot, 
 		return NULL;
 	entry = directory->tables[worker].entries[slot];
 	return entry != NULL && entry->serial == serial ? entry : NULL;
+}
+
+struct entry *
+directory_at_before(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial)
+{
+	struct entry *entry;
+
+	if (worker >= directory->workers || slot >= directory->tables[worker].size)
+		return NULL;
+	entry = directory->tables[worker].entries[slot];
+	return entry != NULL && entry->renewal_unseen && serial < entry->serial ? entry : NULL;
 }
 
 /* A decimal number of at most 20 digits without leading zeros, then `end`. */

@@ -54,6 +54,8 @@ struct entry {
 	bool ended_upstream : 1;	/* the session manager has ended its session */
 	bool starts : 1;		/* its worker has asked for a session of it, and none was given since */
 	bool goodbye : 1;		/* its client has closed its stream in good order */
+	bool renewed : 1;		/* it has had another id, before it came to TLS */
+	bool renewal_unseen : 1;	/* its worker has not used the new one yet */
 	bool proxied : 1;		/* it came through a proxy, whose header has not said yet where it comes from */
 	bool counted : 1;		/* for where it comes from (admission.h) */
 	bool closing : 1;		/* its worker was told to end it, for `close_reason` */
@@ -107,6 +109,12 @@ void directory_leaves(struct directory *directory, struct entry *entry, enum end
 
 /* Put an entry that its worker has refused into another's table; its id changes. False without memory. */
 bool directory_move(struct directory *directory, struct entry *entry, uint32_t worker);
+
+/* It has another id, no stream, and no session that it has not heard of. */
+void directory_renew(struct directory *directory, struct entry *entry);
+
+/* The client in that place whose worker may not have heard yet that it has another serial number; NULL: it is none such. */
+struct entry *directory_at_before(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial);
 
 /* Forget an entry, which keeps nothing any more, and free it. */
 void directory_remove(struct directory *directory, struct entry *entry);

@@ -162,6 +162,10 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	if (frame->type == W2M_SURVEY)
 		return control_survey(&master->control, worker->number, frame);
 	entry = directory_at(&master->directory, worker->number, frame->slot, frame->serial);
+	if (entry != NULL)
+		entry->renewal_unseen = false;
+	else if (frame->type == W2M_ENDED)
+		entry = directory_at_before(&master->directory, worker->number, frame->slot, frame->serial);
 
 	/* At the end clients that do not take their leave are forgotten before their workers have heard of it. */
 	if (entry == NULL)
@@ -183,6 +187,8 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 		return arrivals_address(master, entry, frame);
 	case W2M_LOGIN_FAILED:
 		return gate_login_failed(master, entry);
+	case W2M_RENEW:
+		return router_renew(master, entry);
 	case W2M_SETTLED:
 	case W2M_CONSUMED:
 		return router_number(master, entry, frame);
@@ -210,6 +216,7 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 	case M2W_CERTIFICATE:
 	case M2W_TICKETS:
 	case M2W_ADMITTED:
+	case M2W_RENEWED:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

@@ -147,15 +147,22 @@ fate_at_end(struct master *master, const struct entry *entry, const struct kept 
 	return send_back(master, entry, &packet, kept->bytes, kept->length);
 }
 
-/* Whatever it died of: first that its session has ended, then what it did not get, in order (design, section 6). */
-void
-router_ended(struct master *master, struct entry *entry)
+/* First that its session, or its stream, has ended, then what it did not get, in order (design, section 6). */
+static void
+settle_end(struct master *master, struct entry *entry)
 {
 	const struct kept *kept;
 
 	send_end(master, entry);
 	while ((kept = keeper_first(entry)) != NULL)
 		keeper_finish(&master->keeper, entry, fate_at_end(master, entry, kept));
+}
+
+/* Whatever it died of. */
+void
+router_ended(struct master *master, struct entry *entry)
+{
+	settle_end(master, entry);
 	if (entry->fd >= 0)
 		close(entry->fd);
 	if (entry->counted)
@@ -421,6 +428,26 @@ router_session(struct master *master, struct entry *entry, const struct frame *f
 	else if (!entry->confirmed)
 		gate_logged_in(master, entry);
 	entry->confirmed = true;
+	return BREACH_NONE;
+}
+
+enum contract_breach
+router_renew(struct master *master, struct entry *entry)
+{
+	bool may = entry->tls == LISTEN_TLS_STARTTLS || entry->tls == LISTEN_TLS_BOTH;
+	uint64_t before = entry->serial;
+	struct buffer body = { 0 };
+
+	if (!may || entry->renewed || entry->confirmed || directory_host(&master->directory, entry) == NULL)
+		return BREACH_RENEWAL;
+	entry->goodbye = true;
+	settle_end(master, entry);
+	directory_renew(&master->directory, entry);
+	control_renewed(&master->control, entry, before);
+	message_put_number(&body, entry->serial);
+	channel_send(&master->pool.workers[entry->worker].channel, M2W_RENEWED, entry->slot, before, &body);
+	buffer_deinit(&body);
+	router_check_room(master);
 	return BREACH_NONE;
 }
 

@@ -29,6 +29,12 @@ enum contract_breach router_from_worker(struct master *master, struct entry *ent
 enum contract_breach router_session(struct master *master, struct entry *entry, const struct frame *frame);
 enum contract_breach router_number(struct master *master, struct entry *entry, const struct frame *frame);
 
+/*
+ * W2M_RENEW: the session manager hears that the stream of this client is over, gets back what was under way, and the client
+ * has another id.
+ */
+enum contract_breach router_renew(struct master *master, struct entry *entry);
+
 /* Tell its worker to end a client, for this reason; router_ended follows when that is done. */
 void router_close(struct master *master, struct entry *entry, enum end_reason reason);
 

@@ -463,6 +463,7 @@ fsm_preface(struct client *client, enum client_event event)
 		break;
 	case CLIENT_SECURED:
 	case CLIENT_STARTTLS:
+	case CLIENT_RENEWED:
 	case CLIENT_HEADER:
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* nobody has asked for one: it stays the master's, which bounces it at the end */
@@ -486,6 +487,7 @@ fsm_handshake(struct client *client, enum client_event event)
 	case CLIENT_STREAM_COMES:
 	case CLIENT_TLS_COMES:
 	case CLIENT_STARTTLS:
+	case CLIENT_RENEWED:
 	case CLIENT_HEADER:
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* as above */
@@ -497,12 +499,48 @@ fsm_handshake(struct client *client, enum client_event event)
 	}
 }
 
+/*
+ * RFC 6120 5.4.3.3: what was said in clear text was said by anybody. That goes for the session manager, too, where it was
+ * passed on to it. (Everything that came from there has been settled when this is asked, so that nothing comes back that the
+ * client has got.)
+ */
+static void
+client_proceeds(struct client *client)
+{
+	if (client->renews)
+		return;
+	if (client->login == NULL || !client->login->asked) {
+		client_begin_anew(client, CLIENT_PREFACE);
+		return;
+	}
+	client->renews = true;
+	client->login->asked = false;
+	channel_send(&client->worker->channel, W2M_RENEW, client->slot, client->serial, NULL);
+}
+
+bool
+client_renewed(struct client *client, uint64_t serial)
+{
+	char id[CLIENT_ID_SIZE], before[CLIENT_ID_SIZE];
+
+	if (!client->renews)
+		return false;
+	client->renews = false;
+	client_id(client, before);
+	client->serial = serial;
+	log_info("%s client renamed before=%s", client_id(client, id), before);
+	client_fsm(client, CLIENT_RENEWED, NULL);
+	return true;
+}
+
 static void
 fsm_upgrading(struct client *client, enum client_event event)
 {
 	switch (event) {
 	case CLIENT_FLUSHED:
-		/* RFC 6120 5.4.3.3: what was said in clear text was said by anybody. */
+		client_proceeds(client);
+		break;
+	case CLIENT_RENEWED:
 		client_begin_anew(client, CLIENT_PREFACE);
 		break;
 	case CLIENT_TIMEOUT:
@@ -546,6 +584,7 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 	case CLIENT_TLS_COMES:
 	case CLIENT_SECURED:
 	case CLIENT_STARTTLS:
+	case CLIENT_RENEWED:
 	case CLIENT_ELEMENT:	/* the stream gives none before the header */
 	case CLIENT_LOGGED_IN:
 	case CLIENT_RESTART:
@@ -594,6 +633,7 @@ fsm_open(struct client *client, enum client_event event, const struct client_mes
 	case CLIENT_STREAM_COMES:
 	case CLIENT_TLS_COMES:
 	case CLIENT_SECURED:
+	case CLIENT_RENEWED:
 	case CLIENT_HEADER:	/* the stream gives one */
 	case CLIENT_FLUSHED:
 		break;
@@ -621,6 +661,7 @@ fsm_closing(struct client *client, enum client_event event)
 	case CLIENT_TLS_COMES:
 	case CLIENT_SECURED:
 	case CLIENT_STARTTLS:
+	case CLIENT_RENEWED:
 	case CLIENT_HEADER:
 	case CLIENT_ELEMENT:
 	case CLIENT_PACKET:	/* stays the master's, which bounces it at the end */

@@ -14,7 +14,8 @@
  *
  * Where TLS comes first, or may, or the header of a proxy (origin.h), a client begins in PREFACE, else in OPENING.
  * <starttls/> leads there once more, and of all that the client was before nothing is left then but its struct, with who
- * it is and what it has cost: parser, scope, login and the stream's id are made anew.
+ * it is and what it has cost: parser, scope, login and the stream's id are made anew; and its own id, where the session
+ * manager holds a stream of it: that is ended by the master (W2M_RENEW), and it begins anew when that is done.
  *
  * A client's whole state is in this struct and small. While it is idle it owns its struct and its session's address, both
  * packed with those of others (common/slab), and shares what its header said (worker/scope); nothing else: what only a
@@ -56,6 +57,7 @@ enum client_event {
 	CLIENT_TLS_COMES,	/* its first byte is one of a handshake */
 	CLIENT_SECURED,		/* the handshake is done */
 	CLIENT_STARTTLS,	/* it was told to proceed */
+	CLIENT_RENEWED,		/* it has another id, under which nothing of it is known upstream */
 	CLIENT_HEADER,		/* its header is complete */
 	CLIENT_ELEMENT,		/* it sent a complete element */
 	CLIENT_PACKET,		/* a packet for it came from the link */
@@ -116,6 +118,7 @@ struct client {
 	bool was_throttled : 1;		/* that was said in the log */
 	bool hung_up : 1;		/* it has closed its half of the connection */
 	bool shut : 1;			/* we have closed ours */
+	bool renews : 1;		/* the master was asked for another id */
 	bool traced : 1;		/* the master is shown what it sends and gets (trace.h) */
 };
 
@@ -149,6 +152,9 @@ void client_lose(struct client *client, enum end_reason reason);
 
 /* The id as on the link; `id` has room for CLIENT_ID_SIZE. */
 const char *client_id(const struct client *client, char *id);
+
+/* The master has given it another serial number. False: nobody has asked. */
+bool client_renewed(struct client *client, uint64_t serial);
 
 /* There was no memory for it. */
 void client_broken(struct client *client);

@@ -440,6 +440,18 @@ handle_admitted(struct worker *worker, const struct frame *frame)
 	return BREACH_NONE;
 }
 
+static enum contract_breach
+handle_renewed(struct worker *worker, const struct frame *frame)
+{
+	struct client *client = client_of(worker, frame);
+	uint64_t serial;
+
+	if (!message_get_number(frame, &serial))
+		return BREACH_BODY;
+	/* It may have gone meanwhile, under its old one. */
+	return client == NULL || client_renewed(client, serial) ? BREACH_NONE : BREACH_CLIENT;
+}
+
 static void
 send_pong(struct worker *worker)
 {
@@ -491,6 +503,8 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 		return keys_tickets(&worker->keys, frame);
 	case M2W_ADMITTED:
 		return handle_admitted(worker, frame);
+	case M2W_RENEWED:
+		return handle_renewed(worker, frame);
 	case M2W_HELLO:	/* the channel has checked it */
 	case W2M_HELLO:
 	case W2M_READY:
@@ -507,6 +521,7 @@ on_frame(struct channel *channel, const struct frame *frame, int fd)
 	case W2M_TRACE:
 	case W2M_ADDRESS:
 	case W2M_LOGIN_FAILED:
+	case W2M_RENEW:
 	case FRAME_TYPE_COUNT:
 		break;
 	}

@@ -102,7 +102,7 @@ sample_body(struct buffer *body, uint16_t type)
 		message_put_reason(body, END_KICKED);
 	else if (type == W2M_ENDED)
 		message_put_end(body, &(struct client_end){ END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, LIMIT_DEPTH });
-	else if (type == M2W_PACKET || type == W2M_SETTLED || type == W2M_CONSUMED)
+	else if (type == M2W_PACKET || type == W2M_SETTLED || type == W2M_CONSUMED || type == M2W_RENEWED)
 		message_put_number(body, 4711);
 	else if (type == W2M_PONG)
 		message_put_counters(body, &counters);

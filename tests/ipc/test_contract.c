@@ -30,6 +30,7 @@ static const struct row {
 	{ M2W_CERTIFICATE, "M2W_CERTIFICATE", CONTRACT_MASTER, "sr", false, 10, 8 + 12000 + 16384, true },
 	{ M2W_TICKETS, "M2W_TICKETS", CONTRACT_MASTER, "sr", false, 80, 240, true },
 	{ M2W_ADMITTED, "M2W_ADMITTED", CONTRACT_MASTER, "r", false, 1, 1, false },
+	{ M2W_RENEWED, "M2W_RENEWED", CONTRACT_MASTER, "r", false, 8, 8, false },
 	{ W2M_HELLO, "W2M_HELLO", CONTRACT_WORKER, "n", false, 4, 4, false },
 	{ W2M_READY, "W2M_READY", CONTRACT_WORKER, "sr", false, 0, 0, false },
 	{ W2M_TAKEN, "W2M_TAKEN", CONTRACT_WORKER, "r", false, 0, 0, false },
@@ -45,6 +46,7 @@ static const struct row {
 	{ W2M_TRACE, "W2M_TRACE", CONTRACT_WORKER, "r", false, 10, 10 + 4096, false },
 	{ W2M_ADDRESS, "W2M_ADDRESS", CONTRACT_WORKER, "r", false, 18, 18, false },
 	{ W2M_LOGIN_FAILED, "W2M_LOGIN_FAILED", CONTRACT_WORKER, "r", false, 0, 0, false },
+	{ W2M_RENEW, "W2M_RENEW", CONTRACT_WORKER, "r", false, 0, 0, false },
 };
 
 START_TEST(no_type_is_missing_here)

@@ -188,6 +188,7 @@ static const struct {
 	{ W2M_TRACE, try_trace, 10, 0 },
 	{ W2M_ADDRESS, try_address, 0, 0 },
 	{ M2W_ADMITTED, try_failures, 0, 0 },
+	{ M2W_RENEWED, try_number, 0, 0 },
 	{ M2W_CERTIFICATE, try_certificate, 0, 0 },
 	{ M2W_TICKETS, try_tickets, TICKET_KEY_SIZE, TICKET_KEY_SIZE },
 };
