@@ -530,6 +530,7 @@ client_renewed(struct client *client, uint64_t serial)
 	client->serial = serial;
 	log_info("%s client renamed before=%s", client_id(client, id), before);
 	client_fsm(client, CLIENT_RENEWED, NULL);
+	client_wants(client);
 	return true;
 }
 

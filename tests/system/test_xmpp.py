@@ -71,5 +71,31 @@ class Session(XmppCase):
         """)
 
 
+class Starttls(XmppCase):
+    def begin(self, **arguments):
+        super().begin(tls='starttls', tls_options={'required': 'no'}, **arguments)
+
+    def test_another_id(self):
+        self.begin()
+        talk = self.open()
+        client, before = talk.client, talk.names['me']
+        talk.play("down: <stream:features sto='{me}' sfrom='localhost'><mechanisms xmlns='{sasl}'/></stream:features>\nfeatures:")
+        self.assertIsNotNone(client.features.child('starttls', harness.TLS))
+        client.send("<starttls xmlns='%s'/>" % harness.TLS)
+        client.expect('proceed')
+        talk.play("up: <close sto='localhost' sfrom='{me}' xmlns='{framing}'/>")
+        client.secure()
+        talk.names.clear()
+        talk.play(HEADER)
+        self.assertNotEqual(talk.names['me'], before)
+        # What comes for the old id is nobody's: a stanza goes back, the stream's own business does not.
+        self.sm.send("<message sto='%s' sfrom='a@localhost'><body>late</body></message>"
+                     "<stream:features sto='%s' sfrom='localhost'/>" % (before, before))
+        self.assertTrue(self.sm.expect('message').has_510())
+        talk.play(LOGIN)
+        talk.client.leave()
+        talk.play("up: <close sto='alice@localhost/home' sfrom='{me}' xmlns='{framing}'/>")
+
+
 if __name__ == '__main__':
     harness.main()
