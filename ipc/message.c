@@ -155,6 +155,7 @@ message_put_settings(struct buffer *body, const struct settings *settings)
 	put_string(body, settings->dialect);
 	put(body, settings->digest, 1);
 	put(body, settings->registration, 1);
+	put(body, settings->plain, 1);
 	put(body, settings->log_level, 1);
 	for (unsigned i = 0; i < LIMITS_COUNT; i++)
 		put(body, *fields[i], 4);
@@ -176,6 +177,7 @@ message_get_settings(const struct frame *frame, struct settings *settings_r)
 	settings_r->dialect = get_string(&reader);
 	settings_r->digest = get(&reader, 1) != 0;
 	settings_r->registration = get(&reader, 1) != 0;
+	settings_r->plain = get(&reader, 1) != 0;
 	settings_r->log_level = (uint8_t)get(&reader, 1);
 	limits_fields(&settings_r->limits, fields);
 	for (unsigned i = 0; i < LIMITS_COUNT; i++)

@@ -66,6 +66,7 @@ struct settings {
 	char *dialect;
 	bool digest;
 	bool registration;
+	bool plain;			/* SASL PLAIN is offered where there is no TLS, too */
 	uint8_t log_level;
 	struct client_limits limits;
 	struct tls_settings tls;

@@ -79,6 +79,11 @@ static const struct config_option tls_table[] = {
 	    "with less than so many days left a certificate is named in the log" },
 };
 
+static const struct config_option sasl_table[] = {
+	{ "plain", CONFIG_CHOICE, 0, 0, "tls|always", "tls", CONFIG_RELOAD, IN(sasl, plain),
+	    "where clients may log in with SASL PLAIN: inside TLS, or everywhere" },
+};
+
 static const struct config_option user_table[] = {
 	{ "name", CONFIG_STRING, 0, 0, NULL, C2SD_USER, 0, IN(user, name),
 	    "who every process becomes when started as root" },
@@ -227,6 +232,7 @@ static const struct config_section sections[] = {
 	    sizeof(struct certificate_options), SETTINGS_CERTIFICATES_MAX, offsetof(struct options, certificate_count),
 	    "certificates; the first is the default" },
 	ONE(tls, tls_table, "how clients are encrypted"),
+	ONE(sasl, sasl_table, "how clients log in"),
 	ONE(user, user_table, "who we are"),
 	ONE(workers, workers_table, "processes that own clients"),
 	ONE(link, link_table, "the session manager"),

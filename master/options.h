@@ -67,6 +67,9 @@ struct options {
 		uint32_t expiry_days;
 	} tls;
 	struct {
+		uint32_t plain;			/* the index in "tls|always" */
+	} sasl;
+	struct {
 		char *name, *group;
 	} user;
 	struct {

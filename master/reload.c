@@ -436,6 +436,7 @@ settings_apply(struct master *master)
 	settings->dialect = options->link.dialect;
 	settings->digest = !embedded && options->link.digest;
 	settings->registration = embedded ? options->sessiond.registration : options->link.registration;
+	settings->plain = options->sasl.plain != 0;
 	settings->log_level = (uint8_t)options->log.level;
 	settings->limits = limits_of(options);
 	settings->tls = tls_settings_of(options);

@@ -48,7 +48,7 @@ exchange_begin(struct exchange *exchange, struct client *client, const struct cl
 		.stream_id = reply_stream_id(login_stream_id(client), exchange->stream_id),
 		.digest = settings->digest,
 		.registration = settings->registration,
-		.plain = client->tls != NULL,
+		.plain = client->tls != NULL || settings->plain,
 	};
 	exchange->session = (struct dialect_client){ .address = client->address, .memo = client->memo };
 	exchange->dialect = client->login != NULL ? client->login : &exchange->session;

@@ -25,6 +25,7 @@ sample_settings(struct settings *settings)
 		.dialect = unconst("sfrom"),
 		.digest = true,
 		.registration = false,
+		.plain = true,
 		.log_level = 2,
 		.limits = { 4096, 10000, 32, 65536, 7, 262144, 10001, 101, 102, 60000, 0, 15000, 70000, 80000, 90000, 4194304,
 		    55, 65535, 524288 },

@@ -254,7 +254,7 @@ START_TEST(settings_come_back)
 	ck_assert_str_eq(after.nonce, "nonce");
 	ck_assert_str_eq(after.name, "foo-sockets");
 	ck_assert_str_eq(after.dialect, "sfrom");
-	ck_assert(after.digest && !after.registration);
+	ck_assert(after.digest && !after.registration && after.plain);
 	ck_assert_uint_eq(after.log_level, 2);
 	ck_assert_mem_eq(&after.limits, &before.limits, sizeof before.limits);
 	ck_assert(after.tls.required && !after.tls.ask_client_certificates);

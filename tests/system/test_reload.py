@@ -30,6 +30,7 @@ class Configuration:
         self.workers = {'count': daemon.workers, 'program': daemon.worker_program, 'retire': 'never'}
         self.link = dict(daemon.link, type='connect') if daemon.link else {'name': 'c2s.localhost', 'type': 'embedded'}
         self.sessiond = {'program': daemon.sessiond_program, 'database': daemon.database, 'registration': 'yes'}
+        self.sasl = {'plain': 'tls'}
         self.control = {'socket': daemon.socket_path}
         self.pid = {'file': os.path.join(daemon.folder, 'c2sd.pid')}
         self.user = dict(zip(('name', 'group'), daemon.user)) if daemon.user else {}
@@ -43,7 +44,7 @@ class Configuration:
             text += element('listen', address=address, port=port, backlog=backlog, tls=self.tls)
         for host in self.hosts:
             text += '  <host>%s</host>\n' % host
-        for name in ('user', 'workers', 'link', 'sessiond', 'control', 'pid', 'limits', 'log'):
+        for name in ('sasl', 'user', 'workers', 'link', 'sessiond', 'control', 'pid', 'limits', 'log'):
             text += element(name, **getattr(self, name))
         return text + self.extra + '</c2sd>\n'
 
@@ -153,6 +154,7 @@ class Hundred(ReloadCase):
         configuration.link = {
             'name': 'c2s.localhost', 'type': 'embedded', 'hold': pick((100, 300)), 'timeout': pick((5, 10)),
             'packet_bytes': pick((4194304, 8388608)), 'queue_bytes': pick((65536, 4194304)), 'acknowledge': pick(('auto', 'yes', 'no'))}
+        configuration.sasl = {'plain': pick(('tls', 'always'))}
         configuration.sessiond.update(registration=pick(('yes', 'no')), offline=pick((0, 10, 1000)))
         configuration.limits = {
             'header_bytes': pick((1024, 4096)), 'login_bytes': pick((5000, 10000)), 'login_elements': pick((16, 32)),
