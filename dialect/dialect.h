@@ -83,6 +83,8 @@ enum dialect_verdict {
  * What a dialect keeps for a client: small, plain, and written into one frame when a client moves. All are strings of
  * malloc, without entities; `host` is set by the owner, the others by the dialect. Once the client is bound nothing but
  * address and memo is needed: an owner of many clients may keep those alone, and show them in a struct made for the call.
+ * There they are lent (host is NULL): a call changes or frees nothing in it, but for what it sets together with
+ * DIALECT_KEEP.
  */
 struct dialect_client {
 	char *host;		/* before login: the host that its header means */
@@ -142,7 +144,8 @@ struct dialect_context {
 
 /*
  * What a call asks of its owner: to send `up` (with DIALECT_LOGGED_IN: when the master knows the address); header, features
- * and `down`, in this order; and then what else `effects` says, in the order of their bits. All buffers are the owner's; the dialect appends.
+ * and `down`, in this order; and then what else `effects` says, in the order of their bits. All buffers are the owner's;
+ * the dialect appends.
  */
 struct dialect_answer {
 	struct buffer *up;		/* one complete element for the link; several with DIALECT_SEVERAL */
@@ -167,7 +170,7 @@ enum dialect_effect {
 	DIALECT_BOUND = 1 << 5,		/* it knows that it is logged in: stanzas may come and go; what was held is given again */
 	DIALECT_RESTART = 1 << 6,	/* behind `down` its stream begins anew: a header comes next (RFC 6120 6.4.6) */
 	DIALECT_DELIVERED = 1 << 7,	/* of a packet: it is in `down`, and settled when that is written. Else it is consumed */
-	DIALECT_HELD = 1 << 8,		/* of a packet: not before the client is bound */
+	DIALECT_HELD = 1 << 8,		/* of a packet: not before the client is bound; nor is any behind it delivered */
 	DIALECT_MEMO = 1 << 9,		/* client->memo is another string; the one before is its owner's to free */
 	DIALECT_KEEP = 1 << 10,		/* in session: the struct is needed until the client is bound again */
 	DIALECT_UNREADABLE = 1 << 11,	/* of a packet: not well-formed, or not what this dialect can deliver */

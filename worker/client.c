@@ -61,7 +61,7 @@ client_has_stream(const struct client *client)
 size_t
 client_memory(const struct client *client)
 {
-	return intake_memory(client) + output_length(client->output) + transport_memory(client);
+	return intake_memory(client) + output_length(client->output) + transport_memory(client) + login_kept_bytes(client);
 }
 
 void

@@ -181,7 +181,7 @@ void client_settings_changed(struct client *client, const struct karma_limit *be
 /* True when it owns nothing but its struct and a few strings. */
 bool client_is_idle(const struct client *client);
 
-/* Bytes of memory that come and go with what is on its way: parser and output. */
+/* Bytes of memory that come and go with what is on its way: parser, output, and what waits for a session. */
 size_t client_memory(const struct client *client);
 
 /* What its worker knows of it, for the operator. */

@@ -59,7 +59,8 @@ says_limits(const struct buffer *features)
 {
 	static const char limits[] = "urn:xmpp:stream-limits:0";
 
-	return memmem(buffer_bytes(features), buffer_length(features), limits, sizeof limits - 1) != NULL;
+	return buffer_length(features) > 0 &&
+	    memmem(buffer_bytes(features), buffer_length(features), limits, sizeof limits - 1) != NULL;
 }
 
 /*

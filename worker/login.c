@@ -122,6 +122,7 @@ bool
 login_resume(struct client *client, struct dialect_client *session)
 {
 	struct login *login = calloc(1, sizeof *login);
+	bool has_memo = session->memo != NULL;
 
 	session->address = session->address == NULL ? NULL : strdup(session->address);
 	session->memo = session->memo == NULL ? NULL : strdup(session->memo);
@@ -132,7 +133,7 @@ login_resume(struct client *client, struct dialect_client *session)
 	STAILQ_INIT(&login->kept);
 	login->dialect = *session;
 	client->login = &login->dialect;
-	return session->address != NULL && session->memo != NULL;
+	return session->address != NULL && (!has_memo || session->memo != NULL);
 }
 
 size_t

@@ -233,6 +233,11 @@ delivered(const struct exchange *exchange)
 {
 	struct client *client = exchange->client;
 
+	/* Of nothing at all no byte will ever be written; and what is settled settles all before it, which may wait yet. */
+	if (output_length(client->output) == 0 || login_kept_bytes(client) > 0) {
+		say_consumed(exchange);
+		return;
+	}
 	output_queued(client);
 	output_mark(client->output, exchange->packet->number);
 	client->packets_out++;
@@ -298,7 +303,7 @@ carry_out(struct exchange *exchange)
 	settle(exchange);
 	if ((effects & DIALECT_REFUSED) != 0)
 		refused(exchange);
-	if ((effects & DIALECT_KEEP) != 0 && !login_resume(client, &exchange->session))
+	if ((effects & DIALECT_KEEP) != 0 && client->login == NULL && !login_resume(client, &exchange->session))
 		client_broken(client);
 	if ((effects & DIALECT_BOUND) != 0)
 		bound(client);
@@ -319,12 +324,39 @@ memo_let_go(struct exchange *exchange)
 	exchange->memo = exchange->dialect == &exchange->session ? exchange->dialect->memo : exchange->before;
 }
 
+/*
+ * Not everything can be asked for at any time. A dialect that does so all the same, whatever a session manager has said to it,
+ * costs one client and not the worker.
+ */
+static bool
+is_possible(const struct exchange *exchange)
+{
+	static const unsigned before_bound = DIALECT_HEADER | DIALECT_FEATURES | DIALECT_REFUSED | DIALECT_LOGGED_IN |
+	    DIALECT_BOUND | DIALECT_RESTART | DIALECT_HELD;
+	static const unsigned in_login = DIALECT_HEADER | DIALECT_FEATURES | DIALECT_BOUND | DIALECT_RESTART;
+	static const unsigned of_packet = DIALECT_DELIVERED | DIALECT_HELD | DIALECT_UNREADABLE;
+	const struct client *client = exchange->client;
+	unsigned effects = exchange->answer.effects;
+
+	if (client->login == NULL && (effects & before_bound) != 0)
+		return false;
+	/* A header is on its way, and a session that has begun does not begin anew. */
+	if (client->state == CLIENT_OPENING && (effects & in_login) != 0)
+		return false;
+	if (client->state == CLIENT_SESSION && (effects & in_login & ~(unsigned)DIALECT_BOUND) != 0)
+		return false;
+	if ((effects & (DIALECT_LOGGED_IN | DIALECT_BOUND)) != 0 && exchange->dialect->address == NULL)
+		return false;
+	return exchange->packet != NULL || (effects & of_packet) == 0;
+}
+
 /* `result`: of the dialect. */
 static void
 exchange_finish(struct exchange *exchange, int result)
 {
 	memo_let_go(exchange);
-	if (result < 0 || exchange->up.failed || exchange->login_down.failed || exchange->features.failed)
+	if (result < 0 || exchange->up.failed || exchange->login_down.failed || exchange->features.failed ||
+	    !is_possible(exchange))
 		client_broken(exchange->client);
 	else
 		carry_out(exchange);
