@@ -229,7 +229,9 @@ stream_lost(struct link *link)
 static void
 link_failed(struct link *link, const char *why)
 {
-	bool was_up = link->state == LINK_UP, progress = link->resumed && link->ack.acknowledged != link->begun;
+	bool was_up = link->state == LINK_UP;
+	/* It lives, and has worked, if not for long: no reason to wait longer. */
+	bool progress = link->resumed && link->ack.acknowledged + link->ack.received != link->begun;
 
 	/* Who does not want to be asked may say so by closing. One that has answered before is known to want it. */
 	if (link->state == LINK_ENABLING)
@@ -636,7 +638,7 @@ step_up(struct link *link)
 	link->last_failure = NULL;
 	link->up_since = loop_now(link->loop);
 	link->backlog = link_backlog(link);
-	link->begun = link->ack.acknowledged;
+	link->begun = link->ack.acknowledged + link->ack.received;
 	log_info("link up name=%s dialect=%s acknowledged=%s", link->name, link->dialect->name, link->ack.on ? "yes" : "no");
 	link->choked = link->backlog > link->high;
 	link->on_flow(link, !link->choked);
@@ -732,6 +734,7 @@ stream_resumed(struct link *link, const struct ack_element *element)
 	outbox_requeue(&link->outbox, link->blamed, false);
 	link->blamed = false;
 	link->resumed = true;
+	link->resumptions++;
 	step_up(link);
 }
 

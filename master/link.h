@@ -87,7 +87,8 @@ struct link {
 	struct buffer prelude;	/* of the link's own: goes before the next packet */
 	struct outbox outbox;
 	struct ack ack;		/* of this connection, or of the one that is to be resumed */
-	uint32_t begun;		/* ack.acknowledged when the link came up */
+	uint32_t begun;		/* packets that had arrived, at both ends, when the link came up */
+	uint64_t resumptions;	/* since the start */
 	bool resumed;		/* this connection has resumed the stream of another */
 	bool answer_due;	/* they want to know how much we have */
 	bool blamed;		/* they have complained of our stream, and ended it */
