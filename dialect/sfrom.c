@@ -436,7 +436,7 @@ settle_sasl(struct dialect_client *client, const struct element *element, const 
 		sasl_put_success(answer->down);
 		client->stage = STAGE_BINDING;
 		answer->effects = DIALECT_LOGGED_IN | DIALECT_RESTART;
-		return take_address(client, packet->address);
+		return answer->down->failed ? -ENOMEM : take_address(client, packet->address);
 	}
 	failure = dialect_error_name(element->whole.at, element->whole.length);
 	sasl_put_failure(answer->down, sasl_condition_of(failure));
