@@ -140,6 +140,73 @@ session: <iq type='result' id='a' sto='{me}' sfrom='{address}'/>
 gets: <iq type='result' id='a'/>""" + SFROM_TALK
 
 
+SASL_ASK = """
+open:
+features:
+client: <auth xmlns='%s' mechanism='PLAIN'>%s</auth>""" % (SASL, PLAIN)
+SASL_DONE = """
+gets: <success xmlns='%s'/>
+open:
+features:
+client: <iq type='set' id='b'><bind xmlns='%s'><resource>home</resource></bind></iq>""" % (SASL, BIND)
+BOUND = """
+gets: <iq type='result' id='b'><bind xmlns='%s'><jid>{jid}</jid></bind></iq>
+client: <iq type='set' id='s'>%s</iq>
+gets: <iq type='result' id='s'/>""" % (BIND, SESSION)
+SFROM_SASL = SASL_ASK + """
+up: <iq type='set' id='{i}' sto='localhost' sfrom='{me}'><query xmlns='jabber:iq:auth'><username>alice</username>
+ <password>secret</password><resource>{r}</resource></query></iq>
+session: <iq type='result' id='{i}' sto='{me}' sfrom='{address}'/>""" + SASL_DONE + BOUND + SFROM_TALK
+
+ROUTE_TALK = """
+client: <message to='bob@localhost'><body>up</body></message>
+up: <route to='{address}' from='{me}'><message to='bob@localhost'><body>up</body></message></route>
+down: <route to='{me}' from='{address}'><message from='bob@localhost/x'><body>down</body></message></route>
+gets: <message from='bob@localhost/x'><body>down</body></message>"""
+ROUTE_LEGACY = """
+open:
+features:""" + LEGACY_ASK + """
+up: <route type='auth' to='alice@localhost/home' from='{me}'><iq type='set' id='a'><query xmlns='jabber:iq:auth'>
+ <username>Alice</username><password>secret</password><resource>home</resource></query></iq></route>
+down: <route type='auth' to='{me}' from='alice@localhost/home'><iq type='result' id='a'/></route>
+up: <route type='session' to='alice@localhost/home' from='{me}'><iq type='result' id='a'/></route>
+session: <route type='session' to='{me}' from='{address}'><iq type='result' id='a'/></route>
+gets: <iq type='result' id='a'/>""" + ROUTE_TALK
+ROUTE_SASL = SASL_ASK + """
+up: <route type='auth' to='alice@localhost' from='{me}'><iq type='get' id='{g}'><query xmlns='jabber:iq:auth'>
+ <username>alice</username></query></iq></route>
+down: <route type='auth' to='{me}' from='alice@localhost'><iq type='result' id='{g}'><query xmlns='jabber:iq:auth'>
+ <username>alice</username><password/><resource/></query></iq></route>
+up: <route type='auth' to='alice@localhost/{r}' from='{me}'><iq type='set' id='{i}'><query xmlns='jabber:iq:auth'>
+ <username>alice</username><password>secret</password><resource>{r}</resource></query></iq></route>
+down: <route type='auth' to='{me}' from='alice@localhost/{r}'><iq type='result' id='{i}'/></route>""" + SASL_DONE + """
+up: <route type='session' to='alice@localhost/home' from='{me}'><_/></route>
+session: <route type='session' to='{me}' from='{address}'/>""" + BOUND + ROUTE_TALK
+
+XMPP_OPEN = """
+open:
+up: <open xmlns='%s' sto='localhost' sfrom='{me}' to='localhost' version='1.0'><_/></open>
+down: <open xmlns='%s' sto='{me}' sfrom='localhost' from='localhost' id='S1' version='1.0'/>
+down: <stream:features sto='{me}' sfrom='localhost'><mechanisms xmlns='%s'><mechanism>PLAIN</mechanism></mechanisms>
+ <auth xmlns='http://jabber.org/features/iq-auth'/></stream:features>
+features:""" % (scripted.FRAMING, scripted.FRAMING, SASL)
+XMPP_LEGACY = XMPP_OPEN + LEGACY_ASK + SFROM_LEGACY[SFROM_LEGACY.index("\nup:"):]
+XMPP_SASL = XMPP_OPEN + """
+client: <auth xmlns='{sasl}' mechanism='PLAIN'>{plain}</auth>
+up: <auth xmlns='{sasl}' mechanism='PLAIN' sto='localhost' sfrom='{me}'>{plain}</auth>
+down: <success xmlns='{sasl}' sto='{me}' sfrom='localhost'/>
+gets: <success xmlns='{sasl}'/>
+open:
+up: <open xmlns='{framing}' sto='localhost' sfrom='{me}' to='localhost' version='1.0'/>
+down: <open xmlns='{framing}' sto='{me}' sfrom='localhost' from='localhost' id='S2' version='1.0'/>
+down: <stream:features sto='{me}' sfrom='localhost'><bind xmlns='{bind}'/></stream:features>
+features:
+client: <iq type='set' id='b'><bind xmlns='{bind}'><resource>home</resource></bind></iq>
+up: <iq type='set' id='b' sto='localhost' sfrom='{me}'><bind xmlns='{bind}'><resource>home</resource></bind></iq>
+session: <iq type='result' id='b' sto='{me}' sfrom='{address}'><bind xmlns='{bind}'><jid>{address}</jid></bind></iq>
+gets: <iq type='result' id='b'><bind xmlns='{bind}'><jid>{address}</jid></bind></iq>""" + SFROM_TALK
+
+
 class Steps(DaemonCase):
     """One conversation, disturbed behind each of its steps; subclasses say in which dialect, and what is said."""
 
@@ -147,6 +214,14 @@ class Steps(DaemonCase):
     script = None
     extra = ''
     names = {'address': 'alice@localhost/home'}
+    WORDS = dict(jid='alice@localhost/home', plain=PLAIN, sasl=SASL, bind=BIND, framing=scripted.FRAMING)
+
+    @classmethod
+    def steps(cls):
+        text = cls.script
+        for word, meaning in cls.WORDS.items():
+            text = text.replace('{%s}' % word, meaning)
+        return scripted.Conversation.steps(text)
 
     def setUp(self):
         self.sm = self.manager(self.dialect)
@@ -161,12 +236,12 @@ class Steps(DaemonCase):
     def each(self, disturb, verbs=None, before=None, fresh=False):
         """disturb(conversation up to a step, the step, what has not been said) behind each step of these verbs, or
         before each of those, but for those whose effect is still on its way. `fresh`: with a daemon of its own."""
-        steps = scripted.Conversation.steps(self.script)
+        steps = self.steps()
         for number, step in enumerate(steps):
             rest = steps[number + 1:]
             following = rest[0][0] if rest else None
             if (verbs and step[0] not in verbs) or (before and following not in before) or \
-                    (step[0], following) == ('client', 'up'):
+                    (following == 'up' and step[0] != 'gets' and not (step[0] == 'down' and before)):
                 continue
             with self.subTest(step=number, line=' '.join(step)[:60]):
                 if fresh:   # because it tries again later and later when it loses its link again and again
@@ -182,17 +257,28 @@ class Steps(DaemonCase):
         for step in steps:
             talk.step(*step)
 
+    @staticmethod
+    def expect_stream_error(talk, rest, condition):
+        """Behind a <success/> that may come first, it is the error of another stream."""
+        if rest and rest[0][0] == 'gets' and rest[0][1].startswith('<success'):
+            talk.step(*rest[0])
+        talk.client.expect_stream_error(condition)
+
     def go_on_to_the_end(self, talk, steps):
         self.go_on(talk, steps)
         talk.client.leave()
-        self.expect_the_end(talk)
+        self.expect_the_end(talk, goodbye=True)
         self.assert_quiet()
 
-    def assert_quiet(self):
-        """Nothing is on the link but what this round trip puts there, and no packet has vanished."""
+    def assert_quiet(self, under_way=None):
+        """Nothing is on the link but what this round trip puts there, and no packet has vanished. A packet with that text may
+        come back: it was on its way."""
         text = 'quiet ' + secrets.token_hex(4)
         self.bob.message('x@localhost', text)
         found = self.sm.expect()
+        if under_way and text not in repr(found):
+            self.assertIn(under_way, repr(found))
+            found = self.sm.expect()
         self.assertIn(text, repr(found))
         self.sm.deliver(self.bob.identity, self.bob.address, "<message><body>%s</body></message>" % text)
         self.bob.expect_message(text)
@@ -204,37 +290,51 @@ class Steps(DaemonCase):
                 return packets
             self.assertTrue(deadline.left(), packets)
 
-    def expect_the_end(self, talk):
-        """c2sd says, once, that the client's session is over."""
+    # What is said of the end, and what comes back, in this dialect; others say it otherwise.
+
+    def expect_the_end(self, talk, goodbye=False):
+        """c2sd says, once, that the client's session is over: or an answer that was to make it comes back."""
         found = self.sm.expect()
-        if self.dialect == 'route':
-            self.assertEqual(('error', talk.names['address'], talk.names['me']),
-                             (found.get('type'), found.get('to'), found.get('from')), found)
-        else:
-            self.assertEqual(('error', talk.names['address'], talk.names['me']),
-                             (found.get('type'), found.get('sto'), found.get('sfrom')), found)
-            self.assertTrue(found.has_510(), found)
+        self.assertEqual(('error', talk.names['address'], talk.names['me']),
+                         (found.get('type'), found.get('sto'), found.get('sfrom')), found)
+        self.assertTrue(found.has_510(), found)
+
+    def expect_the_end_before_login(self, talk):
+        """Nobody is told: nobody knows of the client."""
+
+    def end(self, talk):
+        """The session manager ends it: the condition that the client is told."""
+        self.sm.end(talk.names['me'], talk.names['address'] if talk.granted else 'localhost')
+        return 'undefined-condition'
+
+    def is_lost_with_link(self, talk, verb):
+        """Was it asked for what it cannot know the answer of?"""
+        return verb == 'up' and not talk.granted
 
     def test_all_of_it(self):
-        self.go_on_to_the_end(self.conversation(), scripted.Conversation.steps(self.script))
+        self.go_on_to_the_end(self.conversation(), self.steps())
 
     def test_client_gone_behind_each_step(self):
-        def disturb(talk, _verb, rest):
+        def disturb(talk, verb, rest):
             mark = self.daemon.log.mark()
             talk.client.reset()
             self.daemon.log.wait('client ended', since=mark)
-            if not talk.granted and rest and rest[0][0] in ('down', 'session'):
-                talk.step(*rest[0])     # a session for nobody comes back, and so is ended
             if talk.granted:
                 self.expect_the_end(talk)
-            self.assert_quiet()
+            else:
+                self.expect_the_end_before_login(talk)
+                if rest and rest[0][0] in ('down', 'session'):
+                    talk.step(*rest[0])
+                if talk.granted:    # to nobody: it comes back, and so is ended
+                    self.expect_the_end(talk)
+            self.assert_quiet(under_way='<body>down</body>' if verb == 'down' and talk.granted else None)
         self.each(disturb)
 
     def test_link_cut_behind_each_step(self):
         def disturb(talk, verb, rest):
             self.sm.drop()
-            if verb == 'up' and not talk.granted:
-                talk.client.expect_stream_error('remote-connection-failed')
+            if self.is_lost_with_link(talk, verb):
+                self.expect_stream_error(talk, rest, 'remote-connection-failed')
                 self.sm.up()
                 self.assert_quiet()
             else:
@@ -243,12 +343,15 @@ class Steps(DaemonCase):
         self.each(disturb, ('features', 'up', 'session', 'down', 'gets'), fresh=True)
 
     def test_session_manager_ends_it_behind_each_step(self):
-        def disturb(talk, _verb, _rest):
+        def disturb(talk, _verb, rest):
             if 'me' not in talk.names:  # it does not know of the client yet
                 talk.client.leave()
                 return
-            self.sm.end(talk.names['me'], talk.names['address'] if talk.granted else 'localhost')
-            talk.client.expect_stream_error('undefined-condition')
+            condition = self.end(talk)
+            if condition:
+                self.expect_stream_error(talk, rest, condition)
+            else:
+                talk.client.leave()
             self.assert_quiet()
         self.each(disturb)
 
@@ -265,8 +368,8 @@ class Steps(DaemonCase):
         def disturb(talk, _verb, rest):
             with self.sm.together():
                 talk.step(*rest[0])
-                self.sm.end(talk.names['me'], talk.names['address'])
-            talk.client.expect_stream_error('undefined-condition')
+                condition = self.end(talk)
+            self.expect_stream_error(talk, rest[1:], condition)
             self.assert_quiet()
         self.each(disturb, before=('session',))
 
@@ -275,7 +378,55 @@ class SfromLegacy(Steps):
     script = SFROM_LEGACY
 
 
-del Steps   # or its tests would be found, too
+class SfromSasl(Steps):
+    script = SFROM_SASL
+    extra = '<sasl plain="always"/>'
+
+
+class Route(Steps):
+    dialect = 'route'
+    names = {'address': 'alice@localhost/5a5a'}
+
+    def expect_the_end(self, talk, goodbye=False):
+        found = self.sm.expect()
+        self.assertEqual(('route', 'error', talk.names['address'], talk.names['me']),
+                         (found.name, found.get('type'), found.get('to'), found.get('from')), found)
+
+
+class RouteLegacy(Route):
+    script = ROUTE_LEGACY
+
+
+class RouteSasl(Route):
+    script = ROUTE_SASL
+    extra = '<sasl plain="always"/>'
+
+
+class Xmpp(Steps):
+    dialect = 'xmpp'
+
+    def expect_the_end(self, talk, goodbye=False, address=None):
+        found = self.sm.expect()
+        self.assertEqual((address or talk.names['address'], talk.names['me']), (found.get('sto'), found.get('sfrom')), found)
+        self.assertEqual('close' if goodbye else '510', 'close' if found.name == 'close' else found.has_510() and '510')
+
+    def expect_the_end_before_login(self, talk):
+        if 'me' in talk.names:
+            self.expect_the_end(talk, address='localhost')
+
+    def is_lost_with_link(self, talk, verb):
+        return 'me' in talk.names and not talk.granted
+
+
+class XmppLegacy(Xmpp):
+    script = XMPP_LEGACY
+
+
+class XmppSasl(Xmpp):
+    script = XMPP_SASL
+
+
+del Steps, Route, Xmpp   # or their tests would be found, too
 
 
 if __name__ == '__main__':

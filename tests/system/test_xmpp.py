@@ -17,7 +17,7 @@ LOGIN = """
     up: <auth xmlns='{sasl}' sto='localhost' sfrom='{me}' mechanism='PLAIN'>AGFsaWNlAHNlY3JldA==</auth>
     down: <success xmlns='{sasl}' sto='{me}' sfrom='localhost'/>
     gets: <success xmlns='{sasl}'/>
-    open: again
+    open:
     up: <open xmlns='{framing}' sto='localhost' sfrom='{me}' to='localhost' version='1.0'/>
     down: <open xmlns='{framing}' sto='{me}' sfrom='localhost' from='localhost' id='S2' version='1.0'/>
     down: <stream:features sto='{me}' sfrom='localhost'><bind xmlns='{bind}'/></stream:features>
