@@ -281,6 +281,16 @@ make_room(struct master *master)
 	timer_set(&master->loop, &master->relief, RELIEF_TIME, on_relief);
 }
 
+/* A session that was not asked for is ended; the client's own, told of twice, stays. */
+static enum fate
+unasked_session(struct master *master, const struct entry *entry, const struct packet *packet, const uint8_t *bytes,
+    size_t length)
+{
+	if (entry->address != NULL && range_decodes_to(packet->address, entry->address))
+		return FATE_CONSUMED;
+	return send_back(master, entry, packet, bytes, length);
+}
+
 static void
 deliver(struct master *master, struct entry *entry, const struct packet *packet, const uint8_t *bytes, size_t length)
 {
@@ -289,7 +299,7 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 	uint16_t flags = 0;
 
 	if (packet->kind == PACKET_SESSION && packet->asked && !entry->starts) {
-		keeper_count(&master->keeper, entry, send_back(master, entry, packet, bytes, length));
+		keeper_count(&master->keeper, entry, unasked_session(master, entry, packet, bytes, length));
 		return;
 	}
 	entry->starts &= packet->kind != PACKET_SESSION;

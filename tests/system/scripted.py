@@ -130,6 +130,7 @@ class Conversation:
         self.client = client
         self.names = names
         self.granted = False
+        self.last = None        # step
         self._said = None       # the last that the session manager sent
         self._got = None        # the last that the client was to get
         self._twice = False
@@ -150,6 +151,7 @@ class Conversation:
         return self
 
     def step(self, verb, text=''):
+        self.last = (verb, text)
         getattr(self, '_' + verb)(text)
 
     def _compare(self, text, found, who):
