@@ -392,6 +392,17 @@ class Route(Steps):
         self.assertEqual(('route', 'error', talk.names['address'], talk.names['me']),
                          (found.name, found.get('type'), found.get('to'), found.get('from')), found)
 
+    def end(self, talk):
+        self.sm.end(talk.names['me'], talk.names['address'] if talk.granted else 'alice@localhost/home')
+        verb, text = talk.last
+        if talk.granted:
+            return 'conflict'
+        if verb == 'up' and "type='auth'" in text:
+            return 'not-authorized'
+        if verb == 'up':    # no session, but it may try again
+            self.assertEqual('error', talk.client.expect('iq').get('type'))
+        return None
+
 
 class RouteLegacy(Route):
     script = ROUTE_LEGACY
