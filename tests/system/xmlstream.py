@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 XML = 'http://www.w3.org/XML/1998/namespace'
 STREAMS = 'http://etherx.jabber.org/streams'
+SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
 STREAM_ERRORS = 'urn:ietf:params:xml:ns:xmpp-streams'
 
 
@@ -61,15 +62,20 @@ class Element:
 
 
 class XmlStream:
-    """One direction of a stream. feed() returns the elements that became complete."""
+    """One direction of a stream, or of two on one connection: another begins behind the <success/> of SASL. feed() returns
+    the elements that became complete."""
 
     def __init__(self):
+        self._begin()
+
+    def _begin(self):
         self.header = None
         self.closed = False
         self._raw = bytearray()
         self._dropped = 0
         self._stack = []
         self._ready = []
+        self._succeeded = None
         self._parser = xml.parsers.expat.ParserCreate(namespace_separator=' ')
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -78,7 +84,14 @@ class XmlStream:
 
     def feed(self, data):
         self._raw += data
-        self._parser.Parse(data, False)
+        try:
+            self._parser.Parse(data, False)
+        except xml.parsers.expat.ExpatError:
+            if self._succeeded is None:
+                raise
+            ready, rest = self._ready, bytes(self._raw[len(self._succeeded.raw):])
+            self._begin()
+            return ready + self.feed(rest)
         ready, self._ready = self._ready, []
         return ready
 
@@ -106,6 +119,9 @@ class XmlStream:
         if not self._stack:
             element.raw = self._take(element)
             self._ready.append(element)
+            if (element.name, element.namespace) == ('success', SASL):
+                self._succeeded = element
+                self.header = None
 
     def _take(self, element):
         """The bytes of the element that ends here: expat tells where its end tag begins; where an empty tag ends."""
