@@ -175,13 +175,29 @@ stamp_append_end(struct buffer *out, const char *id, const char *name, const cha
 	append_end_tag(out, (struct range){ "message", strlen("message") });
 }
 
+/* In one pass, as above. */
+static void
+read_genuine(const struct element *element, struct range *sto_r, struct range *sfrom_r, struct range *xmlns_r)
+{
+	struct attribute attribute = { 0 };
+
+	*sto_r = *sfrom_r = *xmlns_r = (struct range){ 0 };
+	while (element_next_attribute(element, &attribute)) {
+		if (range_equals(attribute.name, "sto"))
+			*sto_r = attribute.value;
+		else if (range_equals(attribute.name, "sfrom"))
+			*sfrom_r = attribute.value;
+		else if (range_equals(attribute.name, "xmlns"))
+			*xmlns_r = attribute.value;
+	}
+}
+
 /* Could some session manager take it for what belongs to the stream or the link itself? */
 static bool
-is_of_link(const struct element *element)
+is_of_link(struct range name, struct range xmlns)
 {
-	return element_attribute_is(element, "xmlns", "http://etherx.jabber.org/streams") ||
-	    memchr(element->name.at, ':', element->name.length) != NULL || range_equals(element->name, "route") ||
-	    range_equals(element->name, "handshake");
+	return (xmlns.at != NULL && range_decodes_to(xmlns, "http://etherx.jabber.org/streams")) ||
+	    memchr(name.at, ':', name.length) != NULL || range_equals(name, "route") || range_equals(name, "handshake");
 }
 
 bool
@@ -189,12 +205,12 @@ stamp_is_genuine(struct element *element_r, const void *bytes, size_t length, co
     const char *address, struct range *to_r)
 {
 	struct address to, from;
-	struct range sto, sfrom;
+	struct range sto, sfrom, xmlns;
 
-	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(element_r, bytes, length) ||
-	    is_of_link(element_r))
+	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(element_r, bytes, length))
 		return false;
-	if (!element_attribute(element_r, "sto", &sto) || !element_attribute(element_r, "sfrom", &sfrom))
+	read_genuine(element_r, &sto, &sfrom, &xmlns);
+	if (sto.at == NULL || sfrom.at == NULL || is_of_link(element_r->name, xmlns))
 		return false;
 	if (!address_read(&from, sfrom) || !range_decodes_to(from.user, id) || !range_decodes_to(from.host, name) ||
 	    from.resource.at != NULL)
