@@ -19,6 +19,9 @@
 /* For an iq before login that has no id: its answer is known by the id. The client sees it in the answer. */
 #define LOGIN_ID "c2sd-login"
 
+/* For our own question before a login: another, or a second answer to it would be taken for that to the login. */
+#define FIELDS_ID "c2sd-fields"
+
 /* Our own question for the roster: its answer is not for the client. */
 #define ROSTER_ID "c2sd-roster"
 
@@ -630,14 +633,14 @@ sasl_ask_fields(struct dialect_client *client, const struct dialect_context *con
 {
 	char *to = join(client->asked_user, client->host, NULL);
 
-	client->asked_id = strdup(LOGIN_ID);
+	client->asked_id = strdup(FIELDS_ID);
 	if (client->asked_id == NULL || to == NULL) {
 		free(to);
 		return -ENOMEM;
 	}
 	append_route(up, "auth", range_of(to), context->id, context->name);
 	free(to);
-	buffer_append_string(up, "><iq type='get' id='" LOGIN_ID "'><query xmlns='" LOGIN_NS_AUTH "'><username>");
+	buffer_append_string(up, "><iq type='get' id='" FIELDS_ID "'><query xmlns='" LOGIN_NS_AUTH "'><username>");
 	buffer_append_escaped(up, client->asked_user, strlen(client->asked_user));
 	buffer_append_string(up, "</username></query></iq></route>");
 	client->asked = client->waits = true;
@@ -948,9 +951,11 @@ sasl_prove(struct dialect_client *client, const struct dialect_context *context,
 	password = element_find_child(&query, "password", NULL, &field);
 	if (!digest && !password)
 		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, "undefined-condition", answer);
+	free(client->asked_id);
+	client->asked_id = strdup(LOGIN_ID);
 	free(client->resource);
 	client->resource = binding_invent_resource(context->id, context->stream_id);
-	to = client->resource == NULL ? NULL : join(client->asked_user, client->host, client->resource);
+	to = client->resource == NULL || client->asked_id == NULL ? NULL : join(client->asked_user, client->host, client->resource);
 	if (to == NULL)
 		return -ENOMEM;
 	buffer_set_secret(answer->up);
