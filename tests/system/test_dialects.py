@@ -10,7 +10,7 @@ import harness
 import scripted
 from harness import DaemonCase, Peer
 from scripted import fill, match
-from xmlstream import STREAMS, parse
+from xmlstream import STREAM_ERRORS, STREAMS, parse
 
 RECORDINGS = os.path.join(harness.SOURCE, '..', 'dialect', 'recordings')
 
@@ -430,7 +430,193 @@ class XmppSasl(Xmpp):
     script = XMPP_SASL
 
 
+class StreamErrors(Steps):
+    """What a session manager says of a stream, as the client reads it (dialect xmpp)."""
+
+    dialect = 'xmpp'
+    script = XMPP_SASL
+    tests = ("<see-other-host xmlns='{e}'>other.example:5222</see-other-host>",
+             "<host-unknown xmlns='{e}'/>",
+             "<conflict xmlns='{e}'/><text xmlns='{e}' xml:lang='de'>Ersetzt &lt;hier&gt; &amp; jetzt</text>",
+             "<system-shutdown xmlns='{e}'/>",
+             "<undefined-condition xmlns='{e}'/><text xmlns='{e}'>too much</text>"
+             "<escape-your-data xmlns='urn:example:app' why='x'><y/></escape-your-data>",
+             "<p:policy-violation xmlns:p='{e}'/><q:own xmlns:q='urn:example:q' q:a='1'/>")
+
+    def each_point(self, disturb, first='up'):
+        """Behind the client's header (answered, with first='features'), and in session."""
+        steps = self.steps()
+        for number in (next(n for n, step in enumerate(steps) if step[0] == first) + 1, len(steps)):
+            talk = self.conversation()
+            self.go_on(talk, steps[:number])
+            with self.subTest(step=number):
+                disturb(talk)
+
+    def tell(self, talk, error):
+        sender = talk.names['address'] if talk.granted else 'localhost'
+        self.sm.send(("<stream:error sto='{me}' sfrom='%s'>%s</stream:error><close xmlns='%s' sto='{me}' sfrom='%s'/>" % (
+            sender, error, scripted.FRAMING, sender)).replace('{me}', talk.names['me']))
+
+    def test_all_of_it_reaches_the_client(self):
+        for text in self.tests:
+            error = text.replace('{e}', STREAM_ERRORS)
+
+            def disturb(talk):
+                self.tell(talk, error)
+                found = talk.client.expect('error')
+                wanted = parse('<stream:error>%s</stream:error>' % error)
+                self.assertTrue(match(wanted, found, {}), found)
+                talk.client.expect_end()
+                talk.client.close()
+                self.assert_quiet()
+            self.each_point(disturb)
+
+    def test_close_alone(self):
+        def disturb(talk):
+            sender = talk.names['address'] if talk.granted else 'localhost'
+            self.sm.send("<close xmlns='%s' sto='%s' sfrom='%s'/>" % (scripted.FRAMING, talk.names['me'], sender))
+            talk.client.expect_end()
+            self.assertFalse([e for e in talk.client.pending if e.name == 'error'])
+            talk.client.close()
+            self.assert_quiet()
+        self.each_point(disturb, first='features')
+
+    def test_clients_own_goodbye(self):
+        def disturb(talk):
+            talk.client.leave()
+            self.expect_the_end(talk, goodbye=True, address=None if talk.granted else 'localhost')
+            self.assert_quiet()
+        self.each_point(disturb, first='features')
+
+    def test_close_instead_of_a_header(self):
+        talk = self.conversation()
+        self.go_on(talk, self.steps()[:2])
+        self.sm.send("<close xmlns='%s' sto='%s' sfrom='localhost'/>" % (scripted.FRAMING, talk.names['me']))
+        talk.client.expect_close()
+        talk.client.close()
+        self.assert_quiet()
+
+    expect_the_end = Xmpp.expect_the_end
+    # What is disturbed behind each step is tested above.
+    test_all_of_it = test_answers_twice = test_client_gone_behind_each_step = None
+    test_link_cut_behind_each_step = test_session_and_its_end_at_once = None
+    test_session_manager_ends_it_behind_each_step = None
+
+
 del Steps, Route, Xmpp   # or their tests would be found, too
+
+
+class Life(DaemonCase):
+    """On the small servers of each dialect, what makes sessions come and go."""
+
+    USERS = {'alice': 'secret', 'bob': 'secret'}
+
+    def each(self, test):
+        for dialect, more in (('sfrom', {}), ('route', {}), ('route', {'version': 'head'}), ('xmpp', {})):
+            with self.subTest(dialect=dialect, **more):
+                self.service = self.server(dialect, users=self.USERS, **more)
+                self.daemon = self.start_with(self.service)
+                test()
+                self.assert_balanced()
+                self.daemon.cleanup()
+
+    def assert_balanced(self):
+        deadline = harness.Deadline()
+        while True:
+            packets = self.daemon.status()['packets']
+            self.assertTrue(packets['balanced'] and packets['dropped'] == 0, packets)
+            if packets['held'] == 0:
+                return
+            self.assertTrue(deadline.left(), packets)
+
+    def test_chat_and_presence(self):
+        def test():
+            alice, bob = self.daemon.login('alice').available(), self.daemon.login('bob', resource='work').available()
+            harness.chat(alice, bob, 'alice@localhost/home', 'bob@localhost')
+            bob.leave()
+            self.service.wait_for(lambda: not self.service.service.sessions_of('bob'))
+            alice.message('bob@localhost', 'later')
+            alice.settle()
+            self.daemon.login('bob').available().expect_message('later')
+        self.each(test)
+
+    def test_wrong_password(self):
+        def test():
+            client = self.daemon.client().open()
+            for password in ('wrong', ''):
+                self.assertEqual('error', client.try_login('alice', password or 'x', 'home').get('type'))
+            self.assertEqual('error', client.try_login('nobody', 'secret', 'home').get('type'))
+            client.login('alice')
+        self.each(test)
+
+    def test_replaced_session(self):
+        def test():
+            first = self.daemon.login('alice').available()
+            second = self.daemon.login('alice').available()
+            first.expect_stream_error('conflict')
+            self.assertEqual(1, len(self.service.service.sessions_of('alice')))
+            harness.chat(second, self.daemon.login('bob').available(), 'alice@localhost', 'bob@localhost')
+        self.each(test)
+
+    def test_kicked(self):
+        def test():
+            alice = self.daemon.login('alice').available()
+            self.service.kick('alice')
+            alice.expect('error')
+            alice.expect_end()
+            self.daemon.login('alice').available()
+        self.each(test)
+
+    def test_sessions_forgotten_with_the_link(self):
+        """route: each is started again, and nobody notices; else they end, and may come back."""
+        def test():
+            alice, bob = self.daemon.login('alice').available(), self.daemon.login('bob').available()
+            self.service.forget()
+            self.service.drop()
+            self.service.up()
+            if self.service.sm.dialect == 'route':
+                alice.message('bob@localhost', 'first')
+                bob.settle()
+                alice.settle()
+            else:
+                for client in (alice, bob):
+                    client.message('bob@localhost', 'lost')
+                    client.expect('error')
+                    client.expect_end()
+                alice, bob = self.daemon.login('alice').available(), self.daemon.login('bob').available()
+            harness.chat(alice, bob, 'alice@localhost', 'bob@localhost')
+        self.each(test)
+
+
+class Slow(DaemonCase):
+    """A session manager that takes its time, and one that says nothing (TableServer)."""
+
+    RULE = "<iq type='set' id='{id}' sto='{host}' sfrom='{me}'><query xmlns='jabber:iq:auth'><username>{user}</username><_/></query></iq>"
+    ANSWER = "<iq type='result' id='{id}' sto='{me}' sfrom='{user}@{host}/home'/>"
+
+    def start_on(self, *rule):
+        self.table = scripted.TableServer(self.manager(), [rule])
+        self.addCleanup(self.table.close)
+        self.daemon = self.start_with(self.table, limits={'login_seconds': 60})
+
+    def ask(self):
+        client = self.daemon.client().open()
+        client.send("<iq type='set' id='a'><query xmlns='jabber:iq:auth'><username>alice</username><password>x</password>"
+                    "<resource>home</resource></query></iq>")
+        return client
+
+    def test_answer_that_waits(self):
+        self.start_on(self.RULE, scripted.HOLD, self.ANSWER)
+        client = self.ask()
+        client.send('<presence/>' * 3)  # what it says behind its login waits as well
+        self.table.release()
+        self.assertEqual('result', client.expect('iq').get('type'))
+        self.table.wait_for(lambda: len(self.table.came) == 4)
+        self.assertEqual({'alice@localhost/home'}, {e.get('sto') for e in self.table.came[1:]})
+
+    def test_link_cut_instead_of_an_answer(self):
+        self.start_on(self.RULE, scripted.CUT)
+        self.ask().expect_stream_error('remote-connection-failed')
 
 
 if __name__ == '__main__':
