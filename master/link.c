@@ -710,10 +710,15 @@ step_enable(struct link *link)
 static void
 counts_broken(struct link *link, const char *why)
 {
-	if (link->state == LINK_ENABLING && can_resume(link))
+	bool resuming = link->state == LINK_ENABLING && can_resume(link);
+
+	if (resuming)
 		stream_lost(link);
 	link->ack.id[0] = '\0';
 	link_fail(link, why);
+	/* That was no answer to the question. */
+	if (resuming)
+		link->unasked = false;
 }
 
 static void

@@ -983,6 +983,403 @@ START_TEST(started_by_ourselves)
 }
 END_TEST
 
+/* ---- acknowledgement ---- */
+
+#define SM " xmlns='urn:xmpp:sm:3'"
+#define ENABLE "<enable" SM " resume='true'/>\n"
+#define ENABLED "<enabled" SM " id='s&amp;1' resume='true'/>"
+#define ASK "<r" SM "/>\n"
+
+/* As far as the answer to what is asked behind the handshake. */
+static void
+bring_to_enabling(const char *asked)
+{
+	peer_accept();
+	expect(OUR_HEADER);
+	peer_say(THEIR_HEADER);
+	expect(OUR_PROOF);
+	peer_say("<handshake/>");
+	ck_assert_int_eq(l->state, LINK_ENABLING);
+	expect(asked);
+}
+
+static void
+up_acknowledged(void)
+{
+	l->acknowledge = true;
+	link_start(l);
+	bring_to_enabling(ENABLE);
+	peer_say(ENABLED);
+	ck_assert_int_eq(l->state, LINK_UP);
+	ck_assert(l->ack.on);
+}
+
+/* What they have, as the attribute h of that element. */
+static void
+peer_say_number(const char *element, unsigned number)
+{
+	char text[200];
+
+	snprintf(text, sizeof text, "<%s" SM " h='%u'/>", element, number);
+	peer_say(text);
+}
+
+/* Cut, and as far as the question for a resumption; `h` of ours. */
+static void
+cut_and_resume(unsigned h)
+{
+	char asked[100];
+
+	peer_close();
+	ck_assert_str_eq(l->ack.id, "s&1");
+	try_again();
+	snprintf(asked, sizeof asked, "<resume" SM " previd='s&amp;1' h='%u'/>\n", h);
+	bring_to_enabling(asked);
+}
+
+START_TEST(acknowledged_packets_are_forgotten)
+{
+	up_acknowledged();
+	ck_assert(send_text("<one/>") && send_text("<two/>"));
+	turns();
+	expect("<one/><two/>" ASK);
+	/* One question at a time. */
+	ck_assert(send_text("<three/>"));
+	turns();
+	expect("<three/>\n");
+	ck_assert_uint_eq(ack_waiting(&l->ack), 3);
+	ck_assert_uint_eq(l->outbox.unacknowledged, strlen("<one/><two/><three/>"));
+	peer_say("<a" SM " h='2'/>");
+	ck_assert_uint_eq(l->outbox.unacknowledged, strlen("<three/>"));
+	/* What came behind it is asked for by itself. */
+	expect(ASK);
+	peer_say("<a" SM " h='3'/>");
+	expect("");
+	ck_assert_uint_eq(link_backlog(l), 0);
+	/* Theirs. */
+	peer_say("<p/><q/><r" SM "/><s/><r" SM " sto='x'/>");
+	expect("<a" SM " h='4'/>\n");
+	ck_assert_str_eq(text_of(&packets), "<p/>\n<q/>\n<s/>\n<r" SM " sto='x'/>\n");
+}
+END_TEST
+
+/* Ours, cut behind every byte: they say what they have got, and get the rest. */
+START_TEST(cut_behind_every_byte_that_is_sent)
+{
+	static const char *const elements[] = { "<a/>", "<bb c='>'/>", "<d><e/></d>", "<f>text</f>" };
+	char all[200] = "", left[200];
+	size_t ends[COUNT(elements)];
+
+	for (unsigned i = 0; i < COUNT(elements); i++) {
+		strcat(all, elements[i]);
+		ends[i] = strlen(all);
+	}
+	for (size_t cut = 0; cut <= strlen(all); cut++) {
+		unsigned got = 0;
+
+		up_acknowledged();
+		for (unsigned i = 0; i < COUNT(elements); i++)
+			ck_assert(send_text(elements[i]));
+		turns();
+		if (cut > 0)
+			ck_assert_int_eq(peer_read(cut), (ssize_t)cut);
+		while (got < COUNT(elements) && ends[got] <= cut)
+			got++;
+		cut_and_resume(0);
+		ck_assert_str_eq(said, "GUSD");
+		peer_say_number("resumed", got);
+		ck_assert_int_eq(l->state, LINK_UP);
+		strcpy(left, all + (got > 0 ? ends[got - 1] : 0));
+		if (left[0] != '\0')
+			strcat(left, ASK);
+		expect(left);
+		peer_say_number("a", COUNT(elements));
+		ck_assert_uint_eq(link_backlog(l), 0);
+		ck_assert_uint_eq(losses, 0);
+		teardown();
+		setup();
+	}
+}
+END_TEST
+
+/* Theirs: what is whole is taken once, and the rest is what they send again. */
+START_TEST(cut_behind_every_byte_that_comes)
+{
+	static const char all[] = "<a/><bb c='>'/><d><e/></d>\n<f>text</f>", taken[] = "<a/>\n<bb c='>'/>\n<d><e/></d>\n<f>text</f>\n";
+	static const size_t ends[] = { 4, 15, 26, 38 };
+
+	for (size_t cut = 0; cut < sizeof all; cut++) {
+		unsigned got = 0;
+
+		up_acknowledged();
+		ck_assert_int_eq(send(peer, all, cut, MSG_NOSIGNAL), (ssize_t)cut);
+		turns();
+		while (got < COUNT(ends) && ends[got] <= cut)
+			got++;
+		cut_and_resume(got);
+		peer_say("<resumed" SM " previd='s&amp;1' h='0'/>");
+		peer_say(all + (got > 0 ? ends[got - 1] : 0));
+		ck_assert_str_eq(text_of(&packets), taken);
+		buffer_clear(&packets);
+		peer_say("<r" SM "/>");
+		expect("<a" SM " h='4'/>\n");
+		ck_assert_uint_eq(losses, 0);
+		teardown();
+		setup();
+	}
+}
+END_TEST
+
+START_TEST(counters_go_round)
+{
+	up_acknowledged();
+	l->ack.sent = l->ack.acknowledged = l->ack.received = UINT32_MAX - 1;
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert(send_text("<x/>"));
+	turns();
+	buffer_clear(&heard);
+	peer_say("<y/><y/><y/><r" SM "/><a" SM " h='1'/>");
+	ck_assert_uint_eq(ack_waiting(&l->ack), 2);
+	cut_and_resume(1);
+	peer_say("<resumed" SM " h='2'/>");
+	expect("<x/>" ASK);
+	peer_say("<a" SM " h='3'/>");
+	ck_assert_uint_eq(link_backlog(l), 0);
+}
+END_TEST
+
+/* They do not know the stream any more: what they have not acknowledged comes again, at first one by one. */
+START_TEST(not_resumed)
+{
+	up_acknowledged();
+	for (unsigned i = 1; i <= 9; i++)
+		send_numbered(i, 1);
+	turns();
+	peer_say("<a" SM " h='1'/>");
+	cut_and_resume(0);
+	ck_assert_uint_eq(losses, 0);
+	/* It may know more than it had said. */
+	peer_say("<failed" SM " h='2'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");
+	ck_assert_uint_eq(losses, 1);
+	expect(ENABLE);
+	peer_say("<enabled" SM " id='other' resume='true'/>");
+	expect("<m n='000003'>x</m>" ASK);
+	peer_say("<a" SM " h='1'/>");
+	expect("<m n='000004'>x</m><m n='000005'>x</m>" ASK);
+	peer_say("<a" SM " h='2'/>");
+	/* One of two: there is room for one. */
+	expect("<m n='000006'>x</m>" ASK);
+	peer_say("<a" SM " h='4'/>");
+	expect("<m n='000007'>x</m><m n='000008'>x</m><m n='000009'>x</m>" ASK);
+	peer_say("<a" SM " h='7'/>");
+	ck_assert_uint_eq(link_backlog(l), 0);
+	ck_assert_str_eq(l->ack.id, "other");
+}
+END_TEST
+
+/* What kills them each time is given up; what was with it is not. */
+START_TEST(packet_that_kills_is_given_up)
+{
+	up_acknowledged();
+	for (unsigned i = 1; i <= 3; i++)
+		send_numbered(i, 1);
+	turns();
+	for (unsigned i = 0; i < 3; i++) {
+		peer_close();
+		try_again();
+		peer_accept();
+		peer_say(THEIR_HEADER "<handshake/>");
+		peer_say("<failed" SM "/>");
+		peer_say(ENABLED);
+		peer_read_all();
+		ck_assert_ptr_nonnull(strstr(text_of(&heard), "<m n='000001'>"));
+		ck_assert_ptr_null(strstr(text_of(&heard), "<m n='000002'>"));
+		buffer_clear(&heard);
+	}
+	peer_close();
+	try_again();
+	peer_accept();
+	peer_say(THEIR_HEADER "<handshake/>");
+	peer_say("<failed" SM "/>");
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "packet-given-up"));
+	peer_say(ENABLED);
+	peer_read_all();
+	ck_assert_ptr_nonnull(strstr(text_of(&heard), "<m n='000002'>"));
+}
+END_TEST
+
+/* What they answer to the question, and what comes of it. */
+static const struct {
+	const char *answer;
+	enum link_state state;
+	bool on;
+	const char *why;	/* in the log */
+} answers[] = {
+	{ "<enabled" SM "/>", LINK_UP, true, "acknowledged=yes" },
+	{ "<message/>" ENABLED, LINK_UP, true, "acknowledged=yes" },
+	{ "<failed" SM "/>", LINK_UP, false, "not-acknowledged reason=\"refused\"" },
+	{ "<enable" SM " type='error'><error code='501'/></enable>", LINK_UP, false, "not-acknowledged reason=\"refused\"" },
+	{ "<message/>", LINK_ENABLING, false, "" },
+	{ "<resumed" SM " h='0'/>", LINK_DOWN, false, "resumes what was not" },
+	{ "<a" SM " h='0'/>", LINK_DOWN, false, "out of place" },
+	{ "<r" SM "/>", LINK_DOWN, false, "out of place" },
+	{ "<resume" SM " h='0' previd='x'/>", LINK_DOWN, false, "out of place" },
+	{ "<a" SM "/>", LINK_DOWN, false, "out of place" },
+	{ "<stream:error>what</stream:error>", LINK_DOWN, false, "ended by the session manager" },
+	{ "</stream:stream>", LINK_DOWN, false, "closed by the session manager" },
+};
+
+START_TEST(answers_to_the_question)
+{
+	l->acknowledge = true;
+	link_start(l);
+	bring_to_enabling(ENABLE);
+	peer_say(answers[_i].answer);
+	ck_assert_int_eq(l->state, answers[_i].state);
+	ck_assert_int_eq(l->ack.on, answers[_i].on);
+	ck_assert_msg(strstr(text_of(&lines), answers[_i].why) != NULL, "%s", text_of(&lines));
+	if (l->state != LINK_DOWN)
+		return;
+	/* Who ended the link is not asked the next time, and it works. */
+	close(peer);
+	try_again();
+	bring_up();
+	ck_assert(!l->ack.on);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "ended the link when it was asked"));
+}
+END_TEST
+
+START_TEST(silence_is_a_no)
+{
+	l->acknowledge = true;
+	ck_assert(send_text("<one/>"));
+	link_start(l);
+	bring_to_enabling(ENABLE);
+	timer_is_due(&loop, &l->step);
+	turns();
+	ck_assert_int_eq(l->state, LINK_UP);
+	expect("<one/>\n");
+	/* A packet without an address is what the master makes of it. */
+	peer_say("<a" SM " h='1'/>");
+	ck_assert_int_eq(l->state, LINK_UP);
+	peer_say(ENABLED);
+	ck_assert_str_eq(l->last_failure, "the session manager enables acknowledgement too late");
+	ck_assert_uint_eq(losses, 1);
+}
+END_TEST
+
+static const char *const nonsense[] = {
+	"<a" SM " h='3'/>", "<a" SM " h='2'/><a" SM " h='1'/>", "<a" SM " h='x'/>", "<a" SM "/>", "<a" SM " h='4294967295'/>", ENABLED,
+	"<enable" SM "/>", "<resumed" SM " h='0'/>", "<resume" SM " h='0' previd='s&amp;1'/>", "<failed" SM "/>",
+};
+
+/* Nothing can be resumed from there; nothing is lost either. */
+START_TEST(counts_that_cannot_be)
+{
+	up_acknowledged();
+	send_numbered(1, 1);
+	send_numbered(2, 1);
+	turns();
+	peer_say(nonsense[_i]);
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_uint_eq(losses, 1);
+	ck_assert_str_eq(l->ack.id, "");
+	close(peer);
+	try_again();
+	bring_to_enabling(ENABLE);
+	peer_say(ENABLED);
+	peer_read_all();
+	/* But what they had acknowledged before. */
+	ck_assert_int_eq(strstr(text_of(&heard), "<m n='000001'>x</m>") != NULL, _i != 1);
+}
+END_TEST
+
+static const char *const wrong_resumptions[] = {
+	"<resumed" SM " h='3'/>", "<resumed" SM " previd='other' h='0'/>", "<resumed" SM "/>", ENABLED, "<a" SM " h='1'/>",
+};
+
+START_TEST(resumptions_that_cannot_be)
+{
+	up_acknowledged();
+	send_numbered(1, 1);
+	turns();
+	cut_and_resume(0);
+	peer_say(wrong_resumptions[_i]);
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_uint_eq(losses, 1);
+	close(peer);
+	try_again();
+	bring_to_enabling(ENABLE);
+	peer_say(ENABLED);
+	expect("<m n='000001'>x</m>" ASK);
+}
+END_TEST
+
+/* Sent and not acknowledged counts as much as not sent. */
+START_TEST(flow_follows_what_is_not_acknowledged)
+{
+	up_acknowledged();
+	for (unsigned i = 0; i < 11; i++) {
+		send_numbered(i, 10000);
+		turns();
+		peer_read_all();
+	}
+	ck_assert_str_eq(said, "GUS");
+	ck_assert_uint_eq(l->outbox.queued, 0);
+	peer_say("<a" SM " h='5'/>");
+	ck_assert_str_eq(said, "GUS");
+	peer_say("<a" SM " h='8'/>");
+	ck_assert_str_eq(said, "GUSG");
+	/* Above the bound it is cut, but not while they cannot say so. */
+	l->bound = 200000;
+	link_read(l, false);
+	for (unsigned i = 0; i < 30; i++) {
+		send_numbered(i, 10000);
+		turns();
+		peer_read_all();
+	}
+	ck_assert_int_eq(l->state, LINK_UP);
+	link_read(l, true);
+	turns();
+	ck_assert_int_eq(l->state, LINK_UP);
+	send_numbered(0, 10000);
+	turns();
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	ck_assert_str_eq(l->last_failure, "the session manager acknowledges nothing");
+}
+END_TEST
+
+/* An answer of the link's own waits for the end of the packet that was begun, and no longer. */
+START_TEST(answer_between_packets)
+{
+	int small = 4096;
+
+	up_acknowledged();
+	setsockopt(l->watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	for (unsigned i = 0; i < 40; i++)
+		send_numbered(i, 20000);
+	turns();
+	ck_assert_uint_gt(l->outbox.head_written, 0);
+	peer_say("<r" SM "/>");
+	peer_read_all();
+	ck_assert_ptr_nonnull(strstr(text_of(&heard), "<a" SM " h='0'/>\n<m n='"));
+}
+END_TEST
+
+START_TEST(goodbye_is_not_counted)
+{
+	up_acknowledged();
+	ck_assert(send_text("<one/>"));
+	link_close(l);
+	turns();
+	expect("<one/></stream:stream>\n");
+	peer_say("<p/><a" SM " h='1'/></stream:stream>");
+	peer_close();
+	ck_assert_str_eq(said, "GUC");
+	ck_assert_uint_eq(l->outbox.unacknowledged, 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -1021,6 +1418,19 @@ main(void)
 	tcase_add_test(tests, who_never_closes_is_left);
 	tcase_add_test(tests, cut_while_closing);
 	tcase_add_test(tests, started_by_ourselves);
+	tcase_add_test(tests, acknowledged_packets_are_forgotten);
+	tcase_add_test(tests, cut_behind_every_byte_that_is_sent);
+	tcase_add_test(tests, cut_behind_every_byte_that_comes);
+	tcase_add_test(tests, counters_go_round);
+	tcase_add_test(tests, not_resumed);
+	tcase_add_test(tests, packet_that_kills_is_given_up);
+	tcase_add_loop_test(tests, answers_to_the_question, 0, COUNT(answers));
+	tcase_add_test(tests, silence_is_a_no);
+	tcase_add_loop_test(tests, counts_that_cannot_be, 0, COUNT(nonsense));
+	tcase_add_loop_test(tests, resumptions_that_cannot_be, 0, COUNT(wrong_resumptions));
+	tcase_add_test(tests, flow_follows_what_is_not_acknowledged);
+	tcase_add_test(tests, answer_between_packets);
+	tcase_add_test(tests, goodbye_is_not_counted);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
