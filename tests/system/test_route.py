@@ -3,7 +3,7 @@
 import base64
 import unittest
 
-from harness import DaemonCase, main
+from harness import DaemonCase, main, tls_context
 from scripted import Conversation
 
 OPEN = "open:\nfeatures:\n"
@@ -111,6 +111,62 @@ down: <route type='session' from='carol@{host}/1' to='99@c2s.localhost'/>
 up: <route type='error' to='carol@{host}/1' from='99@c2s.localhost'/>
 down: <route type='session' from='alice@{host}/7c7c' to='{me}'/>
 up: <route type='error' to='alice@{host}/7c7c' from='{me}'/>
+""")
+
+
+BOUND = """
+client: <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>
+up: <route type='auth' to='alice@{host}' from='{me}'><iq type='get' id='{get}'><query xmlns='jabber:iq:auth'><username>alice</username></query></iq></route>
+down: <route type='auth' from='alice@{host}' to='{me}'><iq type='result' id='{get}'><query xmlns='jabber:iq:auth'><username>alice</username><password/><resource/></query></iq></route>
+up: <route type='auth' to='alice@{host}/{invented}' from='{me}'><iq type='set' id='{set}'><query xmlns='jabber:iq:auth'><username>alice</username><password>secret</password><resource>{invented}</resource></query></iq></route>
+down: <route type='auth' from='alice@{host}/{invented}' to='{me}'><iq type='result' id='{set}'/></route>
+gets: <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>
+open: again
+features:
+client: <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>home</resource></bind></iq>
+up: <route type='session' to='alice@{host}/home' from='{me}'/>
+"""
+
+
+class Sasl(DaemonCase):
+    def talk(self, text):
+        sm = self.manager(dialect='route')
+        daemon = self.start_with(sm, tls='both')
+        client = daemon.client()
+        client.open().starttls(tls_context())
+        plain = base64.b64encode(b'\0alice\0secret').decode()
+        conversation = Conversation(sm, client, host='localhost', plain=plain)
+        return conversation.play(text), daemon
+
+    def test_login(self):
+        self.talk(BOUND + """
+down: <route type='session' from='alice@{host}/5a5a' to='{me}'/>
+gets: <iq type='result' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>alice@localhost/home</jid></bind></iq>
+client: <iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq><presence/>
+gets: <iq type='result' id='s'/>
+up: <route to='alice@{host}/5a5a' from='{me}'><presence/></route>
+down: <route type='error' error='Invalid Session' from='alice@{host}/5a5a' to='{me}'><presence/></route>
+up: <route type='session' to='alice@{host}/home' from='{me}'/>
+""")
+
+    def test_session_failed(self):
+        self.talk(BOUND + """
+down: <route type='error' error='Session Failed' from='alice@{host}/home' to='{me}'/>
+gets: <iq type='error' id='b'><error code='503' type='wait'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+client: <iq type='set' id='c'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>
+up: <route type='session' to='alice@{host}/{another}' from='{me}'/>
+down: <route type='session' from='alice@{host}/5a5a' to='{me}'/>
+gets: <iq type='result' id='c'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>alice@localhost/{another}</jid></bind></iq>
+""")
+
+    def test_wrong_password(self):
+        self.talk("""
+client: <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain}</auth>
+up: <route type='auth' to='alice@{host}' from='{me}'><iq type='get' id='{get}'><_/></iq></route>
+down: <route type='auth' from='alice@{host}' to='{me}'><iq type='result' id='{get}'><query xmlns='jabber:iq:auth'><username>alice</username><password/><digest/><resource/></query></iq></route>
+up: <route type='auth' to='alice@{host}/{invented}' from='{me}'><iq type='set' id='{set}'><query xmlns='jabber:iq:auth'><username>alice</username><digest _=''>{digest}</digest><resource>{invented}</resource></query></iq></route>
+down: <route type='auth' from='alice@{host}/{invented}' to='{me}'><iq type='error' id='{set}'><error code='401'>Unauthorized</error></iq></route>
+gets: <failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/><_/></failure>
 """)
 
 
