@@ -65,6 +65,7 @@ enum dialect_verdict {
 	VERDICT_FORGED,		/* it is not what such a client could cause: the worker is not believed any more */
 	VERDICT_PACKET,
 	VERDICT_STARTS,		/* asks for a session of an account, which must be the one that it has proved to be */
+	VERDICT_NOTICE,		/* says that it has logged in (notice.h), to whom it may concern */
 	VERDICT_OPENS,		/* from here on the session manager holds a stream of this client, whose end it must hear of */
 };
 
@@ -192,7 +193,7 @@ struct dialect {
 	 * What a worker sends up is checked before it is believed, because a worker that was broken into may send anything:
 	 * is it one element that every parser reads (dialect/wellformed), none of the link's own, from client `id` of
 	 * `name`, to its session's `address` (NULL, before login: to a host)? `to_r`: with VERDICT_OPENS, that host, with
-	 * VERDICT_STARTS the account, USER@HOST, as on the wire.
+	 * VERDICT_STARTS the account, USER@HOST, with VERDICT_NOTICE whom it is for, as on the wire.
 	 */
 	enum dialect_verdict (*link_verify)(const void *bytes, size_t length, const char *id, const char *name,
 	    const char *address, struct range *to_r);

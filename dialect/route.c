@@ -11,6 +11,7 @@
 #include "dialect/edit.h"
 #include "dialect/element.h"
 #include "dialect/login.h"
+#include "dialect/notice.h"
 #include "dialect/route_memo.h"
 #include "dialect/sasl.h"
 #include "dialect/stamp.h"
@@ -413,6 +414,8 @@ route_link_verify(const void *bytes, size_t length, const char *id, const char *
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
 		return VERDICT_FORGED;
 	head_read(&head, &element);
+	if (address != NULL && notice_is_genuine(&element, id, name, address, to_r))
+		return VERDICT_NOTICE;
 	if (!is_plain(&element, &head) || !is_from(head.from, id, name))
 		return VERDICT_FORGED;
 	if (head_is(&head, "session")) {

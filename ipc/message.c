@@ -153,6 +153,7 @@ message_put_settings(struct buffer *body, const struct settings *settings)
 	put_string(body, settings->nonce);
 	put_string(body, settings->name);
 	put_string(body, settings->dialect);
+	put_string(body, settings->notify);
 	put(body, settings->digest, 1);
 	put(body, settings->registration, 1);
 	put(body, settings->plain, 1);
@@ -175,6 +176,7 @@ message_get_settings(const struct frame *frame, struct settings *settings_r)
 	settings_r->nonce = get_string(&reader);
 	settings_r->name = get_string(&reader);
 	settings_r->dialect = get_string(&reader);
+	settings_r->notify = get_string(&reader);
 	settings_r->digest = get(&reader, 1) != 0;
 	settings_r->registration = get(&reader, 1) != 0;
 	settings_r->plain = get(&reader, 1) != 0;
@@ -202,6 +204,7 @@ settings_deinit(struct settings *settings)
 	free(settings->nonce);
 	free(settings->name);
 	free(settings->dialect);
+	free(settings->notify);
 	free(settings->tls.ciphers);
 	free(settings->tls.ciphersuites);
 	free(settings->tls.groups);

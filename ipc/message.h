@@ -64,6 +64,7 @@ struct settings {
 	char *nonce;			/* of this start of the master: part of every id */
 	char *name;			/* the socket manager's name on the link */
 	char *dialect;
+	char *notify;			/* whom logins are told to (notice.h); empty: nobody */
 	bool digest;
 	bool registration;
 	bool plain;			/* SASL PLAIN is offered where there is no TLS, too */

@@ -44,6 +44,7 @@ entry_free(struct directory *directory, struct entry *entry)
 		free(kept);
 	}
 	texts_remove(&directory->addresses, entry->address);
+	texts_remove(&directory->addresses, entry->notice);
 	slab_free(&directory->entries, entry);
 }
 
@@ -278,6 +279,13 @@ const char *
 directory_host(const struct directory *directory, const struct entry *entry)
 {
 	return entry->host == 0 ? NULL : directory->hosts[entry->host - 1];
+}
+
+bool
+directory_set_notice(struct directory *directory, struct entry *entry, struct range notice)
+{
+	entry->notice = texts_add(&directory->addresses, notice.at, notice.length);
+	return entry->notice != NULL;
 }
 
 void

@@ -38,6 +38,7 @@ struct entry {
 	uint32_t worker;
 	uint32_t slot;
 	char *address;			/* of its session, in the directory's texts; NULL: not logged in */
+	char *notice;			/* that was sent when it logged in, in the directory's texts; NULL: none was */
 	struct entry *next;		/* with the same hash of the address */
 	TAILQ_ENTRY(entry) waiting;	/* while it has not logged in, and is not told to go */
 	struct kept_queue kept;		/* in the order of the link */
@@ -95,7 +96,7 @@ struct directory {
 #define DIRECTORY_HOSTS_MAX 1024
 
 /* What an entry may grow to before somebody asks whether it has to: a test holds us to it. */
-#define ENTRY_SIZE_MAX 128
+#define ENTRY_SIZE_MAX 136
 
 /* 0 or -ENOMEM. `workers`: how many worker numbers there may be. */
 int directory_init(struct directory *directory, uint32_t workers) __attribute__((warn_unused_result));
@@ -130,6 +131,9 @@ struct entry *directory_at(const struct directory *directory, uint32_t worker, u
  * without memory.
  */
 bool directory_set_address(struct directory *directory, struct entry *entry, struct range address);
+
+/* This was told when it logged in, for the first time. False without memory. */
+bool directory_set_notice(struct directory *directory, struct entry *entry, struct range notice);
 
 /*
  * The session manager holds a stream of this client with that host (as on the wire). False: no memory, or more hosts than

@@ -124,6 +124,8 @@ static const struct config_option link_table[] = {
 	    "waiting for the link above this, clients are not read" },
 	{ "acknowledge", CONFIG_CHOICE, 0, 0, "auto|yes|no", "auto", CONFIG_RELOAD, IN(link, acknowledge),
 	    "both sides say what has arrived (XEP-0198); auto: with the embedded session manager only" },
+	{ "notify", CONFIG_STRING, 0, 0, NULL, NULL, 0, IN(link, notify),
+	    "JID that is told who logs in and out (dialect route)" },
 };
 
 static const struct config_option sessiond_table[] = {
@@ -490,6 +492,8 @@ check_link(struct check *check)
 
 	if (options->link.dialect != NULL && dialect_find(options->link.dialect) == NULL)
 		check_fail(check, &options->link.dialect, &options->link, "link dialect: no dialect of that name");
+	if (options->link.notify != NULL && (options->link.dialect == NULL || strcmp(options->link.dialect, "route") != 0))
+		check_fail(check, &options->link.notify, &options->link, "link notify: the dialect is not route");
 	if (options->link.address != NULL && !link_address_is_valid(options->link.address))
 		check_fail(check, &options->link.address, &options->link,
 		    "link address: not HOST:PORT, [IPV6]:PORT or unix:PATH");

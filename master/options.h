@@ -90,6 +90,7 @@ struct options {
 		uint32_t timeout;	/* seconds */
 		uint32_t packet_bytes;
 		uint32_t queue_bytes;
+		char *notify;		/* NULL: nobody */
 		uint32_t acknowledge;	/* enum link_acknowledge; options_acknowledge */
 	} link;
 	struct {

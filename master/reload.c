@@ -435,6 +435,7 @@ settings_apply(struct master *master)
 	settings->name = options->link.name;
 	settings->dialect = options->link.dialect;
 	settings->digest = !embedded && options->link.digest;
+	settings->notify = options->link.notify;
 	settings->registration = embedded ? options->sessiond.registration : options->link.registration;
 	settings->plain = options->sasl.plain != 0;
 	settings->log_level = (uint8_t)options->log.level;

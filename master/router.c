@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "dialect/notice.h"
 #include "master/master.h"
 
 /* At most one line a second about packets that had to be dropped. */
@@ -96,6 +97,20 @@ send_end(struct master *master, const struct entry *entry)
 	buffer_deinit(&end);
 }
 
+/* Who was told that it had logged in is told that it is gone. */
+static void
+send_logout(struct master *master, const struct entry *entry)
+{
+	struct buffer logout = { 0 };
+
+	if (entry->notice == NULL)
+		return;
+	notice_put_logout(&logout, entry->notice, strlen(entry->notice));
+	if (!logout.failed && buffer_length(&logout) > 0)
+		send_up(master, entry, buffer_bytes(&logout), buffer_length(&logout));
+	buffer_deinit(&logout);
+}
+
 static void
 packets_note(struct master *master)
 {
@@ -163,6 +178,7 @@ void
 router_ended(struct master *master, struct entry *entry)
 {
 	settle_end(master, entry);
+	send_logout(master, entry);
 	if (entry->fd >= 0)
 		close(entry->fd);
 	if (entry->counted)
@@ -385,6 +401,13 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 		if (!may_start(entry, to))
 			return BREACH_FORGED;
 		entry->starts = true;
+		break;
+	case VERDICT_NOTICE:
+		if (master->options->link.notify == NULL || !range_decodes_to(to, master->options->link.notify) ||
+		    entry->notice != NULL)
+			return BREACH_FORGED;
+		if (!directory_set_notice(&master->directory, entry, (struct range){ (const char *)frame->body, frame->length }))
+			router_close(master, entry, END_BROKEN);
 		break;
 	case VERDICT_PACKET:
 		break;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect/notice.h"
 #include "worker/client_log.h"
 #include "worker/connection.h"
 #include "worker/greeting.h"
@@ -167,6 +168,28 @@ logged_in(struct exchange *exchange)
 	return true;
 }
 
+/* Who wants to know is told that it has logged in, once for each client. False: as above. */
+static bool
+tell_login(struct exchange *exchange)
+{
+	struct client *client = exchange->client;
+	const char *notify = client->worker->settings.notify, *jid = exchange->dialect->jid;
+	struct connection connection = { 0 };
+	struct buffer notice = { 0 };
+	int result;
+
+	if (notify == NULL || notify[0] == '\0' || jid == NULL)
+		return true;
+	result = connection_read(&connection, client);
+	if (result == 0)
+		notice_put_login(&notice, notify, exchange->context.id, exchange->context.name, jid, &connection.facts);
+	if (result < 0 || notice.failed || !send_element(client, buffer_bytes(&notice), buffer_length(&notice)))
+		client_broken(client);
+	connection_deinit(&connection);
+	buffer_deinit(&notice);
+	return client->state < CLIENT_CLOSING;
+}
+
 /* False: as above. */
 static bool
 remember(struct exchange *exchange)
@@ -290,7 +313,7 @@ carry_out(struct exchange *exchange)
 	send_down(exchange);
 	if ((effects & DIALECT_REFUSED) != 0)	/* before it is consumed: the master looks whether there can be one */
 		login_refused(client, answer->failure, exchange->packet != NULL);
-	if ((effects & DIALECT_LOGGED_IN) != 0 && !logged_in(exchange))
+	if ((effects & DIALECT_LOGGED_IN) != 0 && (!logged_in(exchange) || !tell_login(exchange)))
 		return;
 	if ((effects & DIALECT_MEMO) != 0 && !remember(exchange))
 		return;

@@ -23,6 +23,7 @@ sample_settings(struct settings *settings)
 		.nonce = unconst("nonce"),
 		.name = unconst("foo-sockets"),
 		.dialect = unconst("sfrom"),
+		.notify = unconst("connections@foo.com"),
 		.digest = true,
 		.registration = false,
 		.plain = true,

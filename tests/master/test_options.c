@@ -216,7 +216,7 @@ END_TEST
 /* Only what cannot change while clients are there waits for a restart. */
 START_TEST(restart_is_for_few)
 {
-	static const char *const few[] = { "user name", "user group", "link name", "link type", "link dialect",
+	static const char *const few[] = { "user name", "user group", "link name", "link type", "link dialect", "link notify",
 	    "sessiond database", "control socket", "pid file" };
 	size_t found = 0;
 	char name[64];

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The dialect `route`, against a scripted jabberd 1.2 and 1.6 (scripted.py, servers.py)."""
 import base64
-import unittest
+import os
+import signal
 
 from harness import DaemonCase, main, tls_context
 from scripted import Conversation
@@ -112,6 +113,39 @@ up: <route type='error' to='carol@{host}/1' from='99@c2s.localhost'/>
 down: <route type='session' from='alice@{host}/7c7c' to='{me}'/>
 up: <route type='error' to='alice@{host}/7c7c' from='{me}'/>
 """)
+
+
+class Notify(DaemonCase):
+    TOLD = "<message to='watch@{host}' from='{me}'><update xmlns='http://amessage.info/protocol/connectionstate'>" \
+        "<jid>alice@localhost/home</jid><%s/><ip>127.0.0.1</ip></update></message>"
+
+    def begin(self):
+        sm = self.manager(dialect='route')
+        daemon = self.start_with(sm, link={'notify': 'watch@localhost'})
+        conversation = Conversation(sm, daemon.client(), host='localhost')
+        conversation.play(OPEN + STARTED.rstrip().rpartition('\n')[0] + """
+up: """ + self.TOLD % 'login' + """
+gets: <iq type='result' id='a'/>
+""")
+        return daemon, conversation
+
+    def test_login_and_logout(self):
+        conversation = self.begin()[1]
+        conversation.play("""
+client: <message to='watch@localhost' from='{me}'><update xmlns='http://amessage.info/protocol/connectionstate'/></message>
+up: <route to='alice@{host}/5a5a' from='{me}'><message to='watch@localhost' from='{me}'><update xmlns='http://amessage.info/protocol/connectionstate'/></message></route>
+client: </stream:stream>
+up: <route type='error' to='alice@{host}/5a5a' from='{me}'/>
+up: """ + self.TOLD % 'logout')
+
+    def test_worker_dies(self):
+        daemon, conversation = self.begin()
+        daemon.may_lose_workers = True
+        for pid in daemon.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        conversation.play("""
+up: <route type='error' to='alice@{host}/5a5a' from='{me}'/>
+up: """ + self.TOLD % 'logout')
 
 
 BOUND = """
