@@ -13,14 +13,32 @@
 
 #define CLIENT "jabber:client"
 #define MANAGER "jabberd:sockets"
+#define COMPONENT "jabber:component:accept"
 #define STREAMS "http://etherx.jabber.org/streams"
 #define MANAGER_HEADER "<stream:stream xmlns='" MANAGER "' xmlns:stream='" STREAMS "' id='1'>"
+#define COMPONENT_HEADER "<stream:stream xmlns='" COMPONENT "' xmlns:stream='" STREAMS "' id='1'>"
 #define CLIENT_HEADER "<stream:stream xmlns='" CLIENT "' xmlns:stream='" STREAMS "' id='1'>"
 #define LINK_NAME "foo-sockets"
 #define CLIENT_ID "0a1b2c.0.17.4711"
 #define ADDRESS "romeo@foo.com/r"
 #define STAMPS " sto='" CLIENT_ID "@" LINK_NAME "' sfrom='a@b'"
 #define WORKER_STAMPS " sto='" ADDRESS "' sfrom='" CLIENT_ID "@" LINK_NAME "'"
+
+/* Where a packet stands in a route. */
+#define ROUTE "<route to='" CLIENT_ID "@" LINK_NAME "' from='" ADDRESS "'>"
+#define WORKER_ROUTE "<route to='" ADDRESS "' from='" CLIENT_ID "@" LINK_NAME "'>"
+
+struct way {
+	const struct dialect *dialect;
+	const char *namespace, *header;	/* of the session manager's stream */
+	bool wrapped;
+};
+
+static const struct way ways[] = {
+	{ &dialect_sfrom, MANAGER, MANAGER_HEADER, false },
+	{ &dialect_xmpp, COMPONENT, COMPONENT_HEADER, false },
+	{ &dialect_route, COMPONENT, COMPONENT_HEADER, true },
+};
 
 /* What wellformed refuses although expat does not: see its header. */
 static const char *const stricter[] = {
@@ -31,9 +49,9 @@ typedef void (*packet_fn)(void *argument, const char *bytes, size_t length, size
 
 /* Cut into packets; the type of the event that ended it, or SPLITTER_MORE. `quiet_r`: nothing is left over. */
 static enum splitter_event_type
-cut(const uint8_t *bytes, size_t length, size_t first, size_t step, bool *quiet_r, packet_fn fn, void *argument)
+cut(const char *header, const uint8_t *bytes, size_t length, size_t first, size_t step, bool *quiet_r, packet_fn fn,
+    void *argument)
 {
-	static const char header[] = MANAGER_HEADER;
 	struct buffer in = { 0 };
 	struct splitter splitter;
 	struct splitter_event event;
@@ -42,7 +60,7 @@ cut(const uint8_t *bytes, size_t length, size_t first, size_t step, bool *quiet_
 	size_t piece = first < length ? first : length;
 
 	splitter_init(&splitter, SIZE_MAX);
-	buffer_append(&in, header, sizeof header - 1);
+	buffer_append_string(&in, header);
 	for (;;) {
 		buffer_append(&in, bytes + fed, piece);
 		fed += piece;
@@ -64,6 +82,14 @@ cut(const uint8_t *bytes, size_t length, size_t first, size_t step, bool *quiet_
 	return type;
 }
 
+static void
+wrap(struct buffer *out, const char *bytes, size_t length, const char *route)
+{
+	buffer_append_string(out, route);
+	buffer_append(out, bytes, length);
+	buffer_append_string(out, "</route>");
+}
+
 /* Give a packet the stamps unless it has some. */
 static void
 stamp(struct buffer *out, const char *bytes, size_t length, const char *stamps)
@@ -81,11 +107,11 @@ stamp(struct buffer *out, const char *bytes, size_t length, const char *stamps)
 }
 
 static int
-deliver(const struct buffer *packet, struct buffer *down)
+deliver(const struct way *way, const struct buffer *packet, struct buffer *down)
 {
 	struct dialect_context context = { .id = CLIENT_ID, .name = LINK_NAME, .stream_id = "1" };
 	struct dialect_client client = { .address = strdup(ADDRESS) };
-	int outcome = call_packet(&dialect_sfrom, &client, &context, (const char *)buffer_bytes(packet),
+	int outcome = call_packet(way->dialect, &client, &context, (const char *)buffer_bytes(packet),
 	    buffer_length(packet), down);
 
 	dialect_client_deinit(&client);
@@ -103,7 +129,7 @@ write_packet(void *argument, const char *bytes, size_t length, size_t end)
 	(void)end;
 	stamp(&packet, bytes, length, STAMPS);
 	fault = wellformed_fault(buffer_bytes(&packet), buffer_length(&packet));
-	switch (deliver(&packet, &down)) {
+	switch (deliver(&ways[0], &packet, &down)) {
 	case CALL_DELIVERED:
 		buffer_append_string(out, "element ");
 		buffer_append(out, buffer_bytes(&down), buffer_length(&down));
@@ -126,7 +152,7 @@ void
 down_write(struct buffer *out, const uint8_t *bytes, size_t length, size_t first, size_t step)
 {
 	bool quiet;
-	enum splitter_event_type type = cut(bytes, length, first, step, &quiet, write_packet, out);
+	enum splitter_event_type type = cut(MANAGER_HEADER, bytes, length, first, step, &quiet, write_packet, out);
 
 	if (type == SPLITTER_MORE)
 		buffer_append_string(out, quiet ? "quiet\n" : "waiting\n");
@@ -137,6 +163,7 @@ down_write(struct buffer *out, const uint8_t *bytes, size_t length, size_t first
 /* ---- compared ---- */
 
 struct down {
+	const struct way *way;
 	const struct forest *link;	/* what expat reads of all that the session manager sends */
 	const size_t *ends;
 	size_t count;			/* packets so far */
@@ -148,7 +175,7 @@ down_fail(struct down *down, const char *problem, const struct buffer *about)
 {
 	if (down->problem == NULL) {
 		down->problem = problem;
-		fprintf(stderr, "# %s: %.*s\n", problem, (int)buffer_length(about), (const char *)buffer_bytes(about));
+		fprintf(stderr, "# %s: %s: %.*s\n", down->way->dialect->name, problem, (int)buffer_length(about), (const char *)buffer_bytes(about));
 	}
 	return false;
 }
@@ -178,14 +205,19 @@ is_readable(const char *header, enum reader_manner manner, const struct buffer *
 	return good;
 }
 
+/* The first tree, or what is wrapped in it. */
 static void
-write_first(struct buffer *out, const struct forest *forest, const char *from)
+write_first(struct buffer *out, const struct forest *forest, const char *from, bool wrapped)
 {
-	if (forest->count == 1) {
-		tree_cut(forest->trees[0], "sto");
-		tree_cut(forest->trees[0], "sfrom");
-		tree_write(out, forest->trees[0], from, CLIENT);
-	}
+	struct tree *tree = forest->count == 1 ? forest->trees[0] : NULL;
+
+	if (tree != NULL && wrapped)
+		tree = tree->child_count == 1 ? tree->children[0] : NULL;
+	if (tree == NULL)
+		return;
+	tree_cut(tree, "sto");
+	tree_cut(tree, "sfrom");
+	tree_write(out, tree, from, CLIENT);
 }
 
 static void
@@ -198,7 +230,7 @@ write_libxml(struct buffer *out, const struct buffer *packet)
 	buffer_append(&document, buffer_bytes(packet), buffer_length(packet));
 	buffer_append_string(&document, "</stream:stream>");
 	reader_libxml(&forest, buffer_bytes(&document), buffer_length(&document));
-	write_first(out, &forest, NULL);
+	write_first(out, &forest, NULL, false);
 	forest_deinit(&forest);
 	buffer_deinit(&document);
 }
@@ -209,13 +241,13 @@ check_delivered(struct down *down, const struct buffer *packet, const struct buf
 	struct buffer link = { 0 }, client = { 0 }, other = { 0 };
 	struct forest forest;
 
-	if (!read_one(&forest, MANAGER_HEADER, READER_LUA, packet))
+	if (!read_one(&forest, down->way->header, READER_LUA, packet))
 		down_fail(down, "delivered, and expat refuses it on the link", packet);
-	write_first(&link, &forest, MANAGER);
+	write_first(&link, &forest, down->way->namespace, down->way->wrapped);
 	forest_deinit(&forest);
 	if (!read_one(&forest, CLIENT_HEADER, READER_ERLANG, delivered))
 		down_fail(down, "a client with expat refuses it", delivered);
-	write_first(&client, &forest, MANAGER);
+	write_first(&client, &forest, down->way->namespace, false);
 	forest_deinit(&forest);
 	if (!is_readable(CLIENT_HEADER, READER_BAR, delivered) || !is_readable(CLIENT_HEADER, READER_RAW, delivered))
 		down_fail(down, "a client with another expat refuses it", delivered);
@@ -224,7 +256,7 @@ check_delivered(struct down *down, const struct buffer *packet, const struct buf
 	write_libxml(&other, delivered);
 	buffer_clear(&client);
 	read_one(&forest, CLIENT_HEADER, READER_LUA, delivered);
-	write_first(&client, &forest, NULL);
+	write_first(&client, &forest, NULL, false);
 	forest_deinit(&forest);
 	if (!buffers_are_equal(&client, &other))
 		down_fail(down, "a client with libxml2 reads something else", delivered);
@@ -253,9 +285,9 @@ check_bounce(struct down *down, const struct buffer *packet)
 {
 	struct buffer bounce = { 0 }, header = { 0 };
 
-	dialect_sfrom.link_header(&header, LINK_NAME);
+	down->way->dialect->link_header(&header, LINK_NAME);
 	buffer_append(&header, "", 1);
-	dialect_sfrom.link_bounce(&bounce, buffer_bytes(packet), buffer_length(packet));
+	down->way->dialect->link_bounce(&bounce, buffer_bytes(packet), buffer_length(packet));
 	if (buffer_length(&bounce) > 0 && !is_readable((const char *)buffer_bytes(&header), READER_LUA, &bounce))
 		down_fail(down, "the session manager refuses what comes back", &bounce);
 	buffer_deinit(&bounce);
@@ -269,10 +301,13 @@ check_verify(struct down *down, const char *bytes, size_t length)
 	struct buffer packet = { 0 }, header = { 0 };
 	struct range host;
 
-	dialect_sfrom.link_header(&header, LINK_NAME);
+	down->way->dialect->link_header(&header, LINK_NAME);
 	buffer_append(&header, "", 1);
-	stamp(&packet, bytes, length, WORKER_STAMPS);
-	if (dialect_sfrom.link_verify(buffer_bytes(&packet), buffer_length(&packet), CLIENT_ID, LINK_NAME, ADDRESS,
+	if (down->way->wrapped)
+		wrap(&packet, bytes, length, WORKER_ROUTE);
+	else
+		stamp(&packet, bytes, length, WORKER_STAMPS);
+	if (down->way->dialect->link_verify(buffer_bytes(&packet), buffer_length(&packet), CLIENT_ID, LINK_NAME, ADDRESS,
 	    &host) == VERDICT_PACKET &&
 	    (!is_readable((const char *)buffer_bytes(&header), READER_BAR, &packet) ||
 	    !is_readable((const char *)buffer_bytes(&header), READER_RAW, &packet)))
@@ -288,11 +323,14 @@ check_packet(void *argument, const char *bytes, size_t length, size_t end)
 	struct down *down = argument;
 	int outcome;
 
-	stamp(&packet, bytes, length, STAMPS);
+	if (down->way->wrapped)
+		wrap(&packet, bytes, length, ROUTE);
+	else
+		stamp(&packet, bytes, length, STAMPS);
 	if (down->count < forest_complete(down->link) && down->ends[down->count] != end)
 		down_fail(down, "cut where expat does not", &packet);
 	down->count++;
-	outcome = deliver(&packet, &delivered);
+	outcome = deliver(down->way, &packet, &delivered);
 	if (outcome == CALL_DELIVERED)
 		check_delivered(down, &packet, &delivered);
 	else if (outcome == CALL_UNREADABLE)
@@ -303,23 +341,23 @@ check_packet(void *argument, const char *bytes, size_t length, size_t end)
 	buffer_deinit(&delivered);
 }
 
-bool
-down_check(const uint8_t *bytes, size_t length)
+static bool
+check_way(const struct way *way, const uint8_t *bytes, size_t length)
 {
 	struct buffer document = { 0 };
 	struct forest link;
 	size_t *ends;
-	struct down down = { .link = &link };
+	struct down down = { .way = way, .link = &link };
 	enum splitter_event_type type;
 	bool quiet;
 
-	buffer_append_string(&document, MANAGER_HEADER);
+	buffer_append_string(&document, way->header);
 	buffer_append(&document, bytes, length);
 	/* expat says that a character is none when all its bytes are there, and so of <![CDATA[. */
 	buffer_append_string(&document, "\n\n\n\n\n\n\n\n");
 	reader_expat(&link, READER_LUA, buffer_bytes(&document), buffer_length(&document), SIZE_MAX, &ends);
 	down.ends = ends;
-	type = cut(bytes, length, SIZE_MAX, 1, &quiet, check_packet, &down);
+	type = cut(way->header, bytes, length, SIZE_MAX, 1, &quiet, check_packet, &down);
 	if (!link.failed && !link.stray && !link.doctype && type == SPLITTER_BROKEN)
 		down_fail(&down, "broken, and expat reads on", &document);
 	if (!link.failed && !link.stray && !link.doctype && down.count != forest_complete(&link))
@@ -330,4 +368,14 @@ down_check(const uint8_t *bytes, size_t length)
 	forest_deinit(&link);
 	buffer_deinit(&document);
 	return down.problem == NULL;
+}
+
+bool
+down_check(const uint8_t *bytes, size_t length)
+{
+	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+		if (!check_way(&ways[i], bytes, length))
+			return false;
+	}
+	return true;
 }

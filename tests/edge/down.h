@@ -1,5 +1,5 @@
 /*
- * down: the way from the session manager to a client. What the session manager sends is cut into packets where expat would
+ * down: the way from the session manager to a client, in each dialect. What the session manager sends is cut into packets where expat would
  * cut it; a packet that some parser would refuse reaches nobody; one that is delivered is to the client, with expat and
  * with libxml2, what it is to expat on the link.
  */

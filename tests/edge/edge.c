@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect/ack.h"
 #include "dialect/dialect.h"
 #include "reader.h"
 #include "tests/dialect/call.h"
@@ -19,8 +20,25 @@
 /* With everything in it that has to be escaped. */
 #define ADDRESS "romeo@foo.com/a 'b' \"c\" <d> & e"
 
-/* The namespace that the header of the dialect sfrom gives to elements that say none. */
-#define LINK_NAMESPACE "jabber:sockets"
+#define SASL "urn:ietf:params:xml:ns:xmpp-sasl"
+
+/* A dialect, before login or in session. */
+struct way {
+	const struct dialect *dialect;
+	const char *namespace;	/* that the link's header gives to elements that say none */
+	bool wrapped;		/* a stanza stands in <route/>, instead of having sto and sfrom */
+	bool bridged;		/* SASL is c2sd's, and becomes a login */
+	bool session;
+};
+
+static const struct way ways[] = {
+	{ &dialect_sfrom, "jabber:sockets", false, true, true },
+	{ &dialect_sfrom, "jabber:sockets", false, true, false },
+	{ &dialect_xmpp, "jabber:component:accept", false, false, true },
+	{ &dialect_xmpp, "jabber:component:accept", false, false, false },
+	{ &dialect_route, "jabber:component:accept", true, true, true },
+	{ &dialect_route, "jabber:component:accept", true, true, false },
+};
 
 /* What came out of the stream. */
 struct sent {
@@ -38,7 +56,7 @@ struct edge {
 	struct buffer *packets;	/* likewise, one by one */
 	size_t *origins;	/* which of the client's elements each was */
 	size_t packet_count;
-	bool session;
+	const struct way *way;
 	const char *problem;
 };
 
@@ -114,32 +132,97 @@ check_answer(struct edge *edge, const struct buffer *down)
 	buffer_deinit(&document);
 }
 
+/* The session manager has taken the stream, where it is asked. */
+static void
+open_client(const struct edge *edge, struct dialect_client *client, const struct dialect_context *context)
+{
+	static const char open[] = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' sto='" CLIENT_ID "@" LINK_NAME
+	    "' sfrom='" HOST "' from='" HOST "' id='" STREAM_ID "' version='1.0'/>";
+	const struct dialect_header header = { .version_major = 1 };
+	struct buffer up = { 0 }, down = { 0 }, features = { 0 };
+	struct dialect_answer answer = { .up = &up, .down = &down, .features = &features };
+
+	if (edge->way->dialect->client_header(client, context, &header, &answer) != 0)
+		abort();
+	if (client->asked)
+		call_packet(edge->way->dialect, client, context, open, sizeof open - 1, &down);
+	buffer_deinit(&up);
+	buffer_deinit(&down);
+	buffer_deinit(&features);
+}
+
+/* Of SASL that is c2sd's own a question is made, of which nothing but the name is the client's. */
+static bool
+is_made(const struct edge *edge, size_t index)
+{
+	const char *uri = edge->meant.trees[index]->uri;
+
+	return edge->way->bridged && uri != NULL && strcmp(uri, SASL) == 0;
+}
+
+static void
+check_made(struct edge *edge, const struct buffer *up)
+{
+	struct buffer document = { 0 };
+	struct forest forest;
+
+	edge->way->dialect->link_header(&document, LINK_NAME);
+	buffer_append(&document, buffer_bytes(up), buffer_length(up));
+	buffer_append_string(&document, "\n");
+	reader_expat(&forest, READER_BAR, buffer_bytes(&document), buffer_length(&document), SIZE_MAX, NULL);
+	if (forest.failed || forest.restricted || forest.stray || forest.count != 1 || forest.depth != 1)
+		edge_fail(edge, "what is made of SASL is not one element");
+	forest_deinit(&forest);
+	buffer_deinit(&document);
+}
+
+/* The master believes it, as an ordinary packet, and nobody takes it for the link's own. */
+static void
+check_sent(struct edge *edge, const struct buffer *up)
+{
+	struct ack_element ack;
+	struct range host;
+
+	if (edge->way->dialect->link_verify(buffer_bytes(up), buffer_length(up), CLIENT_ID, LINK_NAME,
+	    edge->way->session ? ADDRESS : NULL, &host) != VERDICT_PACKET)
+		edge_fail(edge, "the master does not take what the worker sends, or takes it for more");
+	ack_read(&ack, buffer_bytes(up), buffer_length(up));
+	if (ack.kind != ACK_NONE)
+		edge_fail(edge, "what a client sends counts as the link's acknowledgement");
+}
+
 static void
 send_element(struct edge *edge, size_t index)
 {
 	struct dialect_context context = {
-		.id = CLIENT_ID, .name = LINK_NAME, .stream_id = STREAM_ID, .digest = true, .registration = true,
+		.id = CLIENT_ID, .name = LINK_NAME, .stream_id = STREAM_ID, .digest = true, .registration = true, .plain = true,
 	};
 	struct dialect_client client = {
-		.host = strdup(HOST), .address = edge->session ? strdup(ADDRESS) : NULL,
+		.host = strdup(HOST), .address = edge->way->session ? strdup(ADDRESS) : NULL,
 	};
 	const struct sent *element = &edge->elements[index];
-	struct range host;
 	struct buffer up = { 0 }, down = { 0 };
-	int outcome = call_element(&dialect_sfrom, &client, &context, element->bytes, element->length,
-	    element->name_end, &up, &down);
+	int outcome;
 
-	if (outcome < 0 || (edge->session && outcome != CALL_SENT))
+	if (!edge->way->session)
+		open_client(edge, &client, &context);
+	outcome = call_element(edge->way->dialect, &client, &context, element->bytes, element->length, element->name_end, &up,
+	    &down);
+	if (outcome < 0 || outcome == CALL_WRONG)
 		edge_fail(edge, "the dialect does not take what the stream has written");
-	if (outcome == CALL_ANSWERED)
+	if (outcome == CALL_ANSWERED || outcome == CALL_REFUSED)
 		check_answer(edge, &down);
-	if (outcome == CALL_SENT && !dialect_sfrom.link_verify(buffer_bytes(&up), buffer_length(&up), CLIENT_ID,
-	    LINK_NAME, edge->session ? ADDRESS : NULL, &host))
-		edge_fail(edge, "the master does not take what the worker sends");
-	if (outcome == CALL_SENT)
+	if (buffer_length(&up) > 0)
+		check_sent(edge, &up);
+	else if (edge->way->session && outcome == CALL_IGNORED)
+		edge_fail(edge, "an element is lost");
+	if (buffer_length(&up) > 0 && !is_made(edge, index)) {
 		add_packet(edge, &up, index);
-	else
+	} else {
+		if (buffer_length(&up) > 0)
+			check_made(edge, &up);
 		buffer_deinit(&up);
+	}
 	buffer_deinit(&down);
 	dialect_client_deinit(&client);
 }
@@ -154,11 +237,10 @@ drop_packets(struct edge *edge)
 }
 
 static void
-run_dialect(struct edge *edge, bool session)
+run_dialect(struct edge *edge)
 {
 	drop_packets(edge);
-	edge->session = session;
-	dialect_sfrom.link_header(&edge->link, LINK_NAME);
+	edge->way->dialect->link_header(&edge->link, LINK_NAME);
 	for (size_t i = 0; i < edge->count; i++)
 		send_element(edge, i);
 	/* As the master does behind a batch: expat may wait for it. */
@@ -206,31 +288,48 @@ cut_510(struct tree *tree)
 	}
 }
 
+/* Its only <query/>, of jabber:iq:auth or jabber:iq:register; NULL: it is no login. */
+static struct tree *
+query_of(const struct tree *tree)
+{
+	const char *type = tree_get(tree, "type");
+	struct tree *query = NULL;
+
+	if (!is_named(tree, "iq") || type == NULL || (strcmp(type, "set") != 0 && strcmp(type, "get") != 0))
+		return NULL;
+	for (size_t i = 0; i < tree->child_count; i++) {
+		if (!is_named(tree->children[i], "query"))
+			continue;
+		if (query != NULL)
+			return NULL;
+		query = tree->children[i];
+	}
+	return query != NULL && query->uri != NULL && (strcmp(query->uri, "jabber:iq:auth") == 0 ||
+	    strcmp(query->uri, "jabber:iq:register") == 0) ? query : NULL;
+}
+
 /* What a login is given that had none: the id, and the id of the stream that its digest was made with. */
 static void
-mean_login(struct tree *tree)
+mean_login(struct edge *edge, struct tree *tree)
 {
 	const char *id = tree_get(tree, "id");
-	bool login = false;
+	struct tree *query = query_of(tree);
+	bool auth = query != NULL && strcmp(query->uri, "jabber:iq:auth") == 0;
 
-	for (size_t i = 0; i < tree->child_count; i++) {
-		struct tree *query = tree->children[i];
-
-		if (!is_named(query, "query") || query->uri == NULL || strcmp(query->uri, "jabber:iq:auth") != 0)
-			continue;
-		login = true;
-		for (size_t k = 0; k < query->child_count; k++)
-			if (is_named(query->children[k], "digest"))
-				tree_set(query->children[k], "sid", STREAM_ID);
+	if (query == NULL)
+		return;
+	for (size_t k = 0; edge->way->bridged && auth && k < query->child_count; k++) {
+		if (is_named(query->children[k], "digest") && strcmp(tree_get(tree, "type"), "set") == 0)
+			tree_set(query->children[k], "sid", STREAM_ID);
 	}
 	if (id == NULL || id[0] == '\0')
-		tree_set(tree, "id", login ? "c2sd-login" : "c2sd-register");
+		tree_set(tree, "id", auth || edge->way->dialect != &dialect_sfrom ? "c2sd-login" : "c2sd-register");
 }
 
 static void
 mean_stamps(struct edge *edge, struct tree *tree)
 {
-	tree_set(tree, "sto", edge->session ? ADDRESS : HOST);
+	tree_set(tree, "sto", edge->way->session ? ADDRESS : HOST);
 	tree_set(tree, "sfrom", CLIENT_ID "@" LINK_NAME);
 }
 
@@ -259,9 +358,14 @@ mean_dialect(struct edge *edge)
 	for (size_t i = 0; i < edge->packet_count; i++) {
 		struct tree *tree = edge->meant.trees[edge->origins[i]];
 
+		if (!edge->way->session)
+			mean_login(edge, tree);
+		if (edge->way->wrapped) {
+			tree_cut(tree, "sto");
+			tree_cut(tree, "sfrom");
+			continue;
+		}
 		cut_510(tree);
-		if (!edge->session)
-			mean_login(tree);
 		mean_stamps(edge, tree);
 	}
 }
@@ -288,14 +392,29 @@ is_forbidden(const struct tree *tree)
 	    strcmp(tree->uri, "urn:ietf:params:xml:ns:xmpp-framing") == 0);
 }
 
-static bool
-compare(struct edge *edge, const struct tree *read, size_t index, bool raw)
+/* The stanza in a <route/> that says what ours say, and holds nothing else; NULL: it is none. */
+static const struct tree *
+unwrap(const struct edge *edge, const struct tree *route)
 {
+	const char *to = tree_get(route, "to"), *from = tree_get(route, "from"), *type = tree_get(route, "type");
+
+	if (!is_named(route, "route") || (route->uri != NULL && strcmp(route->uri, edge->way->namespace) != 0) || to == NULL ||
+	    from == NULL || strcmp(from, CLIENT_ID "@" LINK_NAME) != 0 || route->child_count != 1)
+		return NULL;
+	if (edge->way->session ? type != NULL || strcmp(to, ADDRESS) != 0 : type == NULL || strcmp(type, "auth") != 0)
+		return NULL;
+	return route->attribute_count == 2u + (type != NULL) ? route->children[0] : NULL;
+}
+
+static bool
+compare(struct edge *edge, const struct tree *whole, size_t index, bool raw)
+{
+	const struct tree *read = edge->way->wrapped ? unwrap(edge, whole) : whole;
 	const struct tree *meant = edge->meant.trees[edge->origins[index]];
 	struct buffer a = { 0 }, b = { 0 };
 	bool same;
 
-	if (is_forbidden(read)) {
+	if (read == NULL || read->name == NULL || is_forbidden(read)) {
 		say_packet(edge, index, "what no client may send");
 		return edge_fail(edge, "the link's own elements come from a client");
 	}
@@ -303,7 +422,7 @@ compare(struct edge *edge, const struct tree *read, size_t index, bool raw)
 		tree_write_raw(&a, meant, CLIENT);
 	else
 		tree_write(&a, meant, NULL, NULL);
-	tree_write(&b, read, raw ? NULL : LINK_NAMESPACE, CLIENT);
+	tree_write(&b, read, raw ? NULL : edge->way->namespace, CLIENT);
 	same = buffers_are_equal(&a, &b);
 	if (!same) {
 		say_packet(edge, index, "read differently");
@@ -346,6 +465,9 @@ check_sessiond(struct edge *edge)
 {
 	struct forest forest = { 0 };
 
+	/* It speaks no such dialect. */
+	if (edge->way->wrapped)
+		return;
 	forest_open(&forest, NULL, "link");
 	for (size_t i = 0; i < edge->packet_count && edge->problem == NULL; i++)
 		if (!reader_sessiond(&forest, buffer_bytes(&edge->packets[i]), buffer_length(&edge->packets[i]))) {
@@ -357,9 +479,9 @@ check_sessiond(struct edge *edge)
 }
 
 static void
-check_way(struct edge *edge, bool session)
+check_way(struct edge *edge)
 {
-	run_dialect(edge, session);
+	run_dialect(edge);
 	if (edge->problem != NULL)
 		return;
 	mean_dialect(edge);
@@ -393,28 +515,37 @@ edge_deinit(struct edge *edge)
 	forest_deinit(&edge->meant);
 }
 
-bool
-edge_check(const struct stream_limits *limits, const uint8_t *bytes, size_t length)
+/* The client's bytes as libxml2 by itself understands them. */
+static void
+read_meant(struct edge *edge, const uint8_t *bytes, size_t length)
 {
-	struct edge edge = { 0 };
 	size_t space = 0;
 
-	run_stream(&edge, limits, bytes, length);
+	forest_deinit(&edge->meant);
 	/* The stream takes white space before an XML declaration, XML does not. */
 	while (space < length && bytes[space] != '\0' && strchr(" \t\r\n", bytes[space]) != NULL)
 		space++;
 	if (space < length)
-		reader_libxml(&edge.meant, bytes + space, length - space);
-	check_count(&edge);
-	if (edge.problem == NULL) {
-		mean_stream(&edge);
-		check_way(&edge, true);
+		reader_libxml(&edge->meant, bytes + space, length - space);
+}
+
+bool
+edge_check(const struct stream_limits *limits, const uint8_t *bytes, size_t length)
+{
+	struct edge edge = { 0 };
+
+	run_stream(&edge, limits, bytes, length);
+	for (size_t i = 0; i < sizeof ways / sizeof ways[0] && edge.problem == NULL; i++) {
+		edge.way = &ways[i];
+		read_meant(&edge, bytes, length);
+		check_count(&edge);
+		if (edge.problem == NULL) {
+			mean_stream(&edge);
+			check_way(&edge);
+		}
 	}
-	/* In this order: what a login is given stays in what was meant. */
-	if (edge.problem == NULL)
-		check_way(&edge, false);
 	if (edge.problem != NULL)
-		fprintf(stderr, "# %s\n", edge.problem);
+		fprintf(stderr, "# %s: %s\n", edge.way->dialect->name, edge.problem);
 	edge_deinit(&edge);
 	return edge.problem == NULL;
 }
