@@ -209,6 +209,7 @@ setup(void)
 	settings.worker = 3;
 	settings.host_count = 1;
 	settings.registration = true;
+	settings.plain = false;
 	settings.limits.clients = 3;
 	settings.limits.rate_bytes = 0;
 	settings.tls = (struct tls_settings){ 0 };

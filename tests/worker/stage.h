@@ -14,8 +14,11 @@
 #define HEADER "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='foo.com'"
 #define MODERN HEADER " version='1.0'>"
 #define OLD HEADER ">"
-#define FEATURES "<stream:features><register xmlns='http://jabber.org/features/iq-register'/>" \
+#define OF_ALL "<register xmlns='http://jabber.org/features/iq-register'/>" \
 	"<auth xmlns='http://jabber.org/features/iq-auth'/><limits xmlns='urn:xmpp:stream-limits:0'>"
+#define FEATURES "<stream:features>" OF_ALL
+#define SECURE_FEATURES "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" \
+	"<mechanism>PLAIN</mechanism></mechanisms>" OF_ALL
 #define LOGIN "<iq type='set' id='a1'><query xmlns='jabber:iq:auth'><username>alice</username>" \
 	"<password>pw</password><resource>r</resource></query></iq>"
 #define END "</stream:stream>"

@@ -1886,7 +1886,7 @@ secret_log_in(struct secret *secret, struct person *person, uint32_t slot)
 	connect_to(person, slot, LISTEN_TLS_DIRECT);
 	secret_shake(secret, person);
 	secret_say(secret, MODERN);
-	secret_hear(secret, FEATURES);
+	secret_hear(secret, SECURE_FEATURES);
 	secret_say(secret, LOGIN);
 	expect_about(person, W2M_PACKET);
 	answer(person, "<iq type='result' id='a1'", "alice@foo.com/r", "/>", 0);
@@ -1986,7 +1986,7 @@ START_TEST(starttls_begins_anew)
 	secret_shake(&secret, &person);
 	ck_assert_ptr_null(client_of(&person)->login);
 	secret_say(&secret, MODERN);
-	ck_assert_ptr_nonnull(strstr(secret_hear(&secret, "</stream:features>"), "en'>" FEATURES));
+	ck_assert_ptr_nonnull(strstr(secret_hear(&secret, "</stream:features>"), "en'>" SECURE_FEATURES));
 	ck_assert_uint_ne(login_stream_id(client_of(&person)), before);
 	/* Once is enough. */
 	secret_say(&secret, STARTTLS);
