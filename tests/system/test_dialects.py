@@ -690,5 +690,81 @@ class Slow(DaemonCase):
         self.ask().expect_stream_error('remote-connection-failed')
 
 
+class Recording(DaemonCase):
+    """c2sd where jadc2s was: what the recorded client and the recorded jabberd said, and what both of them got."""
+
+    # Where c2sd does something else, and why.
+    DEVIATIONS = {
+        37: 'jadc2s loses what reaches nobody; it comes back',
+        41: 'a client of before RFC 3920 is told in its own way', 42: 'a session that jabberd has ended is not ended again',
+        77: 'likewise; and no such element is taken, whatever its end',
+    }
+
+    def setUp(self):
+        self.sm = self.manager('route', name='jadc2s')
+        self.daemon = self.start_with(self.sm, link={'notify': 'connections@foo.com'}, hosts=('foo.com',))
+        self.clients, self.told, self.names = {}, [], {}
+
+    def expect_up(self, text):
+        """Notifications may come a little earlier or later than they did."""
+        for wanted in elements(text):
+            if wanted.name == 'message':
+                self.told.append(wanted)
+                continue
+            found = self.sm.expect('route')
+            self.assertTrue(match(wanted, found, self.names), 'expected\n%s, got\n%r' % (wanted.write(), found))
+
+    def expect_down(self, client, text):
+        if text.startswith('<stream:stream'):
+            client.expect_header()
+            text = text[text.index('>') + 1:]
+        if text == '[EOF]':
+            client.expect_close()
+            client.socket.close()
+        elif text.startswith('<'):
+            for wanted in elements(text.replace('</stream:stream>', '')):
+                found = client.expect()
+                self.assertTrue(match(wanted, found, self.names), 'expected\n%s, got\n%r' % (wanted.write(), found))
+
+    def line(self, number, who, text):
+        name = re.search(r'CLI\d+', who)
+        if name and who.endswith('->') and text.startswith('<?xml'):
+            self.names.pop('me', None)
+            self.clients[name.group()] = self.daemon.client()
+        if name and who.endswith('->'):
+            self.clients[name.group()].send(text)
+        elif who == 'C2S->' and number == 37:
+            found = self.sm.expect('route')
+            self.assertEqual(('error', 'carol@foo.com/1'), (found.get('type'), found.get('to')), found)
+        elif number in self.DEVIATIONS or text == '[nothing]':
+            self.told += [e for e in elements(text.replace('</stream:stream>', '')) if e.name == 'message']
+        elif name:
+            self.expect_down(self.clients[name.group()], text)
+        elif who == 'C2S->':
+            self.expect_up(re.sub("sid='[0-9]+'", "sid='*'", text.replace('7@jadc2s', '{me}')))
+        elif who == '->C2S':
+            self.sm.send(fill(text.replace('7@jadc2s', '{me}'), self.names))
+
+    def test_jadc2s(self):
+        for number, who, text in recording('jadc2s-714f22d9-route.txt'):
+            if text.startswith('unknown host'):
+                break
+            if number > 5 and who != '##':
+                try:
+                    self.line(number, who, text)
+                except AssertionError as error:
+                    raise AssertionError('line %d: %s' % (number, error)) from None
+            if number == 9:     # nobody answered; c2sd asks one thing at a time
+                self.sm.send(fill("<route type='auth' from='foo.com' to='{me}'><iq type='result' id='r0'/></route>", self.names))
+                self.clients['CLI1'].expect('iq')
+            if number == 51:
+                self.clients['CLI2'].close()
+        for wanted in self.told:
+            found = self.sm.expect('message')
+            wanted.attributes['from'] = '*'
+            self.assertTrue(match(wanted, found, {}), 'expected\n%s, got\n%r' %
+                            (wanted.write(), found))
+
+
 if __name__ == '__main__':
     harness.main()
