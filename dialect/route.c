@@ -1256,6 +1256,13 @@ take_error_in_session(struct dialect_client *client, const struct dialect_contex
 	return end(answer, meaning->within, meaning->told);
 }
 
+/* It comes from where the session was asked for, with nothing but what the question had in it. */
+static bool
+is_refusal(const struct dialect_client *client, const struct head *head)
+{
+	return range_decodes_to(head->from, client->jid) && (!has_child(head) || range_equals(head->child.name, "iq"));
+}
+
 static int
 take_error(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
     struct dialect_answer *answer)
@@ -1270,7 +1277,7 @@ take_error(struct dialect_client *client, const struct dialect_context *context,
 	if (!client->asked)
 		return 0;
 	if (client->stage == STAGE_START || client->stage == STAGE_BIND)
-		return session_refused(client, answer);
+		return is_refusal(client, head) ? session_refused(client, answer) : 0;
 	if (client->stage == STAGE_FIELDS || client->stage == STAGE_PROOF)
 		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, condition_name(meaning->before), answer);
 	return end(answer, meaning->before, meaning->told);

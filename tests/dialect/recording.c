@@ -42,6 +42,10 @@ line_read(struct line *line, const char *name, char *text)
 		line->speaker = LINK_TO;
 	} else if (sscanf(text, "<-JD%*[ ]%n", &behind), behind > 0) {
 		line->speaker = LINK_FROM;
+	} else if (sscanf(text, "->C2S%*[ ]%n", &behind), behind > 0) {
+		line->speaker = LINK_TO;
+	} else if (sscanf(text, "C2S->%*[ ]%n", &behind), behind > 0) {
+		line->speaker = LINK_FROM;
 	} else if (sscanf(text, "CLI%u->%*[ ]%n", &line->client, &behind), behind > 0) {
 		line->speaker = CLIENT_FROM;
 	} else if (sscanf(text, "<-CLI%u%*[ ]%n", &line->client, &behind), behind > 0) {

@@ -2,7 +2,7 @@
  * recording: the lines of a recorded conversation, and the list of places where c2sd does something else on purpose.
  *
  * A line of a recording begins with who is speaking: "SM-> " to the session manager's link or from the program that
- * plays it, "<-JD " the other way, "CLI1-> " from a client, "<-CLI1 " to it, "## " a remark. A line of the list of
+ * plays it, "<-JD " the other way ("->C2S " and "C2S-> " where the socket manager was recorded), "CLI1-> " from a client, "<-CLI1 " to it, "## " a remark. A line of the list of
  * deviations is "FILE:LINE reason"; lines that begin with # are remarks.
  */
 #ifndef C2SD_TESTS_DIALECT_RECORDING_H
