@@ -312,5 +312,101 @@ class Embedded(AcknowledgeCase):
         daemon.login('alice').available().leave()
 
 
+class Foreign(AcknowledgeCase):
+    """Session managers of others: asked only where the configuration says so, and no worse off when they know nothing of it."""
+
+    def connect(self, **link):
+        self.sm = self.manager()
+        self.daemon = Daemon(link=self.sm.attributes(**link))
+        self.addCleanup(self.daemon.cleanup)
+        self.sm.listen()
+        self.daemon.start(ready=False)
+        self.sm.up()
+
+    def assert_works(self, acknowledged):
+        self.daemon.wait_ready()
+        client = self.daemon.client()
+        identity = self.sm.let_in(client, 'alice')
+        client.message('bob@localhost', 'up')
+        self.assertEqual(self.sm.expect('message').child_text('body'), 'up')
+        self.sm.send("<message sto='%s' sfrom='bob@localhost'><body>down</body></message>" % identity)
+        client.expect_message('down')
+        self.assertEqual(self.balance(self.daemon)['link']['acknowledged'], acknowledged)
+
+    def test_is_not_asked(self):
+        self.connect()
+        self.assert_works(False)
+        self.assertNotIn(SM, self.sm.link.received.decode())
+
+    def test_refuses(self):
+        self.connect(acknowledge='yes')
+        self.sm.expect('enable')
+        self.sm.send("<failed xmlns='%s'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>" % SM)
+        self.daemon.log.wait('link not-acknowledged reason="refused"')
+        self.assert_works(False)
+
+    def test_says_nothing(self):
+        self.connect(acknowledge='yes', timeout=1)
+        self.sm.expect('enable')
+        self.daemon.log.wait('link not-acknowledged reason="no answer in time"')
+        self.assert_works(False)
+
+    def test_ends_the_link(self):
+        """As Prosody does, without its module for stream management."""
+        self.connect(acknowledge='yes')
+        self.sm.expect('enable')
+        self.sm.send("<stream:error><unsupported-stanza-type xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+                     '</stream:stream>')
+        self.sm.up()
+        self.daemon.log.wait('link not-acknowledged reason="it ended the link when it was asked"')
+        self.assert_works(False)
+
+    def test_knows_it(self):
+        self.connect(acknowledge='yes')
+        self.sm.expect('enable')
+        self.sm.send("<enabled xmlns='%s' id='one' resume='true'/>" % SM)
+        self.assert_works(True)
+        self.sm.send("<r xmlns='%s'/>" % SM)
+        self.assertEqual(self.sm.expect('a').get('h'), '2')
+        # It acknowledges the login, and the message comes again.
+        self.sm.drop()
+        self.sm.up()
+        asked = self.sm.expect('resume')
+        self.assertEqual((asked.get('previd'), asked.get('h')), ('one', '2'))
+        self.sm.send("<resumed xmlns='%s' previd='one' h='1'/>" % SM)
+        self.assertEqual(self.sm.expect('message').child_text('body'), 'up')
+        # One that lies is believed no more.
+        self.sm.send("<a xmlns='%s' h='77'/>" % SM)
+        self.daemon.log.wait('acknowledges what was not sent')
+        self.sm.up()
+        self.sm.expect('enable')
+
+    def test_acknowledges_nothing(self):
+        """Clients are not read, and go on when it does."""
+        self.connect(acknowledge='yes', queue_bytes=65536)
+        self.sm.expect('enable')
+        self.sm.send("<enabled xmlns='%s' id='one' resume='true'/>" % SM)
+        self.daemon.wait_ready()
+        client = self.daemon.client()
+        self.sm.let_in(client, 'alice')
+        for number in range(100):
+            client.message('bob@localhost', '%d %s' % (number, 'x' * 2000))
+        heard = 0
+        acknowledged = 0
+        while heard < 100:
+            element = self.sm.expect(lambda e: e.name in ('message', 'r'))
+            if element.name == 'message':
+                self.assertEqual(int(element.child_text('body').split()[0]), heard)
+                heard += 1
+            elif heard >= 20:
+                acknowledged = heard
+                self.sm.send("<a xmlns='%s' h='%d'/>" % (SM, 1 + heard))
+            else:
+                self.sm.send("<a xmlns='%s' h='0'/>" % SM)
+        self.assertGreater(acknowledged, 0)
+        self.sm.send("<a xmlns='%s' h='101'/>" % SM)
+        self.assert_all_arrived(self.daemon)
+
+
 if __name__ == '__main__':
     harness.main()
