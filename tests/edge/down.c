@@ -175,7 +175,8 @@ down_fail(struct down *down, const char *problem, const struct buffer *about)
 {
 	if (down->problem == NULL) {
 		down->problem = problem;
-		fprintf(stderr, "# %s: %s: %.*s\n", down->way->dialect->name, problem, (int)buffer_length(about), (const char *)buffer_bytes(about));
+		fprintf(stderr, "# %s: %s: %.*s\n", down->way->dialect->name, problem,
+		    (int)buffer_length(about), (const char *)buffer_bytes(about));
 	}
 	return false;
 }
