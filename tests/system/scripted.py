@@ -114,7 +114,7 @@ class Conversation:
 
         client: XML         the client sends it
         up:     PATTERN     it is the next that comes to the session manager
-        down:   XML         the session manager sends it
+        down:   XML         the session manager sends it (done: likewise; it says that the password was right)
         session: XML        likewise; the session exists from then on (`granted`)
         gets:   PATTERN     it is the next that comes to the client
         open:               the client begins a stream, its first or the one behind SASL
@@ -164,6 +164,8 @@ class Conversation:
     def _down(self, text):
         self._said = fill(text, self.names)
         self.sm.send(self._said)
+
+    _done = _down
 
     def _session(self, text):
         self.granted = True

@@ -317,7 +317,7 @@ class Steps(DaemonCase):
                 self.expect_the_end(talk)
             else:
                 self.expect_the_end_before_login(talk)
-                if rest and rest[0][0] in ('down', 'session'):
+                if rest and rest[0][0] in ('down', 'done', 'session'):
                     talk.step(*rest[0])
                 if talk.granted:    # to nobody: it comes back, and so is ended
                     self.expect_the_end(talk)
@@ -334,7 +334,7 @@ class Steps(DaemonCase):
             else:
                 self.sm.up()
                 self.go_on_to_the_end(talk, rest)
-        self.each(disturb, ('features', 'up', 'session', 'down', 'gets'), fresh=True)
+        self.each(disturb, ('features', 'up', 'session', 'down', 'done', 'gets'), fresh=True)
 
     def test_session_manager_ends_it_behind_each_step(self):
         def disturb(talk, _verb, _rest):
@@ -356,7 +356,7 @@ class Steps(DaemonCase):
                 talk.step(*rest[0])
                 talk.again()
             self.go_on_to_the_end(talk, rest[1:])
-        self.each(disturb, before=('session', 'down'))
+        self.each(disturb, before=('session', 'down', 'done'))
 
     # Of no login: neither its id nor its sender is what was asked for.
     strange = ("<iq type='result' id='strange' sto='{me}' sfrom='localhost'/>",
@@ -381,16 +381,49 @@ class Steps(DaemonCase):
         self.each(disturb, before=('session',))
 
 
+    # What refuses the login, in place of the line that has this verb the first time; and what the client reads.
+    refused = None
+
+    def test_refused_and_tried_again(self):
+        verb, refusals = self.refused
+        steps = self.steps()
+        place = [step[0] for step in steps].index(verb)
+        begin = [step[0] for step in steps].index('client')
+        for line, condition in refusals:
+            with self.subTest(line=line):
+                talk = self.conversation()
+                self.go_on(talk, steps[:place])
+                talk.step('down', line)
+                found = talk.client.expect()
+                self.assertIn(condition, repr(found))
+                self.go_on_to_the_end(talk, steps[begin:])
+
+
 # For classes that disturb it in another way.
 NOT_AGAIN = {name: None for name in dir(Steps) if name.startswith('test_')}
 
 
+LEGACY_REFUSALS = [("<iq type='error' id='a' sto='{me}' sfrom='localhost'><error code='%s'>Refused</error></iq>" % code,
+                    "<error code='%s'>Refused</error>" % code) for code in ('401', '406', '503')]
+SASL_REFUSALS = [("<iq type='error' id='{i}' sto='{me}' sfrom='localhost'><error code='%s'>Refused</error></iq>" % code,
+                  '<%s/>' % name) for code, name in (('401', 'not-authorized'), ('500', 'temporary-auth-failure'),
+                                                     ('502', 'temporary-auth-failure'))]
+
+
+def in_routes(refusals, sender):
+    """As jabberd says them."""
+    return [("<route type='auth' to='{me}' from='%s'>%s</route>" % (sender, line.replace(" sto='{me}' sfrom='localhost'", '')),
+             told) for line, told in refusals]
+
+
 class SfromLegacy(Steps):
     script = SFROM_LEGACY
+    refused = ('session', LEGACY_REFUSALS)
 
 
 class SfromSasl(Steps):
     script = SFROM_SASL
+    refused = ('session', SASL_REFUSALS)
     extra = '<sasl plain="always"/>'
 
 
@@ -420,10 +453,12 @@ class Route(Steps):
 
 class RouteLegacy(Route):
     script = ROUTE_LEGACY
+    refused = ('down', in_routes(LEGACY_REFUSALS, 'alice@localhost/home'))
 
 
 class RouteSasl(Route):
     script = ROUTE_SASL
+    refused = ('down', in_routes([(line.replace('{i}', '{g}'), told) for line, told in SASL_REFUSALS], 'alice@localhost'))
     extra = '<sasl plain="always"/>'
 
 
@@ -446,10 +481,13 @@ class Xmpp(Steps):
 
 class XmppLegacy(Xmpp):
     script = XMPP_LEGACY
+    refused = ('session', LEGACY_REFUSALS)
 
 
 class XmppSasl(Xmpp):
-    script = XMPP_SASL
+    script = XMPP_SASL.replace("\ndown: <success", "\ndone: <success")
+    refused = ('done', [("<failure xmlns='{sasl}' sto='{me}' sfrom='localhost'><%s/></failure>".replace('{sasl}', SASL) % name,
+                         '<%s/>' % name) for name in ('not-authorized', 'temporary-auth-failure', 'account-disabled')])
 
 
 class Held(Steps):
@@ -764,6 +802,59 @@ class Recording(DaemonCase):
             wanted.attributes['from'] = '*'
             self.assertTrue(match(wanted, found, {}), 'expected\n%s, got\n%r' %
                             (wanted.write(), found))
+
+
+class Links(DaemonCase):
+    """A session manager that is rude to all at once."""
+
+    def each(self, test):
+        for dialect in ('sfrom', 'route', 'xmpp'):
+            with self.subTest(dialect=dialect):
+                self.sm = self.manager(dialect)
+                self.daemon = self.start_with(self.sm)
+                self.alice = self.daemon.client()
+                self.at = self.sm.admit(self.alice, 'alice')
+                test()
+                self.sm.deliver(*self.at, "<message><body>still here</body></message>")
+                self.alice.expect_message('still here')
+                self.alice.message('bob@localhost', 'still heard')
+                self.assertIn('still heard', repr(self.sm.expect(lambda e: 'still heard' in repr(e))))
+                self.assertTrue(self.daemon.status()['packets']['balanced'])
+                self.daemon.cleanup()
+
+    def test_overridden(self):
+        """Another has taken the name: the link is lost, the sessions are not."""
+        def test():
+            self.sm.override()
+            self.sm.up()
+        self.each(test)
+
+    def test_link_lost_in_a_packet(self):
+        def test():
+            self.sm.send("<message sto='%s'><body>half" % self.at[0])
+            self.sm.drop()
+            self.sm.up()
+        self.each(test)
+
+    def test_packets_that_are_not_well_formed(self):
+        """Each costs itself."""
+        def test():
+            for inner in ('<message><body>&nbsp;</body></message>', "<message a='1' a='2'/>", '<x:message/>',
+                          '<message><body>\1</body></message>'):
+                if self.sm.dialect == 'route':
+                    self.sm.send("<route to='%s' from='%s'>%s</route>" % (*self.at, inner))
+                else:
+                    self.sm.send(inner.replace('message', "message sto='%s' sfrom='alice@localhost'" % self.at[0], 1)
+                                 .replace('</x:message', '</x:message'))
+        self.each(test)
+
+    def test_things_that_are_nobodys(self):
+        def test():
+            for text in ('<message/>', '<route/>', "<open xmlns='%s'/>" % scripted.FRAMING, "<iq type='result' to='x' sto='x'/>",
+                         "<route to='@%s' from='x'/>" % self.sm.name, "<route type='session' to='%s' from='x'/>" % self.sm.name,
+                         "<close xmlns='%s' sto='%s' sfrom='elsewhere'/>" % (scripted.FRAMING, 'x@' + self.sm.name)):
+                self.sm.send(text)
+        self.each(test)
 
 
 if __name__ == '__main__':
