@@ -132,7 +132,7 @@ settings_put(struct buffer *settings, const struct embedded *embedded)
 	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\nlog-level=%s\n"
 	    "dialect=%s\nacknowledge=%s\nplain=%s\n\n",
 	    options->link.name, embedded->secret, options->sessiond.database, options->sessiond.registration ? "yes" : "no",
-	    options->sessiond.offline, log_level_name(log_get_level()), options->link.dialect,
+	    options->sessiond.offline, log_level_name(log_get_level()), options_dialect(options),
 	    options_acknowledge(options) ? "yes" : "no", options->sasl.plain != 0 ? "always" : "tls");
 }
 

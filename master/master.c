@@ -520,7 +520,7 @@ link_prepare(struct master *master)
 	const char *why;
 
 	master->link = (struct link){
-		.dialect = dialect_find(options->link.dialect),
+		.dialect = dialect_find(options_dialect(options)),
 		.on_packet = on_packet,
 		.on_up = on_up,
 		.on_down = on_down,

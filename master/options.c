@@ -105,7 +105,8 @@ static const struct config_option link_table[] = {
 	{ "name", CONFIG_STRING, 0, 0, NULL, "c2s.localhost", CONFIG_DOMAIN, IN(link, name), "our name on the link" },
 	{ "type", CONFIG_CHOICE, 0, 0, "embedded|connect", "embedded", 0, IN(link, type),
 	    "embedded: our own session manager; connect: the one at `address`" },
-	{ "dialect", CONFIG_STRING, 0, 0, NULL, "sfrom", 0, IN(link, dialect), "how it speaks" },
+	{ "dialect", CONFIG_STRING, 0, 0, NULL, "auto", 0, IN(link, dialect),
+	    "how it speaks: xmpp, sfrom, route; auto: xmpp with the embedded session manager, else sfrom" },
 	{ "address", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_RELOAD, IN(link, address),
 	    "HOST:PORT, [IPV6]:PORT or unix:PATH" },
 	{ "secret", CONFIG_STRING, 0, 0, NULL, NULL, CONFIG_RELOAD | CONFIG_SECRET, IN(link, secret),
@@ -158,7 +159,7 @@ static const struct config_option limits_table[] = {
 	    "elements inside one element before login" },
 	{ "login-total-bytes", CONFIG_NUMBER, 512, 16777216, NULL, "65536", CONFIG_RELOAD, IN(limits, login_total_bytes),
 	    "everything before login" },
-	{ "login-attempts", CONFIG_NUMBER, 1, 255, NULL, "5", CONFIG_RELOAD, IN(limits, login_attempts),
+	{ "login-attempts", CONFIG_NUMBER, 1, 255, NULL, "6", CONFIG_RELOAD, IN(limits, login_attempts),
 	    "refused logins of one connection" },
 	{ "stanza-bytes", CONFIG_NUMBER, 10000, 8388608, NULL, "262144", CONFIG_RELOAD, IN(limits, stanza_bytes),
 	    "an element after login" },
@@ -485,15 +486,32 @@ link_address_is_valid(const char *address)
 }
 
 static void
+check_dialect(struct check *check)
+{
+	const struct options *options = check->options;
+	const char *name;
+
+	/* Without memory, or with a value that was found wrong before. */
+	if (options->link.dialect == NULL)
+		return;
+	name = options_dialect(options);
+	if (dialect_find(name) == NULL)
+		check_fail(check, &options->link.dialect, &options->link, "link dialect: no dialect of that name");
+	else if (options->link.type == LINK_TYPE_EMBEDDED && strcmp(name, "route") == 0 &&
+	    !config_is_wrong(check->lines, &options->link.type))
+		check_fail(check, &options->link.dialect, &options->link,
+		    "link dialect: the embedded session manager does not speak this one");
+	if (options->link.notify != NULL && strcmp(name, "route") != 0)
+		check_fail(check, &options->link.notify, &options->link, "link notify: the dialect is not route");
+}
+
+static void
 check_link(struct check *check)
 {
 	const struct options *options = check->options;
 	bool connects = options->link.type == LINK_TYPE_CONNECT;
 
-	if (options->link.dialect != NULL && dialect_find(options->link.dialect) == NULL)
-		check_fail(check, &options->link.dialect, &options->link, "link dialect: no dialect of that name");
-	if (options->link.notify != NULL && (options->link.dialect == NULL || strcmp(options->link.dialect, "route") != 0))
-		check_fail(check, &options->link.notify, &options->link, "link notify: the dialect is not route");
+	check_dialect(check);
 	if (options->link.address != NULL && !link_address_is_valid(options->link.address))
 		check_fail(check, &options->link.address, &options->link,
 		    "link address: not HOST:PORT, [IPV6]:PORT or unix:PATH");
@@ -616,6 +634,16 @@ options_log_target(const struct options *options)
 	if (options->log.target != LOG_TARGET_AUTO)
 		return (enum log_target)options->log.target;
 	return options->foreground ? LOG_TARGET_STDERR : LOG_TARGET_SYSLOG;
+}
+
+char *
+options_dialect(const struct options *options)
+{
+	static char xmpp[] = "xmpp", sfrom[] = "sfrom";
+
+	if (strcmp(options->link.dialect, "auto") != 0)
+		return options->link.dialect;
+	return options->link.type == LINK_TYPE_EMBEDDED ? xmpp : sfrom;
 }
 
 bool

@@ -81,7 +81,7 @@ struct options {
 	struct {
 		char *name;
 		uint32_t type;		/* enum link_type */
-		char *dialect;
+		char *dialect;		/* options_dialect */
 		char *address;
 		char *secret;
 		bool digest;
@@ -140,6 +140,9 @@ void options_free(struct options *options);
 
 /* Where the log goes: never LOG_TARGET_AUTO. */
 enum log_target options_log_target(const struct options *options);
+
+/* The dialect's name: never "auto". Lives as long as the options. */
+char *options_dialect(const struct options *options);
 
 /* Is acknowledgement asked for on the link? */
 bool options_acknowledge(const struct options *options);

@@ -433,7 +433,7 @@ settings_apply(struct master *master)
 	bool embedded = options->link.type == LINK_TYPE_EMBEDDED;
 
 	settings->name = options->link.name;
-	settings->dialect = options->link.dialect;
+	settings->dialect = options_dialect(options);
 	settings->digest = !embedded && options->link.digest;
 	settings->notify = options->link.notify;
 	settings->registration = embedded ? options->sessiond.registration : options->link.registration;

@@ -39,7 +39,7 @@ struct guest {
 	struct connection connection;
 	enum guest_state state;
 	bool modern;			/* version 1.0: it gets features */
-	uint8_t failures;		/* of logins */
+	uint16_t failures;		/* of logins */
 	uint8_t registrations;
 };
 

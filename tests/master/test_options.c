@@ -45,7 +45,7 @@ START_TEST(defaults)
 	ck_assert_str_eq(options.hosts[0].name, "foo.com");
 	ck_assert_uint_eq(options.workers.count, 0);
 	ck_assert_uint_eq(options.link.type, LINK_TYPE_EMBEDDED);
-	ck_assert_str_eq(options.link.dialect, "sfrom");
+	ck_assert_str_eq(options_dialect(&options), "xmpp");
 	ck_assert(!options.link.digest);
 	ck_assert(!options.sessiond.registration);
 	ck_assert_uint_eq(options.link.hold, 300);
@@ -96,6 +96,8 @@ static const struct {
 	{ SMALLEST "\n<link type='connect'\n secret='s'/></c2sd>", "2: link: type connect needs an address\n" },
 	{ SMALLEST "\n<link type='connect'\n address='h:1'/></c2sd>", "2: link: type connect needs a secret\n" },
 	{ SMALLEST "\n<link\n dialect='latin'/></c2sd>", "3: link dialect: no dialect of that name\n" },
+	{ SMALLEST "\n<link\n dialect='route'/></c2sd>",
+	  "3: link dialect: the embedded session manager does not speak this one\n" },
 	{ SMALLEST "\n<host/></c2sd>", "2: host: empty\n" },
 	{ "<c2sd><listen/>\n<host>a@b</host></c2sd>", "2: host: has characters that no name of a host has\n" },
 	{ "<c2sd><listen/>\n<host>a b</host></c2sd>", "2: host: has characters that no name of a host has\n" },
@@ -257,13 +259,36 @@ reload(const char *text, const struct options *running, struct options *next, st
 	return result;
 }
 
+/* What `auto` means, and what was said instead. */
+START_TEST(dialect_is_that_of_the_session_manager)
+{
+	static const struct {
+		const char *link, *dialect;
+	} cases[] = {
+		{ "", "xmpp" }, { "<link dialect='sfrom'/>", "sfrom" }, { "<link dialect='xmpp'/>", "xmpp" },
+		{ "<link type='connect' address='h:1' secret='s'/>", "sfrom" },
+		{ "<link type='connect' address='h:1' secret='s' dialect='xmpp'/>", "xmpp" },
+		{ "<link type='connect' address='h:1' secret='s' dialect='route'/>", "route" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char text[512];
+
+		snprintf(text, sizeof text, SMALLEST "%s</c2sd>", cases[i].link);
+		ck_assert_msg(load(text) == 0, "%s", report_text(&complaints));
+		ck_assert_str_eq(options_dialect(&options), cases[i].dialect);
+		options_free(&options);
+	}
+}
+END_TEST
+
 START_TEST(reload_keeps_what_a_restart_changes)
 {
 	struct options next;
 	struct buffer kept = { 0 };
 
 	ck_assert_int_eq(load(SMALLEST "</c2sd>"), 0);
-	ck_assert_int_eq(reload(SMALLEST "<host>b</host>\n<link name='x' hold='5'\n dialect='sfrom'/>\n<pid file='/p'/></c2sd>",
+	ck_assert_int_eq(reload(SMALLEST "<host>b</host>\n<link name='x' hold='5'\n dialect='auto'/>\n<pid file='/p'/></c2sd>",
 	    &options, &next, &kept), 0);
 	ck_assert_str_eq(report_text(&kept), "2: link name: changed only by a restart\n"
 	    "4: pid file: changed only by a restart\n");
@@ -395,6 +420,7 @@ main(void)
 	tcase_add_test(tests, checks_run_beside_other_errors);
 	tcase_add_loop_test(tests, what_is_fine_is_taken, 0, COUNT(fine));
 	tcase_add_test(tests, restart_is_for_few);
+	tcase_add_test(tests, dialect_is_that_of_the_session_manager);
 	tcase_add_test(tests, reload_keeps_what_a_restart_changes);
 	tcase_add_test(tests, printed_configuration_is_read_again);
 	tcase_add_test(tests, table_makes_sense);

@@ -6,6 +6,7 @@ import harness
 from harness import DaemonCase, chat
 
 IQ_AUTH = 'http://jabber.org/features/iq-auth'
+SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
 IQ_REGISTER = 'http://jabber.org/features/iq-register'
 
 
@@ -26,7 +27,8 @@ class Login(DaemonCase):
         client = self.daemon.client().open()
         self.assertIsNotNone(client.features.child('auth', IQ_AUTH))
         self.assertIsNotNone(client.features.child('register', IQ_REGISTER))
-        self.assertIsNone(client.features.child('mechanisms'))
+        mechanisms = client.features.child('mechanisms', SASL)
+        self.assertEqual(['SCRAM-SHA-256', 'SCRAM-SHA-1'], [child.text for child in mechanisms.children])
 
     def test_header_is_answered(self):
         header = self.daemon.client().open().stream.header
@@ -46,7 +48,7 @@ class Login(DaemonCase):
 
     def test_who_guesses_is_ended(self):
         client = self.daemon.client().open()
-        for number in range(5):
+        for number in range(6):
             self.assertEqual('error', client.try_login('alice', 'guess %d' % number, 'home').get('type'))
         client.expect_stream_error('policy-violation')
 
@@ -210,9 +212,20 @@ class Replaced(DaemonCase):
         old.expect_stream_error('conflict')
         new.settle()
 
-    def test_old_stream_gets_the_text(self):
+    def test_old_stream_gets_the_reason_all_the_same(self):
         old = self.daemon.client().open(version=None).login('alice').available()
         new = self.daemon.login('alice').available()
+        error = old.expect('error')
+        self.assertEqual('Replaced by new connection', error.child('text').text)
+        old.expect_end()
+        new.settle()
+
+    def test_old_stream_gets_the_text(self):
+        """From a session manager that says nothing but 510."""
+        self.daemon.stop()
+        daemon = self.start(users=('alice',), embedded={'dialect': 'sfrom'})
+        old = daemon.client().open(version=None).login('alice').available()
+        new = daemon.login('alice').available()
         error = old.expect('error')
         self.assertEqual('Disconnected', error.text)
         old.expect_end()

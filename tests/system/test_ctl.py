@@ -40,7 +40,7 @@ class Ctl(DaemonCase):
     def test_status_for_people(self):
         alice = self.daemon.login('alice')
         text = self.daemon.ctl('status').stdout
-        for word in ('worker', 'link', 'sfrom', 'up'):
+        for word in ('worker', 'link', 'xmpp', 'up'):
             self.assertIn(word, text)
         self.assertRegex(text, r'(?m)^link +c2s\.localhost, up for \d+ s \(embedded\), ')
         alice.leave()

@@ -302,7 +302,9 @@ class Death(Faults):
             harness.chat(bob, bob, 'bob@localhost', 'bob@localhost')
         for client in idle:
             self.assertFalse(client._read(Deadline(0)) is False and client.ended, 'idle clients were thrown out')
-        opened.login('bob', resource='opened').available()
+        # Its stream was the session manager's, and is gone with it.
+        opened.expect_stream_error('remote-connection-failed')
+        daemon.client().open().login('bob', resource='opened').available()
         for client in idle:
             try:
                 client.iq('get', "<query xmlns='jabber:iq:roster'/>")
