@@ -21,6 +21,7 @@ const xmpp = client({
   password,
   ...(resource && { resource }),
 });
+xmpp.timeout = 20_000; // not 2 s: the machine may have other things to do
 let online = false;
 let quitting = false;
 let why = null;
