@@ -10,9 +10,10 @@ class Clients:
     """What every client must do; one class a client below."""
 
     name = None
+    dialect = 'xmpp'
 
     def setUp(self):
-        self.daemon = self.start(users=('alice', 'bob'))
+        self.daemon = self.start(users=('alice', 'bob'), embedded={'dialect': self.dialect})
 
     def driver(self, user='bob', **arguments):
         driver = Driver(self.name, self.daemon, user, **arguments)
@@ -100,7 +101,9 @@ class Strophe(Clients, DaemonCase):
 
 
 class Loudmouth(Clients, DaemonCase):
+    """Where it is offered SASL it takes nothing else, and it knows no SCRAM: without TLS there must be no mechanisms."""
     name = 'loudmouth'
+    dialect = 'sfrom'
 
 
 class Purple(Clients, DaemonCase):
@@ -108,7 +111,9 @@ class Purple(Clients, DaemonCase):
 
 
 class NetXmpp(Clients, DaemonCase):
+    """As Loudmouth."""
     name = 'net_xmpp'
+    dialect = 'sfrom'
 
 
 class Slixmpp(Clients, DaemonCase):
