@@ -40,7 +40,8 @@ is_secret_element(struct name name)
 		"password", "passwd", "pass", "secret", "old-password", "new-password",
 		"digest", "hash", "sequence", "token", "key",
 		"header",	/* of an HTTP request: Authorization, Cookie */
-		"auth", "challenge", "response", "success", "initial-response", "additional-data", "task-data", NULL,
+		"auth", "challenge", "response", "success", "initial-response", "additional-data", "task-data",
+		"connection", "channel-binding", "certificate", NULL,
 	};
 
 	return name_is_one_of(name, names);

@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/sanitizer.h"
+#include "dialect/sasl.h"
 #include "tests/ipc/sample.h"
 #include "tests/worker/stage.h"
 #include "tests/worker/tls_peer.h"
@@ -135,6 +137,63 @@ START_TEST(traces_are_shown)
 END_TEST
 
 /* What its socket did not take before is not shown again. */
+#define PLAIN_OF_ALICE "AGFsaWNlAHNlY3JldA=="	/* NUL alice NUL secret */
+
+static const struct {
+	const char *dialect, *answer;	/* to the header */
+	const char *login, *secret;
+	bool goes_up;			/* at once */
+} secret_logins[] = {
+	{ "sfrom", NULL, "<auth xmlns='" SASL_NS "' mechanism='PLAIN'>" PLAIN_OF_ALICE "</auth>", "secret", true },
+	{ "sfrom", NULL, "<auth xmlns='" SASL_NS "' mechanism='PLAIN'/>"
+	    "<response xmlns='" SASL_NS "'>" PLAIN_OF_ALICE "</response>", "secret", true },
+	{ "sfrom", NULL, "<iq type='set' id='1'><query xmlns='jabber:iq:auth'><username>a</username><password>secret</password>"
+	    "</query></iq>", "secret", true },
+	{ "route", NULL, "<auth xmlns='" SASL_NS "' mechanism='PLAIN'>" PLAIN_OF_ALICE "</auth>", "secret", false },
+	{ "xmpp", "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' from='foo.com' id='1' version='1.0'",
+	    "<auth xmlns='" SASL_NS "' mechanism='PLAIN'>" PLAIN_OF_ALICE "</auth>", PLAIN_OF_ALICE, true },
+	{ "xmpp", "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' from='foo.com' id='1' version='1.0'",
+	    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>" PLAIN_OF_ALICE "</initial-response>"
+	    "</authenticate>", PLAIN_OF_ALICE, true },
+};
+
+/* It goes where it must, and is shown nowhere. */
+START_TEST(secrets_are_not_shown)
+{
+	struct person person;
+	bool traced = false, went = false;
+
+	settings.plain = true;
+	settings.digest = false;
+	settings.log_level = LOG_LEVEL_DEBUG;
+	settings.dialect = (char *)(uintptr_t)secret_logins[_i].dialect;
+	tell_settings();
+	connect_client(&person, 0);
+	tell_switch(&person, true);
+	say_all(&person, MODERN);
+	if (secret_logins[_i].answer != NULL)
+		answer(&person, secret_logins[_i].answer, "foo.com", "/>", 0);
+	turns();
+	say_all(&person, secret_logins[_i].login);
+	turns();
+	for (; queue_taken < queue_count; queue_taken++) {
+		const char *body = text_of(&queue[queue_taken].body);
+		size_t length = buffer_length(&queue[queue_taken].body);
+		bool has = memmem(body, length, secret_logins[_i].secret, strlen(secret_logins[_i].secret)) != NULL ||
+		    memmem(body, length, "AGFsaWNl", 8) != NULL;
+
+		went |= has && queue[queue_taken].type == W2M_PACKET;
+		traced |= queue[queue_taken].type == W2M_TRACE && memmem(body, length, "***", 3) != NULL;
+		ck_assert_msg(!has || queue[queue_taken].type == W2M_PACKET, "in %s", contract_name(queue[queue_taken].type));
+	}
+	ck_assert(traced);
+	ck_assert(went == secret_logins[_i].goes_up);
+	ck_assert_ptr_null(strstr(text_of(&lines), secret_logins[_i].secret));
+	ck_assert_ptr_null(strstr(text_of(&lines), "AGFsaWNl"));
+	leave(&person);
+}
+END_TEST
+
 START_TEST(traces_begin_where_they_begin)
 {
 	struct person person;
@@ -2681,6 +2740,7 @@ bound_tests(void)
 	tcase_add_test(tests, surveys_are_answered);
 	tcase_add_test(tests, traces_are_shown);
 	tcase_add_test(tests, traces_begin_where_they_begin);
+	tcase_add_loop_test(tests, secrets_are_not_shown, 0, COUNT(secret_logins));
 	tcase_add_test(tests, slow_reading_is_not_ended);
 	tcase_add_test(tests, too_much_unsent_is_ended);
 	tcase_add_loop_test(tests, reserve_is_had_again, 0, 2);

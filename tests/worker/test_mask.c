@@ -36,6 +36,21 @@ static const struct row {
 	    "<authenticate mechanism='X'><initial-response>***</initial-response><user-agent id='u'/></authenticate>", false },
 	{ "<token xmlns='urn:xmpp:fast:0' expiry='1' token='abc'/>", "<token xmlns='urn:xmpp:fast:0' expiry='***' token='***'/>",
 	    false },
+	{ "<auth xmlns='x' mechanism='PLAIN'/><response xmlns='x'>AGFsaWNlAHB3</response>",
+	    "<auth xmlns='x' mechanism='PLAIN'/><response xmlns='x'>***</response>", false },
+	{ "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>AGFs</initial-response></authenticate>",
+	    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>***</initial-response></authenticate>",
+	    false },
+	{ "<success xmlns='urn:xmpp:sasl:2'><additional-data>dj0=</additional-data></success>",
+	    "<success xmlns='urn:xmpp:sasl:2'>***</success>", false },
+	/* XEP-0440: which there are is no secret, what they are is */
+	{ "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>", NULL,
+	    false },
+	{ "<open xmlns='x'><connection xmlns='y' ip='192.0.2.7' port='1'>"
+	    "<channel-binding type='tls-exporter'>QQ==</channel-binding><certificate>QQ==</certificate></connection></open>",
+	    "<open xmlns='x'><connection xmlns='y' ip='***' port='***'>***</connection></open>", false },
+	{ "<channel-binding type='tls-exporter'>QQ==</channel-binding><certificate>QQ==</certificate>",
+	    "<channel-binding type='tls-exporter'>***</channel-binding><certificate>***</certificate>", false },
 	/* XEP-0363 */
 	{ "<put url='u'><header name='Authorization'>Basic QQ==</header></put>",
 	    "<put url='u'><header name='***'>***</header></put>", false },
