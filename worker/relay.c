@@ -33,14 +33,15 @@ relay_waits(const struct client *client)
 }
 
 /*
- * Until it is bound what it gets is short, and may have our header in front; later on it is written where it is sent from.
- * False without memory.
+ * Until it is bound what it gets is short, and may have our header in front; later on it is written where it is sent from
+ * (but for what may have to be said in other words). False without memory.
  */
 static bool
 exchange_begin(struct exchange *exchange, struct client *client, const struct client_message *packet)
 {
 	const struct settings *settings = &client->worker->settings;
 	struct buffer *output = output_get(client);
+	bool straight = client->login == NULL && client_is_modern(client);
 
 	*exchange = (struct exchange){ .client = client, .packet = packet };
 	exchange->context = (struct dialect_context){
@@ -56,7 +57,7 @@ exchange_begin(struct exchange *exchange, struct client *client, const struct cl
 	exchange->before = exchange->dialect->memo;
 	exchange->answer = (struct dialect_answer){
 		.up = &exchange->up,
-		.down = client->login != NULL ? &exchange->login_down : output,
+		.down = straight ? output : &exchange->login_down,
 		.features = &exchange->features,
 	};
 	return output != NULL;
@@ -278,13 +279,22 @@ ended_by_client(struct client *client, const struct dialect_answer *answer)
 static void
 ended_upstream(struct client *client, const struct dialect_answer *answer, bool replaced)
 {
-	enum end_reason reason = replaced ? END_REPLACED : END_DISCONNECTED;
+	bool conflict = answer->condition == CONDITION_CONFLICT, modern = client_is_modern(client);
+	enum end_reason reason = replaced || conflict ? END_REPLACED : END_DISCONNECTED;
 
-	client->told = answer->told;
-	if (replaced && !answer->told && client_is_modern(client))
+	client->told = answer->told && modern;
+	if (replaced && !answer->told && modern)
 		client_end(client, reason, CONDITION_CONFLICT, "Replaced by a new login");
 	else
-		client_end(client, reason, answer->condition, answer->text);
+		client_end(client, reason, answer->condition, conflict && !modern ? "Disconnected" : answer->text);
+}
+
+/* A client of before RFC 3920 does not know its elements, and is told in words. */
+static void
+translate_end(struct exchange *exchange)
+{
+	if (exchange->answer.told && !client_is_modern(exchange->client))
+		buffer_clear(&exchange->login_down);
 }
 
 /* In this order: a worker that dies in between must not leave a session that nobody knows to end. */
@@ -310,6 +320,7 @@ carry_out(struct exchange *exchange)
 		client_broken(client);
 		return;
 	}
+	translate_end(exchange);
 	send_down(exchange);
 	if ((effects & DIALECT_REFUSED) != 0)	/* before it is consumed: the master looks whether there can be one */
 		login_refused(client, answer->failure, exchange->packet != NULL);

@@ -212,11 +212,12 @@ class Replaced(DaemonCase):
         old.expect_stream_error('conflict')
         new.settle()
 
-    def test_old_stream_gets_the_reason_all_the_same(self):
+    def test_old_stream_gets_words(self):
+        """Of before RFC 3920: it knows no elements in a stream error."""
         old = self.daemon.client().open(version=None).login('alice').available()
         new = self.daemon.login('alice').available()
         error = old.expect('error')
-        self.assertEqual('Replaced by new connection', error.child('text').text)
+        self.assertEqual(('Disconnected', []), (error.text, error.children))
         old.expect_end()
         new.settle()
 
