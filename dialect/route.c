@@ -1248,6 +1248,9 @@ take_error_in_session(struct dialect_client *client, const struct dialect_contex
 	if (!range_decodes_to(head->from, client->address)) {
 		if (!unknown || !has_child(head) || !is_of_account(head->from, client->address) || !is_stanza(&head->child))
 			return 0;
+		/* By now the master may know another address already, and would not believe this one. */
+		if (client->stage == STAGE_AGAIN)
+			return hold_returned(client, head, answer);
 		append_stanza(answer->up, context, client->address, head->child.whole);
 		return answer->up->failed ? -ENOMEM : 0;
 	}
