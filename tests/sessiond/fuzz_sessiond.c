@@ -77,6 +77,22 @@ guests_open(struct sessiond *sd)
 	must(guest->account != NULL);
 }
 
+/* What is kept is what was sent and is not acknowledged. */
+static void
+check_ledger(const struct ledger *ledger)
+{
+	const struct ledger_entry *entry;
+	uint32_t count = 0;
+	size_t bytes = 0;
+
+	STAILQ_FOREACH(entry, &ledger->kept, entry) {
+		count++;
+		bytes += entry->length;
+	}
+	must(bytes == ledger->kept_bytes);
+	must(!ledger_is_used(ledger) || count == ack_waiting(&ledger->ack));
+}
+
 static void
 run_dialect(const char *dialect, const uint8_t *data, size_t size)
 {
@@ -87,7 +103,7 @@ run_dialect(const char *dialect, const uint8_t *data, size_t size)
 	size_t half = size / 2;
 
 	snprintf(text, sizeof text, "host=localhost\nname=foo-sockets\nsecret=s\ndatabase=:memory:\nregistration=yes\n"
-	    "offline-max=5\ndialect=%s\n", dialect);
+	    "offline-max=5\nacknowledge=yes\ndialect=%s\n", dialect);
 	must(settings_read(&settings, text, &line) == 0);
 	settings.iterations = 1;
 	must(sessiond_init(&sd, &settings) == 0);
@@ -98,7 +114,15 @@ run_dialect(const char *dialect, const uint8_t *data, size_t size)
 	if (strcmp(dialect, "xmpp") == 0)
 		guests_open(&sd);
 	input_all(&sd, data, half);
+	check_ledger(&sd.link.ledger);
+	/* A stream that can be resumed has lost its link meanwhile. */
+	if (sessiond_outlives_link(&sd)) {
+		sessiond_lost(&sd);
+		must(sessiond_input(&sd, "<s>", 3) == 0);
+		sd.link.state = LINK_READY;
+	}
 	input_all(&sd, data + half, size - half);
+	check_ledger(&sd.link.ledger);
 	sessiond_deinit(&sd);
 	settings_deinit(&settings);
 }

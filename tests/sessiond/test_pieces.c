@@ -223,7 +223,7 @@ START_TEST(settings_say_which_line_is_wrong)
 		{ "host=a\nname=n\nsecret=s\ndatabase=d\nregistration=maybe\n", 5 },
 		{ "host=a\nname=n\nsecret=s\ndatabase=d\noffline-max=-1\n", 5 },
 		{ "log=stderr\n", 1 }, { "log-level=\n", 1 }, { "log-level=loud\n", 1 }, { "log-level=Info\n", 1 },
-		{ "dialect=smoke\n", 1 }, { "plain=never\n", 1 }, { "host=a\ncolour=red\n", 2 }, { "host\n", 1 }, { "host=\n", 1 }, { "host=a b\n", 1 },
+		{ "dialect=smoke\n", 1 }, { "plain=never\n", 1 }, { "acknowledge=auto\n", 1 }, { "host=a\ncolour=red\n", 2 }, { "host\n", 1 }, { "host=\n", 1 }, { "host=a b\n", 1 },
 		{ "name=n\nsecret=s\ndatabase=d\n", 0 }, { "host=a\nname=n\ndatabase=d\n", 0 },
 	};
 	struct settings settings;
@@ -261,7 +261,7 @@ START_TEST(settings_change_but_for_those_of_the_start)
 	struct settings settings, next;
 	unsigned line;
 	char text[] = "host=b\nhost=c\nname=other\nsecret=other\ndatabase=other\nregistration=yes\noffline-max=7\n"
-	    "plain=always\nlog-level=error\n";
+	    "plain=always\nacknowledge=yes\nlog-level=error\n";
 
 	settings_of(&settings, "host=a\nhost=B\n");
 	settings.iterations = 1;
@@ -277,6 +277,7 @@ START_TEST(settings_change_but_for_those_of_the_start)
 	ck_assert_str_eq(settings.database, "d");
 	ck_assert(settings.registration);
 	ck_assert(settings.plain_always);
+	ck_assert(settings.acknowledge);
 	ck_assert_str_eq(settings.dialect->name, "sfrom");
 	ck_assert_uint_eq(settings.offline_max, 7);
 	ck_assert_int_eq(settings.log_level, LOG_LEVEL_ERROR);

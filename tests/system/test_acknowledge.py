@@ -120,7 +120,13 @@ class Cut(BridgeCase):
         self.daemon.stop()
 
     def test_cut_anywhere_under_load(self):
-        self.bridge_up(workers=3)
+        self.cut_anywhere('sfrom')
+
+    def test_cut_anywhere_in_todays_dialect(self):
+        self.cut_anywhere('xmpp')
+
+    def cut_anywhere(self, dialect):
+        self.bridge_up(dialect, workers=3)
         chains = [self.chain('alice', 'bob'), self.chain('carol', 'dave')]
         dice = random.Random(6)
         self.bridge.cuts = [(dice.choice((None, dice.randrange(500, 6000))), dice.randrange(600, 6000)) for _ in range(25)]
