@@ -249,7 +249,7 @@ route_link_read(struct packet *packet_r, const void *bytes, size_t length)
 	/* The worker will not believe it either: it must neither give anybody an address nor end a session. */
 	if (packet_r->kind != PACKET_DATA && packet_r->kind != PACKET_LOST && wellformed_fault(bytes, length) != NULL) {
 		packet_r->kind = PACKET_DATA;
-		packet_r->expendable = false;
+		packet_r->asked = packet_r->expendable = false;
 	}
 }
 
