@@ -48,7 +48,8 @@ struct packet {
 	struct range address;
 	struct range from;	/* who is said to have written it; absent where nobody is */
 	bool certain;		/* PACKET_DISCONNECT: whatever it says of its sender (<close/>) */
-	bool asked;		/* PACKET_SESSION: it counts only where VERDICT_STARTS went up, and once; else it is bounced */
+	/* PACKET_SESSION: it counts only where VERDICT_STARTS went up, and once; else it is bounced, but for the client's own. */
+	bool asked;
 	bool expendable;	/* the stream's own business: where it reaches nobody, nothing is lost */
 	bool disconnect;	/* it holds a 510 or is an error of the link's, whatever its kind: never to be bounced again */
 };
