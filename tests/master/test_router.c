@@ -542,6 +542,116 @@ START_TEST(refused_by_all_waits)
 }
 END_TEST
 
+/* ---- another id ---- */
+
+#define FRAMING "xmlns='urn:ietf:params:xml:ns:xmpp-framing'"
+
+/* One that came to a listener with STARTTLS; with a stream that the session manager holds of it. */
+static struct entry *
+client_in_clear(bool opened)
+{
+	struct entry *entry = client_new(0);
+	char open[300];
+
+	stage.link.dialect = &dialect_xmpp;
+	entry->tls = LISTEN_TLS_STARTTLS;
+	if (!opened)
+		return entry;
+	snprintf(open, sizeof open, "<open sto='" STAGE_HOST "' sfrom='%s' " FRAMING "></open>", id_of(entry));
+	puppet_say_of(entry, W2M_PACKET, open, strlen(open));
+	stage_turns();
+	assert_no_breach();
+	ck_assert_str_eq(directory_host(&stage.directory, entry), STAGE_HOST);
+	manager_take();
+	puppet_forget(0);
+	return entry;
+}
+
+/* What is kept for the old one goes back, behind the end of its stream; then it is as if nobody had ever had it. */
+START_TEST(another_id)
+{
+	struct entry *entry = client_in_clear(true);
+	char before[100], back[600];
+	uint64_t old = entry->serial, serial;
+	struct frame frame;
+	int fd;
+
+	strcpy(before, id_of(entry));
+	manager_send("<iq type='set' sto='%s' sfrom='" STAGE_HOST "'/>", before);
+	manager_send("<stream:features sto='%s' sfrom='" STAGE_HOST "'/>", before);
+	stage_turns();
+	puppet_forget(0);
+	puppet_say_of(entry, W2M_RENEW, NULL, 0);
+	stage_turns();
+	assert_no_breach();
+	ck_assert(puppet_hear(0, &frame, &fd));
+	ck_assert_int_eq(frame.type, M2W_RENEWED);
+	ck_assert_uint_eq(frame.serial, old);
+	ck_assert(message_get_number(&frame, &serial));
+	ck_assert_uint_eq(serial, entry->serial);
+	ck_assert_uint_ne(serial, old);
+	ck_assert_ptr_null(directory_host(&stage.directory, entry));
+	manager_send("<message sto='%s' sfrom='" STAGE_HOST "'/>", before);
+	stage_turns();
+	ck_assert(!puppet_hear(0, &frame, &fd));
+	snprintf(back, sizeof back, "<close sto='" STAGE_HOST "' sfrom='%s' " FRAMING "/>\n"
+	    "<iq sto='" STAGE_HOST "' sfrom='%s' type='error'><error code='510' type='set'>Disconnected</error></iq>\n"
+	    "<message sto='" STAGE_HOST "' sfrom='%s' type='error'><error code='510'>Disconnected</error></message>\n",
+	    before, before, before);
+	ck_assert_str_eq(manager_take(), back);
+	stage_assert_balance();
+}
+END_TEST
+
+/* Its end may have crossed the new number; nothing else may have. */
+START_TEST(end_under_the_old_id)
+{
+	struct entry *entry = client_in_clear(true);
+	const struct client_end end = { .reason = END_LOST };
+	struct buffer body = { 0 };
+	uint64_t old = entry->serial;
+
+	puppet_say_of(entry, W2M_RENEW, NULL, 0);
+	stage_turns();
+	message_put_end(&body, &end);
+	if (_i == 0)
+		puppet_say_at(0, entry->slot, old, W2M_ENDED, buffer_bytes(&body), buffer_length(&body));
+	else
+		puppet_say_at(0, entry->slot, old, W2M_PACKET, "<x/>", 4);
+	buffer_deinit(&body);
+	stage_turns();
+	if (_i == 0)
+		assert_no_breach();
+	else
+		assert_breach(0, BREACH_CLIENT);
+	ck_assert_uint_eq(stage.directory.count, 0);
+}
+END_TEST
+
+/* Without a stream; from where nobody comes to TLS; twice; behind a login. */
+START_TEST(another_id_at_the_wrong_time)
+{
+	struct entry *entry = client_in_clear(_i != 0);
+
+	if (_i == 1)
+		entry->tls = LISTEN_TLS_DIRECT;
+	if (_i == 2) {
+		puppet_say_of(entry, W2M_RENEW, NULL, 0);
+		stage_turns();
+		assert_no_breach();
+	}
+	if (_i == 3) {
+		manager_send("<iq type='result' id='b' sto='%s' sfrom='" ALICE "'/>", id_of(entry));
+		stage_turns();
+		puppet_say_of(entry, W2M_SESSION, ALICE, strlen(ALICE));
+		stage_turns();
+		assert_no_breach();
+	}
+	puppet_say_of(entry, W2M_RENEW, NULL, 0);
+	assert_breach(0, BREACH_RENEWAL);
+}
+END_TEST
+
 /* ---- failed logins ---- */
 
 static uint32_t
@@ -1171,6 +1281,9 @@ main(int argc, char **argv)
 	tcase_add_loop_test(tests, others_clients, 0, 2);
 	tcase_add_loop_test(tests, refused_goes_to_another, 0, 2);
 	tcase_add_test(tests, refused_by_all_waits);
+	tcase_add_test(tests, another_id);
+	tcase_add_loop_test(tests, end_under_the_old_id, 0, 2);
+	tcase_add_loop_test(tests, another_id_at_the_wrong_time, 0, 4);
 	tcase_add_test(tests, failed_logins_are_counted_and_believed_once);
 	tcase_add_loop_test(tests, failed_login_that_was_not_asked_for, 0, 2);
 	tcase_add_test(tests, who_waits_for_a_login);
