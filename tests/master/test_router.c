@@ -1250,6 +1250,102 @@ START_TEST(several_make_room)
 }
 END_TEST
 
+/* ---- sessions that are asked for (dialect route) ---- */
+
+#define STARTED "alice@foo.com/5a"
+#define AGAIN "alice@foo.com/6b"
+
+static void
+ask_for_session(const struct entry *entry, const char *user)
+{
+	char text[256];
+
+	snprintf(text, sizeof text, "<route type='session' to='%s@foo.com/home' from='%s'/>", user, id_of(entry));
+	say_packet(entry, text);
+}
+
+static struct entry *
+client_known(void)
+{
+	struct entry *entry;
+
+	stage.link.dialect = dialect_find("route");
+	entry = client_new(0);
+	manager_send("<route type='auth' to='%s' from='alice@foo.com/home'><iq type='result'/></route>", id_of(entry));
+	return entry;
+}
+
+static void
+give_session(struct entry *entry, const char *address)
+{
+	manager_send("<route type='session' to='%s' from='%s'/>", id_of(entry), address);
+	puppet_say_of(entry, W2M_SESSION, address, strlen(address));
+	puppet_say_number(entry, W2M_CONSUMED, entry->numbers);
+	stage_turns();
+}
+
+START_TEST(session_is_given_who_has_asked)
+{
+	struct entry *entry = client_known();
+	char text[512];
+
+	ask_for_session(entry, "alice");
+	give_session(entry, STARTED);
+	assert_no_breach();
+	ck_assert(entry->confirmed);
+	ck_assert_str_eq(entry->address, STARTED);
+	/* It has forgotten it, and is asked again: the address changes in session. */
+	manager_take();
+	manager_send("<route type='error' error='Invalid Session' to='%s' from='" STARTED "'/>", id_of(entry));
+	ck_assert(entry->ended_upstream);
+	ask_for_session(entry, "alice");
+	give_session(entry, AGAIN);
+	assert_no_breach();
+	ck_assert_str_eq(entry->address, AGAIN);
+	ck_assert(!entry->ended_upstream);
+	snprintf(text, sizeof text, "<route to='" AGAIN "' from='%s'><message/></route>", id_of(entry));
+	say_packet(entry, text);
+	assert_no_breach();
+	/* Its end is that of the second. */
+	manager_take();
+	snprintf(text, sizeof text, "<route type='error' to='" AGAIN "' from='%s'/>\n", id_of(entry));
+	puppet_die(0);
+	stage_turns();
+	ck_assert_ptr_nonnull(strstr(manager_queue(), text));
+	ck_assert_ptr_null(strstr(manager_queue(), STARTED));
+}
+END_TEST
+
+START_TEST(session_that_nobody_asked_for_goes_back)
+{
+	struct entry *entry = client_known();
+
+	if (_i == 1) {
+		ask_for_session(entry, "alice");
+		give_session(entry, STARTED);
+		manager_take();
+	}
+	manager_send("<route type='session' to='%s' from='" AGAIN "'/>", id_of(entry));
+	snprintf(expected, sizeof expected, "<route type='error' to='" AGAIN "' from='%s'/>\n", id_of(entry));
+	assert_queue(expected);
+	ck_assert_str_eq(entry->address, _i == 1 ? STARTED : ALICE);
+	puppet_say_of(entry, W2M_SESSION, AGAIN, strlen(AGAIN));
+	assert_breach(0, BREACH_CLIENT);
+}
+END_TEST
+
+/* jabberd would start it. */
+START_TEST(session_of_somebody_else)
+{
+	struct entry *entry;
+
+	stage.link.dialect = dialect_find("route");
+	entry = _i == 0 ? client_new(0) : client_known();
+	ask_for_session(entry, _i == 0 ? "alice" : "bob");
+	assert_breach(0, BREACH_FORGED);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
@@ -1308,6 +1404,9 @@ main(int argc, char **argv)
 	tcase_add_test(tests, fullest_make_room);
 	tcase_add_test(tests, readers_are_not_in_the_way);
 	tcase_add_test(tests, several_make_room);
+	tcase_add_test(tests, session_is_given_who_has_asked);
+	tcase_add_loop_test(tests, session_that_nobody_asked_for_goes_back, 0, 2);
+	tcase_add_loop_test(tests, session_of_somebody_else, 0, 2);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
