@@ -121,8 +121,9 @@ def make_accounts(daemon, count):
 def start(options, workers, tls='none', key='ec'):
     """(daemon, session manager of ours or None, (chain, key) of its certificate or None)"""
     import harness
+    import scripted
 
-    manager = harness.ScriptedSM() if options.manager == 'stub' else None
+    manager = scripted.ScriptedSM() if options.manager == 'stub' else None
     daemon = harness.Daemon(workers=workers, log='warning', limits={'login-seconds': 600}, tls=tls, certificates=(),
                             tls_options={'required': 'no'}, link=manager and manager.attributes())
     if tls != 'none':
