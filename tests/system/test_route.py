@@ -204,5 +204,49 @@ gets: <failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/><_/></f
 """)
 
 
+class Life(DaemonCase):
+    """With the small jabberd of servers.py, in both versions."""
+
+    version = '1.2'
+
+    def setUp(self):
+        self.jabberd = self.server('route', version=self.version, users={'alice': 'secret', 'bob': 'secret'})
+        self.daemon = self.start_with(self.jabberd)
+
+    def say(self, sender, text):
+        sender.send("<message to='bob@localhost' type='chat'><body>%s</body></message>" % text)
+
+    def hear(self, receiver, text):
+        receiver.expect(lambda e: e.name == 'message' and e.child_text('body') == text)
+
+    def test_jabberd_is_restarted(self):
+        alice, bob = (self.daemon.login(user).available() for user in ('alice', 'bob'))
+        self.say(alice, 'before')
+        self.hear(bob, 'before')
+        self.jabberd.forget()
+        for number in range(20):
+            self.say(alice, 'm%d' % number)
+        # Who says nothing is not started again: the messages wait for him.
+        bob.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+        for number in range(20):
+            self.hear(bob, 'm%d' % number)
+
+    def test_replaced(self):
+        first = self.daemon.login('alice').available()
+        self.daemon.login('alice').available()
+        first.expect(lambda e: e.name == 'error' and e.child('conflict') is not None)
+        first.expect_end()
+
+    def test_link_is_cut(self):
+        alice, bob = (self.daemon.login(user).available() for user in ('alice', 'bob'))
+        self.jabberd.drop()
+        self.say(alice, 'behind the cut')
+        self.hear(bob, 'behind the cut')
+
+
+class LifeOfHead(Life):
+    version = 'head'
+
+
 if __name__ == '__main__':
     main()
