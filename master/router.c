@@ -374,12 +374,42 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 
 /* ---- from the workers ---- */
 
-/* Whose session it asks for: of the account that an answer of the session manager's has said it is, and of no other. */
+/* Has the session manager given it this address, or one of this account, in an answer that the worker has not consumed yet? */
 static bool
-may_start(const struct entry *entry, struct range account)
+was_given(const struct master *master, const struct entry *entry, struct range wanted, bool account)
 {
-	return entry->address != NULL &&
-	    range_decodes_to_bytes(account, entry->address, strcspn(entry->address, "/"));
+	const struct kept *kept;
+	struct packet packet;
+	bool same = false;
+
+	STAILQ_FOREACH(kept, &entry->kept, entry) {
+		char *given;
+
+		master->link.dialect->link_read(&packet, kept->bytes, kept->length);
+		if (packet.kind != PACKET_SESSION && (packet.kind != PACKET_LOGIN || entry->confirmed))
+			continue;
+		/* Decoded as the worker does, whatever it is that was given. */
+		given = range_strdup_decoded(packet.address);
+		same = given != NULL && (account ? range_decodes_to_bytes(wanted, given, strcspn(given, "/")) :
+		    range_equals(wanted, given));
+		free(given);
+		if (same)
+			break;
+	}
+	return same;
+}
+
+/*
+ * Whose session it asks for: of the account that an answer of the session manager's has said it is, and of no other. Another
+ * answer may have passed since then.
+ */
+static bool
+may_start(const struct master *master, const struct entry *entry, struct range account)
+{
+	if (entry->address == NULL)
+		return false;
+	return range_decodes_to_bytes(account, entry->address, strcspn(entry->address, "/")) ||
+	    was_given(master, entry, account, true);
 }
 
 enum contract_breach
@@ -398,7 +428,7 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 			return BREACH_FORGED;
 		break;
 	case VERDICT_STARTS:
-		if (!may_start(entry, to))
+		if (!may_start(master, entry, to))
 			return BREACH_FORGED;
 		entry->starts = true;
 		break;
@@ -423,30 +453,6 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 	return BREACH_NONE;
 }
 
-/* Has the session manager given it this address, in the answer to a login that the worker has not consumed yet? */
-static bool
-was_given(const struct master *master, const struct entry *entry, struct range address)
-{
-	const struct kept *kept;
-	struct packet packet;
-	bool same = false;
-
-	STAILQ_FOREACH(kept, &entry->kept, entry) {
-		char *given;
-
-		master->link.dialect->link_read(&packet, kept->bytes, kept->length);
-		if (packet.kind != PACKET_SESSION && (packet.kind != PACKET_LOGIN || entry->confirmed))
-			continue;
-		/* Decoded as the worker does, whatever it is that was given. */
-		given = range_strdup_decoded(packet.address);
-		same = given != NULL && range_equals(address, given);
-		free(given);
-		if (same)
-			break;
-	}
-	return same;
-}
-
 enum contract_breach
 router_session(struct master *master, struct entry *entry, const struct frame *frame)
 {
@@ -454,7 +460,7 @@ router_session(struct master *master, struct entry *entry, const struct frame *f
 
 	if (memchr(address.at, '\0', address.length) != NULL)
 		return BREACH_BODY;
-	if (!was_given(master, entry, address))
+	if (!was_given(master, entry, address, false))
 		return BREACH_CLIENT;
 	if (!directory_set_address(&master->directory, entry, address))
 		router_close(master, entry, END_BROKEN);
