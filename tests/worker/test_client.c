@@ -2055,6 +2055,64 @@ START_TEST(starttls_begins_anew)
 }
 END_TEST
 
+/*
+ * What was said in clear text was passed on: the client waits for another id, with its handshake, whatever comes under the old
+ * one. Case 1: it is told to go before that is there; case 2: it goes by itself.
+ */
+START_TEST(starttls_with_a_stream_upstream)
+{
+	struct person person;
+	struct secret secret;
+	uint8_t renewed[8] = { 0x67, 0x45 };
+
+	settings.dialect = (char *)(uintptr_t)"xmpp";
+	tell_certificate(false);
+	connect_to(&person, 0, LISTEN_TLS_STARTTLS);
+	say(&person, MODERN);
+	turns();
+	expect_about(&person, W2M_PACKET);
+	say(&person, STARTTLS);
+	turns();
+	expect_about(&person, W2M_RENEW);
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_UPGRADING);
+	/* Neither does anything to it now. */
+	tell_packet(&person, "<stream:features sto='x' sfrom='foo.com'/>", 0);
+	tell(M2W_LOST);
+	expect_no_frame();
+	if (_i == 1)
+		tell_reason(&person, M2W_CLOSE, END_KICKED);
+	if (_i == 2) {
+		close(person.fd);
+		person.fd = -1;
+		turns();
+		expect_ended(&person, END_LOST);
+	}
+	channel_send(&master, M2W_RENEWED, person.slot, person.serial, &(struct buffer){ .data = renewed, .end = 8, .size = 8 });
+	turns();
+	ck_assert(!master_ended);
+	if (_i == 2)
+		return;
+	person.serial = 0x4567;
+	if (_i == 1) {
+		shutdown(person.fd, SHUT_WR);
+		turns();
+		expect_ended(&person, END_KICKED);
+		close(person.fd);
+		return;
+	}
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_PREFACE);
+	buffer_clear(&person.heard);
+	listen_to(&person);
+	buffer_clear(&person.heard);
+	secret_shake(&secret, &person);
+	secret_say(&secret, MODERN);
+	turns();
+	expect_about(&person, W2M_PACKET);
+	secret_leave(&secret);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
 /* What follows in clear text was sent by anybody. */
 START_TEST(starttls_injection)
 {
@@ -2348,6 +2406,7 @@ tls_tests(void)
 	tcase_add_test(tests, tls_from_the_first_byte);
 	tcase_add_loop_test(tests, first_byte, 0, 3);
 	tcase_add_loop_test(tests, starttls_begins_anew, 0, 2);
+	tcase_add_loop_test(tests, starttls_with_a_stream_upstream, 0, 3);
 	tcase_add_loop_test(tests, starttls_injection, 0, 3);
 	tcase_add_loop_test(tests, tls_is_required, 0, 4);
 	tcase_add_test(tests, tls_is_required_of_old_clients);
