@@ -339,7 +339,7 @@ client_begin_anew(struct client *client, enum client_state state)
 static void
 client_restart(struct client *client)
 {
-	login_name_stream(client);
+	login_begin_anew(client);
 	client_begin_anew(client, CLIENT_OPENING);
 	if (!intake_begin_anew(client))
 		client_broken(client);

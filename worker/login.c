@@ -43,13 +43,29 @@ login_on_tick(struct deadline *deadline)
 		client_resume(client);
 }
 
+static void
+name_stream(struct login *login)
+{
+	arc4random_buf(&login->stream_id, sizeof login->stream_id);
+}
+
 void
-login_name_stream(struct client *client)
+login_begin_anew(struct client *client)
 {
 	struct login *login = login_of(client);
 
-	if (login != NULL)
-		arc4random_buf(&login->stream_id, sizeof login->stream_id);
+	if (login == NULL)
+		return;
+	name_stream(login);
+	login->proved = true;
+}
+
+bool
+login_is_proved(const struct client *client)
+{
+	const struct login *login = login_of(client);
+
+	return login != NULL && login->proved;
 }
 
 uint64_t
@@ -81,7 +97,7 @@ login_begin(struct client *client, const char *host)
 		return false;
 	STAILQ_INIT(&login->kept);
 	client->login = &login->dialect;
-	login_name_stream(client);
+	name_stream(login);
 	client->login->host = strdup(host);
 	if (client->failures >= LOGIN_FREE)
 		wait_begin(client, client->failures / LOGIN_FREE - 1);

@@ -44,6 +44,7 @@ struct login {
 	struct dialect_client dialect;
 	uint64_t until;			/* loop_now() when its next attempt may be read */
 	uint64_t stream_id;		/* random; told to the client in our header */
+	bool proved;			/* by SASL, on the stream before this one */
 	struct kept_packets kept;
 	size_t kept_bytes;
 };
@@ -57,8 +58,12 @@ bool login_begin(struct client *client, const char *host);
  */
 bool login_resume(struct client *client, struct dialect_client *session);
 
-/* Its stream begins anew, and has another id. login_stream_id: 0 for one without a login. */
-void login_name_stream(struct client *client);
+/*
+ * It has said who it is, and its stream begins anew, with another id: login_is_proved() from here on. login_stream_id: 0 for
+ * one without a login.
+ */
+void login_begin_anew(struct client *client);
+bool login_is_proved(const struct client *client);
 uint64_t login_stream_id(const struct client *client);
 
 /* It has logged in, or ends; there may be none. */

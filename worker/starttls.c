@@ -1,6 +1,7 @@
 #include "worker/starttls.h"
 
 #include "dialect/element.h"
+#include "worker/login.h"
 #include "worker/worker.h"
 
 #define NAMESPACE "urn:ietf:params:xml:ns:xmpp-tls"
@@ -14,7 +15,8 @@ starttls_is_required(const struct client *client)
 bool
 starttls_is_offered(const struct client *client)
 {
-	if (client->tls != NULL || client->listen_tls == LISTEN_TLS_NONE)
+	/* RFC 6120 5.3.4: TLS comes before SASL. What is known of who it is was said on the connection as it is. */
+	if (client->tls != NULL || client->listen_tls == LISTEN_TLS_NONE || login_is_proved(client))
 		return false;
 	return tls_context_usable(client->worker->keys.context) || starttls_is_required(client);
 }
@@ -70,7 +72,7 @@ proceed(struct client *client)
 static void
 take_starttls(struct client *client)
 {
-	if (client->state != CLIENT_LOGIN || client->tls != NULL)
+	if (client->state != CLIENT_LOGIN || client->tls != NULL || login_is_proved(client))
 		client_end(client, END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, "<starttls/> at the wrong time");
 	else if (something_follows(client))
 		client_end(client, END_TLS_FAILED, CONDITION_POLICY_VIOLATION, "clear text behind <starttls/>");

@@ -169,6 +169,18 @@ class Always(SaslCase):
         self.log_in(client, 'alice')
         client.settle()
 
+    def test_tls_comes_before_it(self):
+        """Who is logged in could begin again as nobody, with a session."""
+        self.begin(tls_options={'required': 'no'}, extra='<sasl plain="always"/>')
+        bystander, client = self.client(), self.client(tls=False)
+        self.assertIsNotNone(client.features.child('starttls', harness.TLS))
+        self.assertEqual('success', self.auth(client, plain('alice', 'secret')).name)
+        client.open()
+        self.assertIsNone(client.features.child('starttls', harness.TLS))
+        client.send("<starttls xmlns='%s'/>" % harness.TLS)
+        client.expect_stream_error('policy-violation')
+        self.log_in(bystander, 'bob')
+
 
 class Scripted(SaslCase):
     """What goes up, and what is made of what comes back."""
