@@ -33,6 +33,9 @@
 /* For the session manager's end, after ours. */
 #define CLOSE_TIME 2000
 
+/* A stream whose resumption was left without an answer as often as this is given up: nobody may know it any more. */
+#define UNANSWERED_MAX 3
+
 /* What is shown in the log of a stream error. */
 #define TEXT_LOGGED 300
 
@@ -46,6 +49,7 @@ struct link_message {
 static void link_fsm(struct link *link, enum link_event event, const struct link_message *message);
 static bool read_once(struct link *link);
 static void not_enabled(struct link *link, const char *why);
+static void stream_lost(struct link *link);
 
 /* There was a stream that can be resumed; on a connection that counts: this one can be. */
 static bool
@@ -160,17 +164,30 @@ change_state(struct link *link, enum link_state state)
 	link->state = state;
 }
 
+/*
+ * The session manager has answered before, and does not when it is asked to resume, or complains of that: it may be another
+ * one by now, which would never let the link come up. (That the link breaks says nothing.)
+ */
+static void
+not_answered(struct link *link)
+{
+	if (link->state == LINK_ENABLING && can_resume(link) && ++link->unanswered >= UNANSWERED_MAX)
+		stream_lost(link);
+}
+
 static void
 on_step_timeout(struct timer *timer)
 {
 	struct link *link = container_of(timer, struct link, step);
 
-	if (link->state == LINK_CLOSED)
+	if (link->state == LINK_CLOSED) {
 		link->on_closed(link);
-	else if (link->state == LINK_ENABLING && !can_resume(link))
+	} else if (link->state == LINK_ENABLING && !can_resume(link)) {
 		not_enabled(link, "no answer in time");
-	else
+	} else {
+		not_answered(link);
 		link_fail(link, "no answer in time");
+	}
 }
 
 static void
@@ -223,6 +240,7 @@ stream_lost(struct link *link)
 	ack_forget(&link->ack);
 	outbox_requeue(&link->outbox, link->blamed, true);
 	link->blamed = false;
+	link->unanswered = 0;
 	link->on_lost(link);
 }
 
@@ -738,6 +756,7 @@ stream_resumed(struct link *link, const struct ack_element *element)
 	log_info("link resumed acknowledged=%" PRIu32 " again=%zu", fresh, link->outbox.unacknowledged);
 	outbox_requeue(&link->outbox, link->blamed, false);
 	link->blamed = false;
+	link->unanswered = 0;
 	link->resumed = true;
 	link->resumptions++;
 	step_up(link);
@@ -767,10 +786,12 @@ enabling_answer(struct link *link, const struct link_message *message)
 	switch (element.kind) {
 	case ACK_NONE:
 		/* One that does not know what it was asked may go on as if nothing had been. */
-		if (is_stream_error(message))
+		if (is_stream_error(message)) {
+			not_answered(link);
 			link_fail(link, "ended by the session manager");
-		else
+		} else {
 			link->on_packet(link, message->bytes, message->length);
+		}
 		break;
 	case ACK_ENABLED:
 		if (can_resume(link)) {
@@ -810,8 +831,8 @@ acknowledged(struct link *link, uint32_t h)
 		return;
 	}
 	outbox_acknowledged(&link->outbox, fresh);
-	/* Else it is asked for behind the next packet. */
-	if (STAILQ_EMPTY(&link->outbox.queue) && ack_should_ask(&link->ack) && link->state == LINK_UP) {
+	/* Else it is asked for behind the next packet; where none may be written before an answer, there is no next one. */
+	if (!outbox_has_more(&link->outbox, &link->ack) && ack_should_ask(&link->ack) && link->state == LINK_UP) {
 		ack_write_request(&link->prelude, &link->ack);
 		buffer_append(&link->prelude, "\n", 1);
 	}

@@ -92,6 +92,7 @@ struct link {
 	bool resumed;		/* this connection has resumed the stream of another */
 	bool answer_due;	/* they want to know how much we have */
 	bool blamed;		/* they have complained of our stream, and ended it */
+	unsigned unanswered;	/* resumptions in a row that were not answered */
 	bool unasked;		/* they ended the link when they were asked for acknowledgement: not asked the next time */
 	size_t backlog;		/* bytes in it when the link came up: may be above `bound`, and is no fault of theirs */
 	struct job flush;

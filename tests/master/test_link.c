@@ -1208,6 +1208,54 @@ START_TEST(packet_that_kills_is_given_up)
 }
 END_TEST
 
+/* Who is asked and has not handled anything yet is asked again, although nothing more may be written before. */
+START_TEST(asked_again_when_nothing_was_handled)
+{
+	up_acknowledged();
+	send_numbered(1, 1);
+	send_numbered(2, 1);
+	turns();
+	cut_and_resume(0);
+	peer_say("<failed" SM "/>");
+	peer_say(ENABLED);
+	peer_read_all();
+	buffer_clear(&heard);
+	peer_say("<a" SM " h='0'/>");
+	expect(ASK);
+	peer_say("<a" SM " h='1'/>");
+	expect("<m n='000002'>x</m>" ASK);
+}
+END_TEST
+
+static const char *const no_answers[] = { NULL, "<stream:error>unsupported</stream:error>" };
+
+/* One that has acknowledged, and was replaced by one that cannot: the link is not kept down by that. */
+START_TEST(resumption_that_nobody_answers_is_given_up)
+{
+	up_acknowledged();
+	send_numbered(1, 1);
+	turns();
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(losses, 0);
+		if (peer >= 0)
+			peer_close();
+		try_again();
+		bring_to_enabling("<resume" SM " previd='s&amp;1' h='0'/>\n");
+		if (no_answers[_i] != NULL)
+			peer_say(no_answers[_i]);
+		else
+			timer_is_due(&loop, &l->step);
+		turns();
+		ck_assert_int_eq(l->state, LINK_DOWN);
+	}
+	ck_assert_uint_eq(losses, 1);
+	close(peer);
+	try_again();
+	bring_up();
+	expect("<m n='000001'>x</m>\n");
+}
+END_TEST
+
 /* What they answer to the question, and what comes of it. */
 static const struct {
 	const char *answer;
@@ -1423,6 +1471,8 @@ main(void)
 	tcase_add_test(tests, cut_behind_every_byte_that_comes);
 	tcase_add_test(tests, counters_go_round);
 	tcase_add_test(tests, not_resumed);
+	tcase_add_test(tests, asked_again_when_nothing_was_handled);
+	tcase_add_loop_test(tests, resumption_that_nobody_answers_is_given_up, 0, COUNT(no_answers));
 	tcase_add_test(tests, packet_that_kills_is_given_up);
 	tcase_add_loop_test(tests, answers_to_the_question, 0, COUNT(answers));
 	tcase_add_test(tests, silence_is_a_no);
