@@ -253,8 +253,9 @@ directory_renew(struct directory *directory, struct entry *entry)
 }
 
 bool
-directory_set_host(struct directory *directory, struct entry *entry, struct range raw)
+directory_set_host(struct directory *directory, struct entry *entry, struct range raw, bool ours)
 {
+	unsigned most = ours ? UINT16_MAX : DIRECTORY_HOSTS_MAX;
 	char **hosts;
 
 	for (unsigned i = 0; i < directory->host_count; i++) {
@@ -263,7 +264,7 @@ directory_set_host(struct directory *directory, struct entry *entry, struct rang
 		entry->host = (uint16_t)(i + 1);
 		return true;
 	}
-	hosts = directory->host_count >= DIRECTORY_HOSTS_MAX ? NULL :
+	hosts = directory->host_count >= most ? NULL :
 	    reallocarray(directory->hosts, directory->host_count + 1u, sizeof *hosts);
 	if (hosts == NULL)
 		return false;

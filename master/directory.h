@@ -92,7 +92,7 @@ struct directory {
 	uint16_t host_count;
 };
 
-/* Hosts that may ever have had streams: what a worker that was broken into can make us remember. */
+/* Hosts that are none of ours and may have had streams: what a worker that was broken into can make us remember. */
 #define DIRECTORY_HOSTS_MAX 1024
 
 /* What an entry may grow to before somebody asks whether it has to: a test holds us to it. */
@@ -136,10 +136,11 @@ bool directory_set_address(struct directory *directory, struct entry *entry, str
 bool directory_set_notice(struct directory *directory, struct entry *entry, struct range notice);
 
 /*
- * The session manager holds a stream of this client with that host (as on the wire). False: no memory, or more hosts than
- * anybody has. directory_host: NULL where it holds none.
+ * The session manager holds a stream of this client with that host (as on the wire). `ours`: the settings name it, so
+ * there is room for it, whatever others were named. False: no memory, or more hosts than anybody has. directory_host:
+ * NULL where it holds none.
  */
-bool directory_set_host(struct directory *directory, struct entry *entry, struct range raw);
+bool directory_set_host(struct directory *directory, struct entry *entry, struct range raw, bool ours);
 const char *directory_host(const struct directory *directory, const struct entry *entry);
 
 /* The id as text; `id` has room for 65 bytes. */

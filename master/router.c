@@ -412,6 +412,17 @@ may_start(const struct master *master, const struct entry *entry, struct range a
 	    was_given(master, entry, account, true);
 }
 
+/* A worker may have settings of before, in which there were others. */
+static bool
+is_our_host(const struct master *master, struct range host)
+{
+	for (unsigned i = 0; i < master->options->host_count; i++) {
+		if (range_decodes_to(host, master->options->hosts[i].name))
+			return true;
+	}
+	return false;
+}
+
 enum contract_breach
 router_from_worker(struct master *master, struct entry *entry, const struct frame *frame)
 {
@@ -424,9 +435,10 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 	case VERDICT_FORGED:
 		return BREACH_FORGED;
 	case VERDICT_OPENS:
-		if (!directory_set_host(&master->directory, entry, to))
-			return BREACH_FORGED;
-		break;
+		if (directory_set_host(&master->directory, entry, to, is_our_host(master, to)))
+			break;
+		router_close(master, entry, END_BROKEN);
+		return BREACH_NONE;
 	case VERDICT_STARTS:
 		if (!may_start(master, entry, to))
 			return BREACH_FORGED;

@@ -567,6 +567,26 @@ client_in_clear(bool opened)
 	return entry;
 }
 
+/* A worker that names hosts without end cannot take the place of those that there are. */
+START_TEST(hosts_that_nobody_has)
+{
+	struct entry *rogue = client_new(1), *entry;
+	char open[300];
+
+	stage.link.dialect = &dialect_xmpp;
+	for (unsigned i = 0; i <= DIRECTORY_HOSTS_MAX; i++) {
+		snprintf(open, sizeof open, "<open sto='%u.example' sfrom='%s' " FRAMING "></open>", i, id_of(rogue));
+		say_packet(rogue, open);
+		stage_turns();
+		ck_assert(rogue->closing == (i == DIRECTORY_HOSTS_MAX));
+	}
+	ck_assert_ptr_null(strstr(manager_take(), "'1024.example'"));
+	entry = client_in_clear(true);
+	ck_assert_str_eq(directory_host(&stage.directory, entry), STAGE_HOST);
+	ck_assert(!entry->closing);
+}
+END_TEST
+
 /* What is kept for the old one goes back, behind the end of its stream; then it is as if nobody had ever had it. */
 START_TEST(another_id)
 {
@@ -1378,6 +1398,7 @@ main(int argc, char **argv)
 	tcase_add_loop_test(tests, refused_goes_to_another, 0, 2);
 	tcase_add_test(tests, refused_by_all_waits);
 	tcase_add_test(tests, another_id);
+	tcase_add_test(tests, hosts_that_nobody_has);
 	tcase_add_loop_test(tests, end_under_the_old_id, 0, 2);
 	tcase_add_loop_test(tests, another_id_at_the_wrong_time, 0, 4);
 	tcase_add_test(tests, failed_logins_are_counted_and_believed_once);
