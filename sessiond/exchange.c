@@ -45,22 +45,32 @@ struct exchange {
 	char account[JID_SIZE];
 };
 
-static const char *const conditions[] = {
-	[EXCHANGE_ABORTED] = "aborted",
-	[EXCHANGE_ENCRYPTION_REQUIRED] = "encryption-required",
-	[EXCHANGE_INCORRECT_ENCODING] = "incorrect-encoding",
-	[EXCHANGE_INVALID_AUTHZID] = "invalid-authzid",
-	[EXCHANGE_INVALID_MECHANISM] = "invalid-mechanism",
-	[EXCHANGE_MALFORMED_REQUEST] = "malformed-request",
-	[EXCHANGE_MECHANISM_TOO_WEAK] = "mechanism-too-weak",
-	[EXCHANGE_NOT_AUTHORIZED] = "not-authorized",
-	[EXCHANGE_TEMPORARY_AUTH_FAILURE] = "temporary-auth-failure",
+/* The texts are for who uses the client: some show nothing else. */
+static const struct {
+	const char *name;
+	const char *text;
+} conditions[] = {
+	[EXCHANGE_ABORTED] = { "aborted", "The login was broken off." },
+	[EXCHANGE_ENCRYPTION_REQUIRED] = { "encryption-required", "Passwords are taken inside TLS only." },
+	[EXCHANGE_INCORRECT_ENCODING] = { "incorrect-encoding", "What the client has sent is not in base64." },
+	[EXCHANGE_INVALID_AUTHZID] = { "invalid-authzid", "Nobody can act for another account here." },
+	[EXCHANGE_INVALID_MECHANISM] = { "invalid-mechanism", "This way to log in is not offered." },
+	[EXCHANGE_MALFORMED_REQUEST] = { "malformed-request", "What the client has sent is no login." },
+	[EXCHANGE_MECHANISM_TOO_WEAK] = { "mechanism-too-weak", "This way to log in is not safe enough." },
+	[EXCHANGE_NOT_AUTHORIZED] = { "not-authorized", "Wrong name or password." },
+	[EXCHANGE_TEMPORARY_AUTH_FAILURE] = { "temporary-auth-failure", "The server has a problem. Try again later." },
 };
 
 const char *
 exchange_condition(enum exchange_result result)
 {
-	return conditions[result];
+	return conditions[result].name;
+}
+
+const char *
+exchange_text(enum exchange_result result)
+{
+	return conditions[result].text;
 }
 
 static bool

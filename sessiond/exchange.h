@@ -58,4 +58,7 @@ void exchange_free(struct exchange *exchange);
 /* The element's name in urn:ietf:params:xml:ns:xmpp-sasl; of a failure only. */
 const char *exchange_condition(enum exchange_result result);
 
+/* The same in words, in English; of a failure only. */
+const char *exchange_text(enum exchange_result result);
+
 #endif

@@ -201,6 +201,7 @@ exchange_failed(struct sessiond *sd, const struct packet *packet, struct guest *
 
 	log_debug("%s sasl failed condition=%s", guest->id, exchange_condition(result));
 	node_add(failure, exchange_condition(result), NS_SASL);
+	node_set_lang(node_add_field(failure, "text", exchange_text(result)), "en");
 	link_send(sd, failure, packet->sfrom, packet->sto);
 	guest_change_state(guest, GUEST_OPENED);
 	count_failure(sd, packet, guest);
