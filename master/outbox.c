@@ -158,8 +158,9 @@ outbox_cut(struct outbox *outbox, bool counts)
 	bool touched = outbox->head_written > 0;
 
 	outbox->head_written = 0;
+	/* Connections that fail before anything is written change nothing of that. */
 	if (counts)
-		outbox->touched = touched;
+		outbox->touched = outbox->touched || touched;
 	else if (touched)
 		head_blame(outbox);
 }

@@ -1208,6 +1208,33 @@ START_TEST(packet_that_kills_is_given_up)
 }
 END_TEST
 
+/* Likewise of one that is too long to be sent whole, and kills before it is; and they are not there at once. */
+START_TEST(packet_that_kills_in_the_middle_is_given_up)
+{
+	up_acknowledged();
+	send_numbered(1, 3000000);
+	send_numbered(2, 1);
+	turns();
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_gt(l->outbox.head_written, 0);
+		ck_assert_ptr_null(strstr(text_of(&lines), "packet-given-up"));
+		peer_close();
+		try_again();
+		peer_accept();
+		peer_close();
+		try_again();
+		peer_accept();
+		peer_say(THEIR_HEADER "<handshake/>");
+		peer_say("<failed" SM "/>");
+		peer_say(ENABLED);
+		turns();
+	}
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "packet-given-up"));
+	peer_read_all();
+	ck_assert_ptr_nonnull(strstr(text_of(&heard), "<m n='000002'>"));
+}
+END_TEST
+
 /* Who is asked and has not handled anything yet is asked again, although nothing more may be written before. */
 START_TEST(asked_again_when_nothing_was_handled)
 {
@@ -1471,6 +1498,7 @@ main(void)
 	tcase_add_test(tests, cut_behind_every_byte_that_comes);
 	tcase_add_test(tests, counters_go_round);
 	tcase_add_test(tests, not_resumed);
+	tcase_add_test(tests, packet_that_kills_in_the_middle_is_given_up);
 	tcase_add_test(tests, asked_again_when_nothing_was_handled);
 	tcase_add_loop_test(tests, resumption_that_nobody_answers_is_given_up, 0, COUNT(no_answers));
 	tcase_add_test(tests, packet_that_kills_is_given_up);
