@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Acknowledgement on the link (XEP-0198; doc/link.md): links that break anywhere lose nothing and double nothing."""
+import base64
 import ctypes
+import hashlib
+import hmac
 import os
 import random
 import re
@@ -12,8 +15,11 @@ import unittest
 import harness
 from bridge import Bridge
 from harness import Daemon, DaemonCase
+from xmlstream import XmlStream
 
 SM = 'urn:xmpp:sm:3'
+SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
+BIND = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
 
 
 class Chain:
@@ -244,7 +250,7 @@ def descriptors_of(pid, number):
     return fd
 
 
-class Embedded(AcknowledgeCase):
+class EmbeddedCase(AcknowledgeCase):
     """The real thing: the socketpair between master and session manager is shut down."""
 
     def shut(self, daemon):
@@ -268,6 +274,8 @@ class Embedded(AcknowledgeCase):
         self.assertNotEqual(daemon.children('c2sd-sessiond'), [pid])
         daemon.wait_ready()
 
+
+class Embedded(EmbeddedCase):
     def test_lives_on_with_another_link(self):
         daemon = self.start(users=['alice', 'bob'])
         chain = Chain(daemon.login('alice').available(), daemon.login('bob').available(), ('alice', 'bob'))
@@ -316,6 +324,76 @@ class Embedded(AcknowledgeCase):
         self.assertEqual(harness.wait_gone([pid]), [])
         self.wait_other(daemon, pid)
         daemon.login('alice').available().leave()
+
+
+class Logins(EmbeddedCase):
+    """Clients as far as each step of a login with SCRAM-SHA-1 when the link, or the session manager, is lost."""
+
+    def asked(self, client, said):
+        text = base64.b64encode(b'n,,' + said).decode()
+        client.send("<auth xmlns='%s' mechanism='SCRAM-SHA-1'>%s</auth>" % (SASL, text))
+        return base64.b64decode(client.expect('challenge').text)
+
+    def answer(self, client, said, heard):
+        fields = dict(field.split('=', 1) for field in heard.decode().split(','))
+        salted = hashlib.pbkdf2_hmac('sha1', b'secret', base64.b64decode(fields['s']), int(fields['i']))
+        key = hmac.digest(salted, b'Client Key', 'sha1')
+        final = b'c=biws,r=' + fields['r'].encode()
+        signature = hmac.digest(hashlib.sha1(key).digest(), b','.join((said, heard, final)), 'sha1')
+        proof = base64.b64encode(bytes(one ^ other for one, other in zip(key, signature)))
+        client.send("<response xmlns='%s'>%s</response>" % (SASL, base64.b64encode(final + b',p=' + proof).decode()))
+        client.expect('success')
+        client.stream = XmlStream()
+
+    def bind(self, client):
+        self.assertEqual(client.iq('set', BIND).get('type'), 'result')
+
+    def clients(self, daemon):
+        said = b'n=alice,r=abc'
+        clients = [daemon.client().open() for _ in range(5)]
+        for client in clients:
+            self.addCleanup(client.close)
+        heard = [self.asked(client, said) for client in clients[1:]]
+        for client, challenge in zip(clients[2:], heard[1:]):
+            self.answer(client, said, challenge)
+        for client in clients[3:]:
+            client.open()
+        self.bind(clients[4])
+        return clients, lambda: self.answer(clients[1], said, heard[0])
+
+    def test_go_on_over_another_link(self):
+        daemon = self.start(users=['alice'])
+        (opened, asked, passed, anew, bound), answer = self.clients(daemon)
+        pid = self.shut(daemon)
+        daemon.log.wait('link resumed')
+        opened.login('alice', resource='old')
+        answer()
+        for client in asked, passed:
+            client.open()
+        for client in asked, passed, anew:
+            self.bind(client)
+        for client in opened, asked, passed, anew, bound:
+            self.assertEqual(client.iq('get', "<query xmlns='jabber:iq:roster'/>").get('type'), 'result')
+        self.assertEqual(self.assert_all_arrived(daemon)['sessions'], 5)
+        self.assertEqual(daemon.children('c2sd-sessiond'), [pid])
+        daemon.stop()
+
+    def test_are_told_when_it_is_killed(self):
+        daemon = self.start(users=['alice'])
+        for number in range(2):
+            (opened, asked, passed, anew, bound), _ = self.clients(daemon)
+            pid, = daemon.children('c2sd-sessiond')
+            os.kill(pid, 9)
+            self.wait_other(daemon, pid)
+            for client in opened, asked, anew:
+                client.expect_stream_error('remote-connection-failed')
+            # Its header is still to come.
+            daemon.log.wait('client ended reason=link-lost', count=4 * (number + 1))
+            bound.message('alice@localhost', 'gone')
+            bound.expect_stream_error('undefined-condition')
+            self.assert_all_arrived(daemon)
+        daemon.login('alice').available().leave()
+        daemon.stop()
 
 
 class Foreign(AcknowledgeCase):
