@@ -120,6 +120,24 @@ class Slixmpp(Clients, DaemonCase):
     name = 'slixmpp'
 
 
+class PlainInTheClear(DaemonCase):
+    """Who knows no SCRAM and does not encrypt gets in where PLAIN is offered to everybody."""
+
+    def log_in(self, name):
+        if not present(name):
+            self.skipTest('it or its library is not installed')
+        driver = Driver(name, self.start(users=('bob',), extra='<sasl plain="always"/>'), 'bob')
+        self.addCleanup(driver.close)
+        driver.expect('^online bob@localhost/real$')
+        driver.quit()
+
+    def test_loudmouth(self):
+        self.log_in('loudmouth')
+
+    def test_net_xmpp(self):
+        self.log_in('net_xmpp')
+
+
 for CASE in [Strophe, Loudmouth, Purple, NetXmpp, Slixmpp]:
     skip_where_missing(CASE)
 del CASE  # or its tests would be found twice
