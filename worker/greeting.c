@@ -148,17 +148,18 @@ void
 greeting_end(struct client *client, const char *text)
 {
 	enum stream_condition condition = (enum stream_condition)client->condition;
+	bool goodbye = client->reason == END_CLOSED && client->login != NULL;
 	char stream_id[17];
 	struct buffer *down;
 
-	if (client->mute || (!client->header_sent && condition == CONDITION_NONE))
+	if (client->mute || (!client->header_sent && condition == CONDITION_NONE && !goodbye))
 		return;
 	down = output_get(client);
 	if (down == NULL)
 		return;
-	/* RFC 6120 4.9.1.2: an error before our header is preceded by one. Of a stream that is over nobody needs the id. */
+	/* RFC 6120 4.9.1.2: an end before our header is preceded by one. Of a stream that is over nobody needs the id. */
 	if (!client->header_sent)
-		reply_header(down, client_is_modern(client), client->worker->settings.hosts[0],
+		reply_header(down, client_is_modern(client), goodbye ? client->login->host : client->worker->settings.hosts[0],
 		    reply_stream_id(login_stream_id(client), stream_id), "en");
 	client->header_sent = true;
 	if (condition != CONDITION_NONE && !client->told)

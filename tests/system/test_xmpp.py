@@ -108,6 +108,14 @@ class Ends(XmppCase):
             up: <close sto='localhost' sfrom='{me}' xmlns='{framing}'/>
         """)
 
+    def test_client_says_goodbye_before_the_answer(self):
+        """Its stream is ended in good order, before ours has begun."""
+        self.open(HEADER[:HEADER.index('    down:')]).play("""
+            client: </stream:stream>
+            closed:
+            up: <close sto='localhost' sfrom='{me}' xmlns='{framing}'/>
+        """)
+
     def test_client_is_lost_before_login(self):
         talk = self.open()
         talk.client.reset()
