@@ -89,7 +89,10 @@ frame_receive(struct channel *channel, const struct frame *frame)
 static void
 secret_mark(struct channel *channel)
 {
-	if (contract_is_secret(frame_type(buffer_bytes(&channel->in), buffer_length(&channel->in))))
+	const uint8_t *bytes = buffer_bytes(&channel->in);
+	size_t length = buffer_length(&channel->in);
+
+	if (contract_is_secret(frame_type(bytes, length), frame_flags(bytes, length)))
 		buffer_set_secret(&channel->in);
 }
 
@@ -337,7 +340,7 @@ channel_send_parts(struct channel *channel, uint16_t type, uint16_t flags, uint3
 
 	if (channel->ended || channel->loop == NULL)
 		return;
-	if (contract_is_secret(type))
+	if (contract_is_secret(type, flags))
 		buffer_set_secret(&channel->out);
 	channel->out.failed |= !channel_make_room(channel, frame.length);
 	frame_encode_header(&channel->out, &frame);

@@ -89,11 +89,11 @@ contract_carries_descriptor(uint16_t type)
 }
 
 bool
-contract_is_secret(uint16_t type)
+contract_is_secret(uint16_t type, uint16_t flags)
 {
 	const struct contract_row *row = row_find(type);
 
-	return row != NULL && row->secret;
+	return row != NULL && (row->secret || (type == W2M_PACKET && (flags & FRAME_FLAG_SECRET) != 0));
 }
 
 const char *

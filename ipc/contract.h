@@ -72,6 +72,9 @@ enum frame_type {
 /* M2W_PACKET: the client's address has been given to a later login; an end is a replacement (conflict). */
 #define FRAME_FLAG_REPLACED 0x0001
 
+/* W2M_PACKET: the client has not logged in, so that a password may be in it: wiped like what contract_is_secret says. */
+#define FRAME_FLAG_SECRET 0x0002
+
 enum contract_side {
 	CONTRACT_MASTER,
 	CONTRACT_WORKER,
@@ -111,8 +114,8 @@ enum contract_phase contract_advance(enum contract_phase phase, uint16_t type);
 /* True when a descriptor travels with frames of this type. */
 bool contract_carries_descriptor(uint16_t type);
 
-/* True when no byte of such a frame may stay in memory: keys are in it. Buffers that it passes are wiped. */
-bool contract_is_secret(uint16_t type);
+/* True when no byte of such a frame may stay in memory: keys are in it, or a password. Buffers that it passes are wiped. */
+bool contract_is_secret(uint16_t type, uint16_t flags);
 
 /* "M2W_HELLO"; "?" for what is no type. */
 const char *contract_name(uint16_t type);

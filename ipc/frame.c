@@ -60,6 +60,12 @@ frame_type(const uint8_t *bytes, size_t length)
 	return length < FRAME_HEADER_SIZE ? 0 : get16(bytes + 4);
 }
 
+uint16_t
+frame_flags(const uint8_t *bytes, size_t length)
+{
+	return length < FRAME_HEADER_SIZE ? 0 : get16(bytes + 6);
+}
+
 void
 frame_encode_header(struct buffer *buffer, const struct frame *frame)
 {

@@ -47,6 +47,9 @@ enum frame_result frame_decode(const uint8_t *bytes, size_t length, struct frame
 /* The type of the frame that begins at `bytes`, as soon as its header is there; 0, which is none, before. */
 uint16_t frame_type(const uint8_t *bytes, size_t length);
 
+/* Likewise its flags. */
+uint16_t frame_flags(const uint8_t *bytes, size_t length);
+
 /* Append the header of a frame whose body follows. */
 void frame_encode_header(struct buffer *buffer, const struct frame *frame);
 

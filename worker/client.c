@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -745,6 +746,7 @@ static void
 client_read_stream(struct client *client)
 {
 	static uint8_t bytes[CLIENT_READ_SIZE];
+	bool is_login = client->state != CLIENT_SESSION;
 	ssize_t length = transport_read(client, bytes, sizeof bytes);
 
 	client->wants_write = transport_reads_when_writable(client);
@@ -754,6 +756,8 @@ client_read_stream(struct client *client)
 		client_take(client, bytes, (size_t)length);
 	else if (length != -EAGAIN)
 		client_fail(client, (int)length);
+	if (is_login && length > 0)
+		explicit_bzero(bytes, (size_t)length);
 	if (client->wants_write && client->state < CLIENT_CLOSING)
 		client_wants(client);
 }

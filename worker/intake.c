@@ -43,6 +43,8 @@ intake_get(struct client *client)
 	client->intake->stream = stream_new(limits, client->scope == NULL ? NULL : &client->scope->header);
 	if (client->intake->stream == NULL)
 		intake_free(client);
+	else if (client->state != CLIENT_SESSION)
+		stream_set_secret(client->intake->stream);
 	return client->intake;
 }
 
@@ -74,6 +76,8 @@ intake_begin_anew(struct client *client)
 		return true;
 	stream = stream_new(&client->worker->login_limits, NULL);
 	rest = stream_unread(client->intake->stream, &length);
+	if (stream != NULL)
+		stream_set_secret(stream);
 	done = stream != NULL && stream_feed(stream, rest, length) == 0;
 	stream_free(&client->intake->stream);
 	client->intake->stream = stream;

@@ -57,6 +57,7 @@ main(int argc, char **argv, char **environment)
 		log_error("worker still-privileged error=\"%s\"", strerror(errno));
 		return 1;
 	}
+	stream_prepare_process();
 	xmlInitParser();
 	if (tls_init() < 0) {
 		log_error("worker %s ended error=\"OpenSSL does not start\"", argv[1]);

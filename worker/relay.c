@@ -55,6 +55,9 @@ exchange_begin(struct exchange *exchange, struct client *client, const struct cl
 	exchange->session = (struct dialect_client){ .address = client->address, .memo = client->memo };
 	exchange->dialect = client->login != NULL ? client->login : &exchange->session;
 	exchange->before = exchange->dialect->memo;
+	/* There may be a password in it, or what stands for one. */
+	if (client->login != NULL)
+		buffer_set_secret(&exchange->up);
 	exchange->answer = (struct dialect_answer){
 		.up = &exchange->up,
 		.down = straight ? output : &exchange->login_down,
@@ -83,10 +86,11 @@ static bool
 send_element(struct client *client, const void *bytes, size_t length)
 {
 	struct channel *channel = &client->worker->channel;
+	uint16_t flags = client->login != NULL ? FRAME_FLAG_SECRET : 0;
 
 	if (!channel_make_room(channel, length))
 		return false;
-	channel_send_parts(channel, W2M_PACKET, 0, client->slot, client->serial, NULL, bytes, length);
+	channel_send_parts(channel, W2M_PACKET, flags, client->slot, client->serial, NULL, bytes, length);
 	return true;
 }
 
@@ -408,7 +412,6 @@ take_header(struct exchange *exchange, struct dialect_header *header)
 	int result = 0;
 
 	if (dialect->tells_connection && !exchange->dialect->asked) {
-		buffer_set_secret(&exchange->up);
 		result = connection_read(&connection, exchange->client);
 		header->connection = &connection.facts;
 	}

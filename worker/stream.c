@@ -4,10 +4,12 @@
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
 #include <libxml/xmlerror.h>
+#include <libxml/xmlmemory.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/wiping.h"
 #include "worker/canonical.h"
 #include "worker/header.h"
 #include "worker/lexer.h"
@@ -38,6 +40,7 @@ struct stream {
 	struct stream_header scope;	/* what a new parser and a stanza need of it: declarations and lang */
 	uint32_t depth;			/* libxml2's open elements, the root included */
 	bool muted;			/* the parser is being told a header that was seen before */
+	bool secret;			/* what has passed is wiped */
 	bool closing;			/* the client has sent a stream error */
 	bool ended;			/* STREAM_CLOSED or STREAM_FAILED was fetched */
 	enum stream_condition condition;
@@ -343,7 +346,9 @@ parser_close(struct stream *stream)
 {
 	if (stream->parser == NULL)
 		return;
+	wiping_set(stream->secret);
 	xmlFreeParserCtxt(stream->parser);
+	wiping_set(false);
 	stream->parser = NULL;
 	stream->depth = 0;
 }
@@ -394,7 +399,11 @@ parser_push(struct stream *stream, const void *bytes, size_t length)
 
 	if (length > stream->piece_max)
 		stream->piece_max = length;
+	if (stream->secret)
+		buffer_set_secret(&stream->canonical.out);
+	wiping_set(stream->secret);
 	result = xmlParseChunk(stream->parser, bytes, (int)length, 0);
+	wiping_set(false);
 	/* XML_PARSER_EOF, which is negative: libxml2 has no memory for the chunk; it calls no handler for that. */
 	if (result < 0)
 		stream_fail_memory(stream);
@@ -579,6 +588,8 @@ stream_feed(struct stream *stream, const void *bytes, size_t length)
 {
 	if (stream->ended)
 		return 0;
+	if (stream->secret)
+		buffer_set_secret(&stream->in);
 	buffer_append(&stream->in, bytes, length);
 	if (!stream->in.failed)
 		return 0;
@@ -651,4 +662,16 @@ stream_take_header(struct stream *stream, struct stream_header *header_r)
 {
 	*header_r = stream->header;
 	stream->header = (struct stream_header){ 0 };
+}
+
+void
+stream_set_secret(struct stream *stream)
+{
+	stream->secret = true;
+}
+
+void
+stream_prepare_process(void)
+{
+	xmlMemSetup(wiping_free, malloc, wiping_realloc, strdup);
 }

@@ -105,6 +105,13 @@ void stream_free(struct stream **stream);
 void stream_set_limits(struct stream *stream, const struct stream_limits *limits);
 
 /*
+ * There may be a password in what comes: nothing of it stays in memory when it was used, as long as this stream lives.
+ * stream_prepare_process: once in a process, before the first stream; without it, that does not go for libxml2's copies.
+ */
+void stream_set_secret(struct stream *stream);
+void stream_prepare_process(void);
+
+/*
  * Take bytes as they come, in pieces of any size. They wait inside until stream_next has used them, so feed what one
  * read returned, then fetch. After STREAM_CLOSED or STREAM_FAILED they are ignored. 0, or -ENOMEM.
  */

@@ -294,7 +294,7 @@ send_hidden(uint16_t type, size_t length, const uint8_t *hidden)
 	struct buffer body = { 0 };
 	uint8_t *place;
 
-	if (contract_is_secret(type))
+	if (contract_is_secret(type, 0))
 		buffer_set_secret(&body);
 	place = buffer_reserve(&body, length + SECRET_SIZE);
 	ck_assert_ptr_nonnull(place);

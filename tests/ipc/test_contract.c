@@ -73,7 +73,8 @@ START_TEST(row_by_row)
 
 	ck_assert_str_eq(contract_name(row->type), row->name);
 	ck_assert(contract_carries_descriptor(row->type) == row->descriptor);
-	ck_assert(contract_is_secret(row->type) == row->secret);
+	ck_assert(contract_is_secret(row->type, 0) == row->secret);
+	ck_assert(contract_is_secret(row->type, FRAME_FLAG_SECRET) == (row->secret || row->type == W2M_PACKET));
 	for (unsigned phase = PHASE_NEW; phase <= PHASE_RUNNING; phase++) {
 		enum contract_phase now = (enum contract_phase)phase;
 

@@ -161,6 +161,46 @@ class Refused(SaslCase):
             client.expect_stream_error('not-authorized')
 
 
+class Memory(SaslCase):
+    PASSWORD = 'a-word-that-is-nowhere-else'
+
+    def holds(self, pid, needles):
+        """Which of them are in the memory of that process?"""
+        found = set()
+        with open('/proc/%d/maps' % pid) as maps, open('/proc/%d/mem' % pid, 'rb', 0) as memory:
+            for line in maps:
+                place = re.match('([0-9a-f]+)-([0-9a-f]+) rw', line)
+                begin, end = (int(number, 16) for number in place.groups()) if place else (0, 0)
+                # Above that it is the room of OpenSSL's blocks, which is hardly used and takes long.
+                if 0 < end - begin < 64 << 20:
+                    memory.seek(begin)
+                    content = memory.read(end - begin)
+                    found.update(needle for needle in needles if needle in content)
+        return found
+
+    def test_no_password_stays_in_a_worker(self):
+        for dialect in 'sfrom', 'xmpp':
+            with self.subTest(dialect=dialect):
+                self.check_workers(dialect)
+
+    def check_workers(self, dialect):
+        daemon = self.begin(embedded={'dialect': dialect})
+        message = plain('alice', self.PASSWORD)
+        client = self.client()
+        self.assert_failure(self.auth(client, message), 'not-authorized')
+        answer = client.iq('set', "<query xmlns='jabber:iq:auth'><username>alice</username><password>%s</password>"
+                                  "<resource>r</resource></query>" % self.PASSWORD)
+        self.assertEqual('error', answer.get('type'))
+        client.leave()
+        deadline = harness.Deadline()
+        for pid in daemon.worker_pids():
+            try:
+                while self.holds(pid, (self.PASSWORD.encode(), message[-24:].encode())):
+                    self.assertGreater(deadline.left(), 0)
+            except PermissionError:
+                self.skipTest('the memory of a worker is not to be read')
+
+
 class Always(SaslCase):
     def test_offered_in_clear_text(self):
         self.begin(tls='none', extra='<sasl plain="always"/>')
