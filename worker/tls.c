@@ -115,21 +115,12 @@ facts_take_exporter(struct tls_facts *facts, SSL *ssl)
 	    sizeof EXPORTER_LABEL - 1, (const unsigned char *)"", 0, 1) == 1;
 }
 
-/* RFC 5929 4.1: the digest of its signature, but SHA-256 for MD5 and SHA-1; nothing for signatures without one. */
 static bool
-facts_take_end_point(struct tls_facts *facts, const SSL *ssl)
+facts_take_end_point(struct tls_facts *facts, SSL *ssl)
 {
-	X509 *certificate = SSL_get_certificate(ssl);
-	unsigned length = 0;
-	int digest;
+	size_t length;
 
-	if (certificate == NULL || X509_get_signature_info(certificate, &digest, NULL, NULL, NULL) != 1 || digest == NID_undef)
-		return true;
-	if (digest == NID_md5 || digest == NID_sha1)
-		digest = NID_sha256;
-	if (EVP_get_digestbynid(digest) == NULL)
-		return true;
-	if (X509_digest(certificate, EVP_get_digestbynid(digest), facts->end_point, &length) != 1)
+	if (!tls_end_point_get(ssl, facts->end_point, &length))
 		return false;
 	facts->end_point_length = (uint8_t)length;
 	return true;

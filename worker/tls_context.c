@@ -359,6 +359,7 @@ set_tickets(SSL_CTX *ssl_context, const struct tls_context *context)
 {
 	SSL_CTX_set_timeout(ssl_context, context->settings.ticket_lifetime);
 	return SSL_CTX_set_num_tickets(ssl_context, 1) == 1 && tls_tickets_use(context->tickets, ssl_context) &&
+	    tls_end_point_keep(ssl_context) &&
 	    SSL_CTX_set_session_id_context(ssl_context, session_context, sizeof session_context - 1) == 1;
 }
 

@@ -9,6 +9,7 @@
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct tls;
@@ -78,6 +79,18 @@ bool tls_tickets_use(const struct tls_tickets *tickets, SSL_CTX *ssl_context);
 
 /* There is a key to give tickets with. */
 bool tls_tickets_are_given(const struct tls_tickets *tickets);
+
+/* ---- the certificate that the client was shown (tls_end_point.c) ---- */
+
+/*
+ * tls-server-end-point (RFC 5929 4), at most TLS_END_POINT_MAX bytes; none where it is not defined. False without memory.
+ * Who resumes is shown no certificate and goes by the one that it was shown when its ticket was first made, which need
+ * not be the one that is in use now: it was renewed since, or is of another kind. So the ticket says it.
+ */
+bool tls_end_point_get(SSL *ssl, uint8_t *bytes_r, size_t *length_r);
+
+/* Tickets of this context say it. False without memory. */
+bool tls_end_point_keep(SSL_CTX *ssl_context);
 
 /* ---- contexts ---- */
 

@@ -500,6 +500,34 @@ START_TEST(resumption)
 }
 END_TEST
 
+/* The certificate was renewed, or one of another kind is in use first: the client has that of its ticket's. */
+START_TEST(resumed_end_point)
+{
+	const struct made *shown[] = { &ec, &rsa, &rsa };
+	SSL_SESSION *session = NULL;
+
+	set_version(versions[_i]);
+	for (unsigned i = 0; i < 3; i++) {
+		struct tls_context *context = peer_context(&peer_settings, tickets, shown[i], NULL);
+		struct peer_pair pair;
+
+		pair_init(&pair, context, NULL, client);
+		if (session != NULL)
+			SSL_set_session(pair.client, session);
+		SSL_SESSION_free(session);
+		pair_ready(&pair);
+		ck_assert_int_eq(tls_facts(pair.tls)->resumed, i > 0);
+		check_end_point(&pair, EVP_sha256());
+		exchange(&pair);
+		session = SSL_get1_session(pair.client);
+		SSL_set_shutdown(pair.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+		pair_deinit(&pair);
+		tls_context_free(&context);
+	}
+	SSL_SESSION_free(session);
+}
+END_TEST
+
 START_TEST(ticket_has_an_end)
 {
 	SSL_SESSION *session;
@@ -1367,6 +1395,7 @@ main(void)
 	tcase_add_loop_test(tests, client_certificate, 0, 8);
 	tcase_add_loop_test(tests, application_protocol, 0, 2 * COUNT(offers));
 	tcase_add_loop_test(tests, resumption, 0, 2);
+	tcase_add_loop_test(tests, resumed_end_point, 0, 2);
 	tcase_add_loop_test(tests, ticket_has_an_end, 0, 4);
 	tcase_add_loop_test(tests, no_tickets, 0, 2);
 	tcase_add_loop_test(tests, no_ticket_keys, 0, 2);
