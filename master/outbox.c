@@ -20,6 +20,14 @@ outbox_init(struct outbox *outbox)
 	STAILQ_INIT(&outbox->sent);
 }
 
+/* There may be a password in it. */
+static void
+packet_free(struct outbox_packet *packet)
+{
+	explicit_bzero(packet->bytes, packet->length);
+	free(packet);
+}
+
 static void
 queue_free(struct outbox_queue *queue)
 {
@@ -27,7 +35,7 @@ queue_free(struct outbox_queue *queue)
 
 	while ((packet = STAILQ_FIRST(queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(queue, entry);
-		free(packet);
+		packet_free(packet);
 	}
 }
 
@@ -99,7 +107,7 @@ head_written(struct outbox *outbox, struct ack *ack)
 	outbox->queued -= packet->length;
 	outbox->head_written = 0;
 	if (!ack->on || !packet->counted) {
-		free(packet);
+		packet_free(packet);
 		return;
 	}
 	STAILQ_INSERT_TAIL(&outbox->sent, packet, entry);
@@ -132,7 +140,7 @@ outbox_acknowledged(struct outbox *outbox, uint32_t count)
 	for (; count > 0 && (packet = STAILQ_FIRST(&outbox->sent)) != NULL; count--) {
 		STAILQ_REMOVE_HEAD(&outbox->sent, entry);
 		outbox->unacknowledged -= packet->length;
-		free(packet);
+		packet_free(packet);
 	}
 	if (outbox->window > 0 && STAILQ_EMPTY(&outbox->sent))
 		outbox->window = outbox->window < WINDOW_MAX ? outbox->window * 2 : 0;
@@ -149,7 +157,7 @@ head_blame(struct outbox *outbox)
 	log_error("link packet-given-up bytes=%zu breaks=%u", head->length, head->breaks);
 	STAILQ_REMOVE_HEAD(&outbox->queue, entry);
 	outbox->queued -= head->length;
-	free(head);
+	packet_free(head);
 }
 
 void
