@@ -7,8 +7,8 @@ import secrets
 
 
 class Scram:
-    """digest: 'sha1' or 'sha256'. flag: the gs2-cbind-flag, b'p=tls-exporter', b'y' or b'n'. binding: the channel's data,
-    where there is a p."""
+    """digest: 'sha1' or 'sha256'. flag: the gs2-cbind-flag, b'p=tls-exporter', b'y' or b'n'. binding: the channel's
+    data, where there is a p."""
 
     def __init__(self, digest, user, password, flag=b'n', binding=b''):
         self.digest = digest

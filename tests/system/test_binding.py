@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""SCRAM bound to the channel (RFC 5802, RFC 9266, RFC 5929, XEP-0440) through the whole daemon: what the client has of its
-TLS connection is what the worker told the session manager of the other end of it."""
+"""SCRAM bound to the channel (RFC 5802, RFC 9266, RFC 5929, XEP-0440) through the whole daemon: what the client has of
+its TLS connection is what the worker told the session manager of the other end of it."""
 import base64
 import socket
 import ssl
-import unittest
 
 import harness
-from harness import TIMEOUT, TLS, Daemon, DaemonCase, Peer, RawClient
+from harness import TIMEOUT, Daemon, DaemonCase, RawClient
 from scram import Scram
 from xmlstream import SASL, XmlStream
 
 try:
-    from OpenSSL import SSL, crypto
+    from OpenSSL import SSL
 except ImportError:
     harness.skip_file('pyOpenSSL is not installed (packages.txt)')
 
@@ -188,7 +187,8 @@ class Bound(BindingCase):
         """The end point is the one that was shown: to who resumes, in the handshake that made its ticket."""
         self.daemon = Daemon(tls='both', limits={'login_attempts': 50})
         self.addCleanup(self.daemon.cleanup)
-        self.daemon.certificates.append(harness.make_certificate(self.daemon.folder, 'rsa.pem', ('localhost',), key='rsa'))
+        rsa = harness.make_certificate(self.daemon.folder, 'rsa.pem', ('localhost',), key='rsa')
+        self.daemon.certificates.append(rsa)
         self.daemon.start()
         self.daemon.add_user('alice', 'secret')
         shown = set()
@@ -240,12 +240,6 @@ class Refused(BindingCase):
             self.assert_failure(client.scram(PLUS[0], kind, binding=binding_data(client.tls, other)), 'not-authorized')
         client.log_in(PLUS[0], END_POINT)
 
-    def test_types_that_nobody_offers(self):
-        client = self.client(context=client_context('1.2'))
-        for kind in ('tls-unique', 'TLS-EXPORTER', 'x'):
-            self.assert_failure(client.scram(PLUS[0], kind, binding=client.tls.get_finished()), 'malformed-request')
-        client.log_in(PLUS[0], EXPORTER)
-
     def test_flag_and_mechanism(self):
         """y: the client could, and believes that we cannot. Somebody has told it so."""
         client = self.client('starttls')
@@ -286,6 +280,19 @@ class Refused(BindingCase):
                 except SSL.WantReadError:
                     pass
         return ends[0]
+
+
+class Unknown(BindingCase):
+    def test_types_that_nobody_offers(self):
+        """No password was judged: the address has not failed, until one was."""
+        self.begin(limits={'login_failures': 1})
+        client = self.client(context=client_context('1.2'))
+        for kind in ('tls-unique', 'TLS-EXPORTER', 'x'):
+            self.assert_failure(client.scram(PLUS[0], kind, binding=client.tls.get_finished()), 'malformed-request')
+        client.log_in(PLUS[0], EXPORTER)
+        client = self.client()
+        self.assert_failure(client.scram(PLUS[0], EXPORTER, binding=bytes(32)), 'not-authorized')
+        client.expect_stream_error('policy-violation')
 
 
 class Without(BindingCase):
