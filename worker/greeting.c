@@ -1,5 +1,6 @@
 #include "worker/greeting.h"
 
+#include <bsd/stdlib.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -149,6 +150,7 @@ greeting_end(struct client *client, const char *text)
 {
 	enum stream_condition condition = (enum stream_condition)client->condition;
 	bool goodbye = client->reason == END_CLOSED && client->login != NULL;
+	uint64_t number = login_stream_id(client);
 	char stream_id[17];
 	struct buffer *down;
 
@@ -157,10 +159,13 @@ greeting_end(struct client *client, const char *text)
 	down = output_get(client);
 	if (down == NULL)
 		return;
-	/* RFC 6120 4.9.1.2: an end before our header is preceded by one. Of a stream that is over nobody needs the id. */
+	/* Whose login has not begun has none; in a header there must be one, and never the same (RFC 6120 4.7.3). */
+	if (number == 0)
+		arc4random_buf(&number, sizeof number);
+	/* RFC 6120 4.9.1.2: an end before our header is preceded by one. */
 	if (!client->header_sent)
 		reply_header(down, client_is_modern(client), goodbye ? client->login->host : client->worker->settings.hosts[0],
-		    reply_stream_id(login_stream_id(client), stream_id), "en");
+		    reply_stream_id(number, stream_id), "en");
 	client->header_sent = true;
 	if (condition != CONDITION_NONE && !client->told)
 		reply_error(down, client_is_modern(client), condition, text, detail_of(client));

@@ -613,6 +613,8 @@ START_TEST(unknown_host)
 	found = strstr(text_of(&person.heard), "from='foo.com'");
 	ck_assert_msg(found != NULL, "%s", text_of(&person.heard));
 	ck_assert_str_eq(strchr(found, '>') + 1, error_of(expected, "host-unknown", NULL));
+	ck_assert_ptr_nonnull(strstr(text_of(&person.heard), " id='"));
+	ck_assert_ptr_null(strstr(text_of(&person.heard), "id='0000000000000000'"));
 	leave(&person);
 	expect_ended(&person, END_STREAM_ERROR);
 }
