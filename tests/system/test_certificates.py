@@ -100,11 +100,12 @@ class CertificateCase(DaemonCase):
             text += piece
 
     def reload(self, daemon):
-        """The lines of the log about it."""
+        """The lines of the log about it, up to its end: the session manager's own may come behind that."""
         since = daemon.log.mark()
         daemon.process.send_signal(signal.SIGHUP)
-        daemon.log.wait(r' reload (done|refused)', since)
-        return daemon.log.lines[since:]
+        end = daemon.log.wait(r' reload (done|refused)', since)[0]
+        lines = daemon.log.lines[since:]
+        return lines[:lines.index(end) + 1]
 
     def kept(self, daemon, path, reason):
         """A reload that could not use this file, and has done all else."""
