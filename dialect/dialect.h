@@ -142,6 +142,7 @@ struct dialect_context {
 	bool digest;			/* the session manager knows passwords, so that digests work */
 	bool registration;		/* jabber:iq:register is offered */
 	bool plain;			/* SASL PLAIN is offered on this connection */
+	bool modern;			/* the client is one since RFC 3920: its header had a version */
 };
 
 /*

@@ -1150,9 +1150,10 @@ is_our_roster(const struct route_memo *memo, const struct element *stanza)
 }
 
 static int
-take_data(struct dialect_client *client, const struct head *head, struct dialect_answer *answer)
+take_data(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+    struct dialect_answer *answer)
 {
-	struct route_memo memo;
+	struct route_memo memo = { 0 };
 	int result;
 
 	if (!has_child(head))
@@ -1171,7 +1172,9 @@ take_data(struct dialect_client *client, const struct head *head, struct dialect
 		if (is_our_roster(&memo, &head->child))
 			return 0;
 	}
-	return deliver(&head->child, answer);
+	stamp_deliver(answer->down, &head->child, context->modern ? memo.jid : (struct range){ 0 });
+	answer->effects |= DIALECT_DELIVERED;
+	return answer->down->failed ? -ENOMEM : 0;
 }
 
 /* ---- worker half: errors ---- */
@@ -1300,7 +1303,7 @@ route_client_packet(struct dialect_client *client, const struct dialect_context 
 	if (!head.is_route || head.several)
 		return unreadable(answer);
 	if (head.type.at == NULL)
-		return take_data(client, &head, answer);
+		return take_data(client, context, &head, answer);
 	if (head_is(&head, "auth"))
 		return take_auth(client, context, &head, answer);
 	if (head_is(&head, "session"))

@@ -468,9 +468,9 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 	struct element element;
 	struct packet packet;
 	struct stamp stamp;
+	struct range jid = { 0 };
 	int result;
 
-	(void)context;
 	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
 		return unreadable(answer);
@@ -485,7 +485,9 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 	result = settle_answer(client, &element, &stamp, &packet, answer);
 	if (result < 0)
 		return result;
-	stamp_strip(answer->down, &element);
+	if (context->modern && client->address != NULL)
+		jid = (struct range){ client->address, strlen(client->address) };
+	stamp_deliver(answer->down, &element, jid);
 	return answer->down->failed ? -ENOMEM : 0;
 }
 

@@ -253,13 +253,30 @@ stamp_cut_510(struct edit *edit, const struct element *error)
 			edit_cut(edit, attribute.whole);
 }
 
+static bool
+is_own_answer(const struct element *element, struct range jid)
+{
+	struct range from, to;
+
+	return jid.at != NULL && range_equals(element->name, "iq") && element_attribute(element, "from", &from) &&
+	    range_decodes_to_bytes(from, jid.at, jid.length) && !element_attribute(element, "to", &to) &&
+	    (element_attribute_is(element, "type", "result") || element_attribute_is(element, "type", "error"));
+}
+
+void
+stamp_deliver(struct buffer *down, const struct element *element, struct range jid)
+{
+	static const char *const unsigned_names[] = { "sto", "sfrom", "from", NULL };
+	struct edit edit = edit_begin(down, element);
+
+	edit_cut_attributes(&edit, element, is_own_answer(element, jid) ? unsigned_names : stamp_names);
+	edit_finish(&edit);
+}
+
 void
 stamp_strip(struct buffer *down, const struct element *element)
 {
-	struct edit edit = edit_begin(down, element);
-
-	edit_cut_attributes(&edit, element, stamp_names);
-	edit_finish(&edit);
+	stamp_deliver(down, element, (struct range){ 0 });
 }
 
 int

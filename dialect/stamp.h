@@ -61,6 +61,13 @@ void stamp_cut_510(struct edit *edit, const struct element *error);
 /* Append a packet without its stamps, for its client. */
 void stamp_strip(struct buffer *down, const struct element *element);
 
+/*
+ * The same, for a client since RFC 3920 whose full JID is `jid` (absent: as above). jabberd signs what the account itself answers
+ * with the full JID of who has asked, and sends it to nobody. Clients of today take an answer from the account, or from nobody
+ * in particular (RFC 6120 8.1.2.1), and wait for ever behind another: theirs comes from nobody.
+ */
+void stamp_deliver(struct buffer *down, const struct element *element, struct range jid);
+
 /* client->address is that of this packet from now on. 0; -ENOMEM; -EMSGSIZE: too long. */
 int stamp_take_address(struct dialect_client *client, struct range raw) __attribute__((warn_unused_result));
 

@@ -51,6 +51,7 @@ exchange_begin(struct exchange *exchange, struct client *client, const struct cl
 		.digest = settings->digest,
 		.registration = settings->registration,
 		.plain = client->tls != NULL || settings->plain,
+		.modern = client_is_modern(client),
 	};
 	exchange->session = (struct dialect_client){ .address = client->address, .memo = client->memo };
 	exchange->dialect = client->login != NULL ? client->login : &exchange->session;

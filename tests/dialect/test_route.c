@@ -202,6 +202,7 @@ END_TEST
 
 static const struct dialect_context context = {
 	.id = "id1", .name = "som", .stream_id = "S1", .digest = true, .registration = true, .plain = true,
+	.modern = true,
 };
 
 #define SASL "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -257,6 +258,12 @@ static const struct step sasl[] = {
 	{ "<route type='session' " TO "/>", DIALECT_LOGGED_IN | DIALECT_BOUND | DIALECT_MEMO, NULL,
 	    "id='&lt;'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@foo.com/r</jid>" },
 	{ "<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>", 0, NULL, "result" },
+	{ "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", DIALECT_MEMO, "to='" ADDRESS "'", NULL },
+	/* jabberd signs it with the address of who has asked. */
+	{ "<route to='id1@som' from='" ADDRESS "'><iq type='result' id='r' from='a@foo.com/r'><query/></iq></route>",
+	    DIALECT_DELIVERED, NULL, "<iq type='result' id='r'><query/></iq>" },
+	{ "<route to='id1@som' from='" ADDRESS "'><message from='a@foo.com/r'/></route>", DIALECT_DELIVERED, NULL,
+	    "<message from='a@foo.com/r'/>" },
 };
 
 /* One step of a conversation; what the worker would do with it. */

@@ -659,6 +659,44 @@ START_TEST(packet_for_client)
 }
 END_TEST
 
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+/* jabberd signs them with the address of who has asked: clients since RFC 3920 wait for another. */
+static const struct {
+	const char *text, *modern, *old;
+} own_answers[] = {
+	{ "<iq type='result' id='1' from='bob@foo.com/r' sto='id1@som' sfrom='bob@foo.com'><q/></iq>",
+	    "<iq type='result' id='1'><q/></iq>", "<iq type='result' id='1' from='bob@foo.com/r'><q/></iq>" },
+	{ "<iq from=\"bob&#64;foo.com/r\" type='error' id='1' sto='id1@som' sfrom='bob@foo.com'/>",
+	    "<iq type='error' id='1'/>", "<iq from=\"bob&#64;foo.com/r\" type='error' id='1'/>" },
+	/* Its own, to itself; a question; another's; no answer. */
+	{ "<iq type='result' id='1' from='bob@foo.com/r' to='bob@foo.com/r' sto='id1@som' sfrom='bob@foo.com'/>",
+	    "<iq type='result' id='1' from='bob@foo.com/r' to='bob@foo.com/r'/>", NULL },
+	{ "<iq type='set' id='1' from='bob@foo.com/r' sto='id1@som' sfrom='bob@foo.com'/>",
+	    "<iq type='set' id='1' from='bob@foo.com/r'/>", NULL },
+	{ "<iq type='result' id='1' from='bob@foo.com/other' sto='id1@som' sfrom='bob@foo.com'/>",
+	    "<iq type='result' id='1' from='bob@foo.com/other'/>", NULL },
+	{ "<presence from='bob@foo.com/r' sto='id1@som' sfrom='bob@foo.com'/>", "<presence from='bob@foo.com/r'/>", NULL },
+};
+
+START_TEST(own_answers_are_nobodys)
+{
+	const char *old = own_answers[_i].old != NULL ? own_answers[_i].old : own_answers[_i].modern;
+	struct dialect_context context = context_full;
+
+	for (int modern = 0; modern < 2; modern++) {
+		struct dialect_client client = { .address = strdup("bob@foo.com/r") };
+		struct buffer down = { 0 };
+
+		context.modern = modern == 1;
+		ck_assert_int_eq(call_packet(&dialect_sfrom, &client, &context, own_answers[_i].text,
+		    strlen(own_answers[_i].text), &down), CALL_DELIVERED);
+		assert_text(&down, modern == 1 ? own_answers[_i].modern : old);
+		dialect_client_deinit(&client);
+	}
+}
+END_TEST
+
 START_TEST(no_memory)
 {
 	struct dialect_client client = { .host = strdup("foo.com"), .address = strdup("a@b") };
@@ -675,7 +713,6 @@ START_TEST(no_memory)
 }
 END_TEST
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 int
 main(void)
@@ -700,6 +737,7 @@ main(void)
 	tcase_add_test(tests, asked_id_is_bounded);
 	tcase_add_loop_test(tests, element_in_session, 0, COUNT(in_session));
 	tcase_add_loop_test(tests, packet_for_client, 0, COUNT(arrivals));
+	tcase_add_loop_test(tests, own_answers_are_nobodys, 0, COUNT(own_answers));
 	tcase_add_test(tests, no_memory);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
