@@ -467,8 +467,13 @@ class Xmpp(Steps):
     strange = (Steps.strange[0], Steps.strange[2])  # whatever comes from a full JID makes a session
 
     def expect_the_end(self, talk, goodbye=False, address=None):
+        address = address or talk.names['address']
         found = self.sm.expect()
-        self.assertEqual((address or talk.names['address'], talk.names['me']), (found.get('sto'), found.get('sfrom')), found)
+        if found.get('sto') == 'localhost' != address:
+            # It was gone before c2sd knew of its session: its stream has ended, and the answer that made the session goes back.
+            self.assertTrue(found.has_510(), found)
+            found = self.sm.expect()
+        self.assertEqual((address, talk.names['me']), (found.get('sto'), found.get('sfrom')), found)
         self.assertEqual('close' if goodbye else '510', 'close' if found.name == 'close' else found.has_510() and '510')
 
     def expect_the_end_before_login(self, talk):
