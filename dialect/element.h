@@ -49,6 +49,12 @@ range_end(struct range range)
 	return range.at + range.length;
 }
 
+static inline struct range
+range_of_string(const char *string)
+{
+	return (struct range){ string, strlen(string) };
+}
+
 /* Inline, so that the length of a literal is known when it is compiled: this runs for every attribute of a packet. */
 static inline bool
 range_equals(struct range range, const char *string)

@@ -11,7 +11,8 @@
 #include "dialect/edit.h"
 #include "dialect/element.h"
 #include "dialect/login.h"
-#include "dialect/notice.h"
+#include "dialect/route_head.h"
+#include "dialect/route_link.h"
 #include "dialect/route_memo.h"
 #include "dialect/sasl.h"
 #include "dialect/stamp.h"
@@ -25,9 +26,6 @@
 
 /* Our own question for the roster: its answer is not for the client. */
 #define ROSTER_ID "c2sd-roster"
-
-/* By this jabberd14 would know what is for its own control of sessions; nothing of a client's may have it. */
-#define NS_CONTROL "http://jabberd.jabberstudio.org/ns/session/1.0"
 
 /* Most that comes back and goes up again when a session has to be started anew; above it the client ends. */
 #define HELD_MAX (256u * 1024)
@@ -45,396 +43,12 @@ enum stage {
 	STAGE_AGAIN,	/* in session: the session manager has forgotten it, and is asked for another */
 };
 
-/* ---- what a route says ---- */
-
-struct head {
-	struct range to, from, type, error;
-	struct element child;	/* the first; name.at is NULL: there is none */
-	bool several;		/* more than one */
-	bool is_route;
-};
-
-static struct range *
-head_place(struct head *head, struct range name)
-{
-	if (range_equals(name, "to"))
-		return &head->to;
-	if (range_equals(name, "from"))
-		return &head->from;
-	if (range_equals(name, "type"))
-		return &head->type;
-	if (range_equals(name, "error"))
-		return &head->error;
-	return NULL;
-}
-
-static void
-head_read(struct head *head_r, const struct element *element)
-{
-	struct attribute attribute = { 0 };
-	struct element child = { 0 };
-
-	*head_r = (struct head){ .is_route = range_equals(element->name, "route") };
-	while (element_next_attribute(element, &attribute)) {
-		struct range *place = head_place(head_r, attribute.name);
-
-		if (place != NULL && place->at == NULL)
-			*place = attribute.value;
-	}
-	if (!element_next_child(element, &child))
-		return;
-	head_r->child = child;
-	head_r->several = element_next_child(element, &child);
-}
-
-static bool
-has_child(const struct head *head)
-{
-	return head->child.name.at != NULL;
-}
-
-static bool
-head_is(const struct head *head, const char *type)
-{
-	return head->type.at != NULL && range_decodes_to(head->type, type);
-}
-
-static bool
-is_session_address(struct range range)
-{
-	struct address address;
-
-	return range.at != NULL && address_read(&address, range) && address.user.at != NULL && address.resource.length > 0;
-}
-
-/* user@host of an address, as it stands there. */
-static struct range
-bare(struct range range)
-{
-	struct address address;
-
-	if (range.at == NULL || !address_read(&address, range))
-		return (struct range){ 0 };
-	return (struct range){ range.at, (size_t)(range_end(address.host) - range.at) };
-}
-
-static bool
-is_of_account(struct range range, const char *address)
-{
-	return bare(range).at != NULL && range_decodes_to_bytes(bare(range), address, strcspn(address, "/"));
-}
-
-/*
- * What the texts mean that jabberd puts into error=. `over`: the session is; of others it may be there still, and is ended by
- * us. The conditions are those that a client is told before its session is there, and in it.
- */
-struct meaning {
-	const char *text;	/* it ends with this */
-	bool over;
-	enum stream_condition before, within;
-	const char *told;
-};
-
-static const struct meaning meanings[] = {
-	{ "Disconnected", true, CONDITION_NOT_AUTHORIZED, CONDITION_CONFLICT, "Disconnected" },
-	{ "Removed", true, CONDITION_NOT_AUTHORIZED, CONDITION_NOT_AUTHORIZED, "Removed" },
-	{ "Invalid Session", true, CONDITION_NOT_AUTHORIZED, CONDITION_INTERNAL_SERVER_ERROR, "Invalid Session" },
-	{ "Invalid User", true, CONDITION_NOT_AUTHORIZED, CONDITION_NOT_AUTHORIZED, "Invalid User" },
-	{ "Session Failed", true, CONDITION_INTERNAL_SERVER_ERROR, CONDITION_INTERNAL_SERVER_ERROR, "Session Failed" },
-	{ "Internal Timeout", false, CONDITION_REMOTE_CONNECTION_FAILED, CONDITION_REMOTE_CONNECTION_FAILED,
-	    "Internal Timeout" },
-	{ "is not connected to server", false, CONDITION_REMOTE_CONNECTION_FAILED, CONDITION_REMOTE_CONNECTION_FAILED,
-	    "the session manager is not connected" },
-	{ "External Server Error", false, CONDITION_REMOTE_CONNECTION_FAILED, CONDITION_REMOTE_CONNECTION_FAILED,
-	    "External Server Error" },
-	{ "destination unknown", false, CONDITION_HOST_UNKNOWN, CONDITION_REMOTE_CONNECTION_FAILED,
-	    "Unable to deliver, destination unknown" },
-	{ "", false, CONDITION_NOT_AUTHORIZED, CONDITION_INTERNAL_SERVER_ERROR, "Server Error" },
-};
-
-static const struct meaning *
-meaning_of(const struct head *head)
-{
-	const struct meaning *meaning = meanings;
-
-	/* Without a text the sender says what a socket manager says: it is gone. */
-	if (head->error.at == NULL || head->error.length == 0)
-		return meanings;
-	for (;; meaning++) {
-		size_t length = strlen(meaning->text);
-
-		if (head->error.length >= length && memcmp(range_end(head->error) - length, meaning->text, length) == 0)
-			return meaning;
-	}
-}
-
-/* ---- link half ---- */
-
-static void
-route_link_header(struct buffer *out, const char *name)
-{
-	buffer_append_string(out,
-	    "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'");
-	edit_put_attribute(out, "to", name);
-	buffer_append_string(out, ">");
-}
-
-/* A login's answer, which alone comes from an address with a resource (link_verify asks with one for nothing else). */
-static bool
-is_login(const struct head *head)
-{
-	return is_session_address(head->from) && !head->several && has_child(head) &&
-	    range_equals(head->child.name, "iq") && element_attribute_is(&head->child, "type", "result");
-}
-
-static enum packet_kind
-kind_of(const struct head *head)
-{
-	if (head_is(head, "error"))
-		return meaning_of(head)->over ? PACKET_DISCONNECT : PACKET_DATA;
-	if (head_is(head, "session") && is_session_address(head->from))
-		return PACKET_SESSION;
-	if (head_is(head, "auth") && is_login(head))
-		return PACKET_LOGIN;
-	return PACKET_DATA;
-}
-
-/*
- * jabberd's router brings us whatever is addressed to our name, from whomever: a stanza without a route reaches no client, and
- * goes back as the error that it deserves.
- */
-static void
-read_stanza(struct packet *packet, const struct element *element, const struct head *head)
-{
-	packet->disconnect = head_is(head, "error") || head_is(head, "result");
-	packet->expendable = packet->disconnect || !(range_equals(element->name, "message") || range_equals(element->name, "iq"));
-}
-
-static void
-read_packet(struct packet *packet_r, const struct element *element, const struct head *head)
-{
-	struct address address;
-
-	*packet_r = (struct packet){ .kind = PACKET_LOST };
-	if (head->from.length > 0)
-		packet_r->address = head->from;
-	if (head->to.at == NULL || !address_read(&address, head->to))
-		return;
-	packet_r->name = address.host;
-	packet_r->kind = PACKET_DATA;
-	/* No id of ours has a resource, and nothing is sent to our name itself: neither is found, and both go back. */
-	packet_r->id = address.user.at != NULL && address.resource.at == NULL && head->is_route ? address.user : head->to;
-	if (!head->is_route) {
-		read_stanza(packet_r, element, head);
-		return;
-	}
-	packet_r->kind = kind_of(head);
-	packet_r->asked = packet_r->kind == PACKET_SESSION;
-	packet_r->disconnect = head_is(head, "error");
-	/* An answer before login is for nobody else; one with no resource in its address, sent back, would end all of a user. */
-	packet_r->expendable = head_is(head, "auth") || (!has_child(head) && !head_is(head, "session"));
-}
-
-static void
-route_link_read(struct packet *packet_r, const void *bytes, size_t length)
-{
-	struct element element;
-	struct head head;
-
-	*packet_r = (struct packet){ .kind = PACKET_LOST };
-	if (!element_read_complete(&element, bytes, length))
-		return;
-	head_read(&head, &element);
-	read_packet(packet_r, &element, &head);
-	/* The worker will not believe it either: it must neither give anybody an address nor end a session. */
-	if (packet_r->kind != PACKET_DATA && packet_r->kind != PACKET_LOST && wellformed_fault(bytes, length) != NULL) {
-		packet_r->kind = PACKET_DATA;
-		packet_r->asked = packet_r->expendable = false;
-	}
-}
-
-static void
-append_end_tag(struct buffer *out, struct range name)
-{
-	buffer_append_string(out, "</");
-	buffer_append(out, name.at, name.length);
-	buffer_append_string(out, ">");
-}
-
-static void
-bounce_stanza(struct buffer *out, const struct element *element, const struct head *head)
-{
-	static const char *const replaced[] = { "to", "from", "type", NULL };
-	struct edit edit = edit_begin(out, element);
-	bool empty = element_is_empty_tag(element);
-
-	edit_copy(&edit, range_end(element->name));
-	edit_put_attribute_raw(out, "to", head->from);
-	edit_put_attribute_raw(out, "from", head->to);
-	edit_put_attribute(out, "type", "error");
-	edit_cut_attributes(&edit, element, replaced);
-	edit_copy(&edit, empty ? edit.end - strlen("/>") : range_end(element->content));
-	if (empty)
-		buffer_append_string(out, ">");
-	buffer_append_string(out, "<error code='503' type='cancel'>"
-	    "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>");
-	if (empty)
-		append_end_tag(out, element->name);
-	else
-		edit_finish(&edit);
-}
-
-static void
-route_link_bounce(struct buffer *out, const void *bytes, size_t length)
-{
-	static const char *const replaced[] = { "to", "from", "type", "error", NULL };
-	struct element element;
-	struct address address;
-	struct head head;
-	struct edit edit;
-
-	if (!element_read_complete(&element, bytes, length))
-		return;
-	head_read(&head, &element);
-	/* What is no XML would cost a session manager the link that it comes back on. */
-	if (head.from.at == NULL || !address_read(&address, head.from) || head.to.at == NULL || head_is(&head, "error") ||
-	    wellformed_fault(bytes, length) != NULL)
-		return;
-	if (!head.is_route) {
-		bounce_stanza(out, &element, &head);
-		return;
-	}
-	/* To jabberd it would mean all sessions of that user. */
-	if (address.user.at != NULL && address.resource.length == 0)
-		return;
-	edit = edit_begin(out, &element);
-	edit_copy(&edit, range_end(element.name));
-	edit_put_attribute(out, "type", "error");
-	edit_put_attribute_raw(out, "to", head.from);
-	edit_put_attribute_raw(out, "from", head.to);
-	edit_cut_attributes(&edit, &element, replaced);
-	edit_finish(&edit);
-}
-
-/* Append the start of a route of ours, up to where it ends or holds something. */
-static void
-append_route(struct buffer *out, const char *type, struct range to, const char *id, const char *name)
-{
-	buffer_append_string(out, "<route");
-	if (type != NULL)
-		edit_put_attribute(out, "type", type);
-	buffer_append_string(out, " to='");
-	buffer_append_escaped(out, to.at, to.length);
-	buffer_append_string(out, "' from='");
-	buffer_append_escaped(out, id, strlen(id));
-	buffer_append_string(out, "@");
-	buffer_append_escaped(out, name, strlen(name));
-	buffer_append_string(out, "'");
-}
-
-static struct range
-range_of(const char *text)
-{
-	return (struct range){ text, strlen(text) };
-}
-
-static void
-route_link_end(struct buffer *out, const char *id, const char *name, const char *address, bool goodbye)
-{
-	(void)goodbye;
-	append_route(out, "error", range_of(address), id, name);
-	buffer_append_string(out, "/>");
-}
-
-/* A client's own stanza, which nobody takes for anything else. */
-static bool
-is_stanza(const struct element *element)
-{
-	struct attribute attribute = { 0 };
-
-	if (!range_equals(element->name, "message") && !range_equals(element->name, "presence") &&
-	    !range_equals(element->name, "iq"))
-		return false;
-	while (element_next_attribute(element, &attribute)) {
-		if (range_equals(attribute.name, "xmlns") && !range_decodes_to(attribute.value, "jabber:client"))
-			return false;
-		if (attribute.name.length > strlen("xmlns:") && memcmp(attribute.name.at, "xmlns:", strlen("xmlns:")) == 0 &&
-		    range_decodes_to(attribute.value, NS_CONTROL))
-			return false;
-	}
-	return true;
-}
-
-/* Nothing but to, from and type; and nothing but one stanza, or nothing at all. */
-static bool
-is_plain(const struct element *element, const struct head *head)
-{
-	struct attribute attribute = { 0 };
-	unsigned count = 0;
-
-	while (element_next_attribute(element, &attribute))
-		count++;
-	if (!head->is_route || head->error.at != NULL || head->to.at == NULL || head->from.at == NULL ||
-	    count != 2u + (head->type.at != NULL))
-		return false;
-	if (!has_child(head))
-		return element->content.length == 0;
-	return ranges_equal(head->child.whole, element->content) && is_stanza(&head->child);
-}
-
-static bool
-is_from(struct range from, const char *id, const char *name)
-{
-	struct address address;
-
-	return address_read(&address, from) && address.user.at != NULL && range_decodes_to(address.user, id) &&
-	    range_decodes_to(address.host, name) && address.resource.at == NULL;
-}
-
-/* An address with a resource for a login, and for nothing else: the answer is known by it (is_login). */
-static bool
-is_question(const struct head *head)
-{
-	struct address address;
-	struct login login;
-
-	if (!has_child(head) || !address_read(&address, head->to))
-		return false;
-	login_read(&login, &head->child);
-	return login.request != LOGIN_NONE && (login.request == LOGIN_AUTH_SET) == (address.resource.at != NULL);
-}
-
-static enum dialect_verdict
-route_link_verify(const void *bytes, size_t length, const char *id, const char *name, const char *address,
-    struct range *to_r)
-{
-	struct element element;
-	struct head head;
-
-	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
-		return VERDICT_FORGED;
-	head_read(&head, &element);
-	if (address != NULL && notice_is_genuine(&element, id, name, address, to_r))
-		return VERDICT_NOTICE;
-	if (!is_plain(&element, &head) || !is_from(head.from, id, name))
-		return VERDICT_FORGED;
-	if (head_is(&head, "session")) {
-		*to_r = bare(head.to);
-		return is_session_address(head.to) ? VERDICT_STARTS : VERDICT_FORGED;
-	}
-	if (head_is(&head, "auth"))
-		return address == NULL && is_question(&head) ? VERDICT_PACKET : VERDICT_FORGED;
-	if (head.type.at != NULL || !has_child(&head) || address == NULL || !range_decodes_to(head.to, address))
-		return VERDICT_FORGED;
-	return VERDICT_PACKET;
-}
-
 /* ---- worker half: up ---- */
 
 static void
 append_stanza(struct buffer *up, const struct dialect_context *context, const char *address, struct range stanza)
 {
-	append_route(up, NULL, range_of(address), context->id, context->name);
+	route_append(up, NULL, range_of_string(address), context->id, context->name);
 	buffer_append_string(up, ">");
 	buffer_append(up, stanza.at, stanza.length);
 	buffer_append_string(up, "</route>");
@@ -503,7 +117,7 @@ ask(struct dialect_client *client, const struct dialect_context *context, const 
 	client->asked = client->waits = true;
 	client->asked_login = login->request == LOGIN_AUTH_SET;
 	client->stage = client->asked_login ? STAGE_AUTH : STAGE_NONE;
-	append_route(answer->up, "auth", range_of(to), context->id, context->name);
+	route_append(answer->up, "auth", range_of_string(to), context->id, context->name);
 	buffer_append_string(answer->up, ">");
 	append_login(answer->up, element, login, context->stream_id);
 	buffer_append_string(answer->up, "</route>");
@@ -641,7 +255,7 @@ sasl_ask_fields(struct dialect_client *client, const struct dialect_context *con
 		free(to);
 		return -ENOMEM;
 	}
-	append_route(up, "auth", range_of(to), context->id, context->name);
+	route_append(up, "auth", range_of_string(to), context->id, context->name);
 	free(to);
 	buffer_append_string(up, "><iq type='get' id='" FIELDS_ID "'><query xmlns='" LOGIN_NS_AUTH "'><username>");
 	buffer_append_escaped(up, client->asked_user, strlen(client->asked_user));
@@ -735,7 +349,7 @@ bind_begin(struct dialect_client *client, const struct dialect_context *context,
 		free(jid);
 		return -ENOMEM;
 	}
-	append_route(up, "session", range_of(jid), context->id, context->name);
+	route_append(up, "session", range_of_string(jid), context->id, context->name);
 	buffer_append_string(up, "/>");
 	free(client->jid);
 	client->jid = jid;
@@ -776,7 +390,7 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 		return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
 	if (client->stage == STAGE_KNOWN || client->stage == STAGE_BIND)
 		return element_before_bind(client, context, element, answer);
-	if (!is_stanza(element) && client->asked_id == NULL)
+	if (!route_is_stanza(element) && client->asked_id == NULL)
 		return sasl_begin(client, context, element, answer);
 	login_read(&login, element);
 	switch (login.request) {
@@ -839,7 +453,7 @@ element_in_session(struct dialect_client *client, const struct dialect_context *
 {
 	struct binding binding;
 
-	if (!is_stanza(element))
+	if (!route_is_stanza(element))
 		return end(answer, CONDITION_UNSUPPORTED_STANZA_TYPE, "not a stanza");
 	binding_read(&binding, element, client->address);
 	if (binding.request != BINDING_NONE)
@@ -887,7 +501,7 @@ route_client_header(struct dialect_client *client, const struct dialect_context 
 static void
 append_start(struct buffer *up, const struct dialect_context *context, struct range jid, struct range child)
 {
-	append_route(up, "session", jid, context->id, context->name);
+	route_append(up, "session", jid, context->id, context->name);
 	if (child.length == 0) {
 		buffer_append_string(up, "/>");
 		return;
@@ -899,7 +513,7 @@ append_start(struct buffer *up, const struct dialect_context *context, struct ra
 
 /* The password was right. The answer travels with the question for the session, and comes back with its answer. */
 static int
-start_session(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+start_session(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
 	free(client->jid);
@@ -907,7 +521,7 @@ start_session(struct dialect_client *client, const struct dialect_context *conte
 	if (client->jid == NULL)
 		return -ENOMEM;
 	client->stage = STAGE_START;
-	append_start(answer->up, context, range_of(client->jid), is_stanza(&head->child) ? head->child.whole : (struct range){ 0 });
+	append_start(answer->up, context, range_of_string(client->jid), route_is_stanza(&head->child) ? head->child.whole : (struct range){ 0 });
 	return answer->up->failed ? -ENOMEM : 0;
 }
 
@@ -962,7 +576,7 @@ sasl_prove(struct dialect_client *client, const struct dialect_context *context,
 	if (to == NULL)
 		return -ENOMEM;
 	buffer_set_secret(answer->up);
-	append_route(answer->up, "auth", range_of(to), context->id, context->name);
+	route_append(answer->up, "auth", range_of_string(to), context->id, context->name);
 	free(to);
 	buffer_append_string(answer->up, "><iq type='set' id='" LOGIN_ID "'>");
 	sasl_put_query(answer->up, client->asked_user, client->secret, client->resource, digest ? context->stream_id : NULL);
@@ -973,7 +587,7 @@ sasl_prove(struct dialect_client *client, const struct dialect_context *context,
 }
 
 static int
-take_sasl_answer(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+take_sasl_answer(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
 	const char *name = dialect_error_name(head->child.whole.at, head->child.whole.length);
@@ -982,7 +596,7 @@ take_sasl_answer(struct dialect_client *client, const struct dialect_context *co
 		return sasl_failed(client, sasl_condition_of(name), name, answer);
 	if (client->stage == STAGE_FIELDS)
 		return sasl_prove(client, context, &head->child, answer);
-	if (!is_login(head))
+	if (!route_head_is_login(head))
 		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, "undefined-condition", answer);
 	free(client->jid);
 	client->jid = range_strdup_decoded(head->from);
@@ -996,18 +610,18 @@ take_sasl_answer(struct dialect_client *client, const struct dialect_context *co
 }
 
 static int
-take_auth(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+take_auth(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
 	bool login = client->stage == STAGE_AUTH;
 
-	if (!has_child(head) || !is_answer(client, &head->child))
+	if (!route_head_has_child(head) || !is_answer(client, &head->child))
 		return 0;
 	if (client->stage == STAGE_FIELDS || client->stage == STAGE_PROOF)
 		return take_sasl_answer(client, context, head, answer);
 	if (client->stage != STAGE_NONE && !login)
 		return 0;
-	if (login && is_login(head))
+	if (login && route_head_is_login(head))
 		return start_session(client, context, head, answer);
 	if (!element_attribute_is(&head->child, "type", "error")) {
 		/* A login that has succeeded, for nobody: no session can be made of it. */
@@ -1038,9 +652,9 @@ write_memo(struct dialect_client *client, const struct route_memo *memo, struct 
 
 /* 1.2 and 1.6 send back what came with the question; who does not is helped. */
 static void
-append_login_answer(const struct dialect_client *client, const struct head *head, struct buffer *down)
+append_login_answer(const struct dialect_client *client, const struct route_head *head, struct buffer *down)
 {
-	if (has_child(head) && !head->several && is_answer(client, &head->child) &&
+	if (route_head_has_child(head) && !head->several && is_answer(client, &head->child) &&
 	    element_attribute_is(&head->child, "type", "result")) {
 		buffer_append(down, head->child.whole.at, head->child.whole.length);
 		return;
@@ -1051,9 +665,9 @@ append_login_answer(const struct dialect_client *client, const struct head *head
 }
 
 static int
-session_started(struct dialect_client *client, const struct head *head, struct dialect_answer *answer)
+session_started(struct dialect_client *client, const struct route_head *head, struct dialect_answer *answer)
 {
-	struct route_memo memo = { .jid = range_of(client->jid) };
+	struct route_memo memo = { .jid = range_of_string(client->jid) };
 	int result = stamp_take_address(client, head->from);
 
 	if (result < 0)
@@ -1082,7 +696,7 @@ append_held(struct buffer *up, const struct dialect_context *context, const stru
 
 /* It is as it was before: the session manager knows again what the client has said. */
 static int
-session_started_again(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+session_started_again(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
 	static const char roster[] = "<iq type='get' id='" ROSTER_ID "'><query xmlns='jabber:iq:roster'/></iq>";
@@ -1097,7 +711,7 @@ session_started_again(struct dialect_client *client, const struct dialect_contex
 	if (result < 0)
 		return result;
 	if (memo.roster)
-		append_stanza(answer->up, context, client->address, range_of(roster));
+		append_stanza(answer->up, context, client->address, range_of_string(roster));
 	if (memo.presence.length > 0)
 		append_stanza(answer->up, context, client->address, memo.presence);
 	append_held(answer->up, context, client);
@@ -1109,18 +723,18 @@ session_started_again(struct dialect_client *client, const struct dialect_contex
 }
 
 static int
-take_session(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+take_session(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
 	struct route_memo memo;
 
-	if (!is_session_address(head->from))
+	if (!route_is_session_address(head->from))
 		return unreadable(answer);
 	if (client->stage == STAGE_START || client->stage == STAGE_BIND)
-		return is_of_account(head->from, client->jid) ? session_started(client, head, answer) : -EPROTO;
+		return route_is_of_account(head->from, client->jid) ? session_started(client, head, answer) : -EPROTO;
 	if (client->stage != STAGE_AGAIN)
 		return unreadable(answer);
-	if (!route_memo_read(&memo, client->memo) || !is_of_account(head->from, client->address))
+	if (!route_memo_read(&memo, client->memo) || !route_is_of_account(head->from, client->address))
 		return -EPROTO;
 	return session_started_again(client, context, head, answer);
 }
@@ -1150,20 +764,20 @@ is_our_roster(const struct route_memo *memo, const struct element *stanza)
 }
 
 static int
-take_data(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+take_data(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
 	struct route_memo memo = { 0 };
 	int result;
 
-	if (!has_child(head))
+	if (!route_head_has_child(head))
 		return 0;
 	if (client->address == NULL && (client->stage == STAGE_START || client->stage == STAGE_BIND) &&
-	    is_of_account(head->from, client->jid)) {
+	    route_is_of_account(head->from, client->jid)) {
 		answer->effects = DIALECT_HELD;
 		return 0;
 	}
-	if (client->address == NULL || !is_of_account(head->from, client->address))
+	if (client->address == NULL || !route_is_of_account(head->from, client->address))
 		return unreadable(answer);
 	if (client->stage == STAGE_NONE && route_memo_read(&memo, client->memo)) {
 		result = session_works(client, &memo, answer);
@@ -1202,15 +816,15 @@ session_refused(struct dialect_client *client, struct dialect_answer *answer)
 
 /* What was sent came back: it goes up again when there is a session again. */
 static int
-hold_returned(struct dialect_client *client, const struct head *head, struct dialect_answer *answer)
+hold_returned(struct dialect_client *client, const struct route_head *head, struct dialect_answer *answer)
 {
-	if (!has_child(head))
+	if (!route_head_has_child(head))
 		return 0;
-	return head->several || !is_stanza(&head->child) ? unreadable(answer) : hold(client, head->child.whole, answer);
+	return head->several || !route_is_stanza(&head->child) ? unreadable(answer) : hold(client, head->child.whole, answer);
 }
 
 static int
-start_again(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+start_again(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
 	struct route_memo memo;
@@ -1235,10 +849,10 @@ start_again(struct dialect_client *client, const struct dialect_context *context
 }
 
 static int
-take_error_in_session(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+take_error_in_session(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
-	const struct meaning *meaning = meaning_of(head);
+	const struct route_meaning *meaning = route_meaning_of(head);
 	bool unknown = strcmp(meaning->text, "Invalid Session") == 0;
 	struct route_memo memo;
 
@@ -1249,7 +863,7 @@ take_error_in_session(struct dialect_client *client, const struct dialect_contex
 		return end(answer, meaning->within, meaning->told);
 	/* Of a session that was this client's before, or never. */
 	if (!range_decodes_to(head->from, client->address)) {
-		if (!unknown || !has_child(head) || !is_of_account(head->from, client->address) || !is_stanza(&head->child))
+		if (!unknown || !route_head_has_child(head) || !route_is_of_account(head->from, client->address) || !route_is_stanza(&head->child))
 			return 0;
 		/* By now the master may know another address already, and would not believe this one. */
 		if (client->stage == STAGE_AGAIN)
@@ -1264,16 +878,16 @@ take_error_in_session(struct dialect_client *client, const struct dialect_contex
 
 /* It comes from where the session was asked for, with nothing but what the question had in it. */
 static bool
-is_refusal(const struct dialect_client *client, const struct head *head)
+is_refusal(const struct dialect_client *client, const struct route_head *head)
 {
-	return range_decodes_to(head->from, client->jid) && (!has_child(head) || range_equals(head->child.name, "iq"));
+	return range_decodes_to(head->from, client->jid) && (!route_head_has_child(head) || range_equals(head->child.name, "iq"));
 }
 
 static int
-take_error(struct dialect_client *client, const struct dialect_context *context, const struct head *head,
+take_error(struct dialect_client *client, const struct dialect_context *context, const struct route_head *head,
     struct dialect_answer *answer)
 {
-	const struct meaning *meaning = meaning_of(head);
+	const struct route_meaning *meaning = route_meaning_of(head);
 
 	if (head->from.at == NULL)
 		return unreadable(answer);
@@ -1294,21 +908,21 @@ route_client_packet(struct dialect_client *client, const struct dialect_context 
     size_t length, struct dialect_answer *answer)
 {
 	struct element element;
-	struct head head;
+	struct route_head head;
 
 	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
 		return unreadable(answer);
-	head_read(&head, &element);
+	route_head_read(&head, &element);
 	if (!head.is_route || head.several)
 		return unreadable(answer);
 	if (head.type.at == NULL)
 		return take_data(client, context, &head, answer);
-	if (head_is(&head, "auth"))
+	if (route_head_is(&head, "auth"))
 		return take_auth(client, context, &head, answer);
-	if (head_is(&head, "session"))
+	if (route_head_is(&head, "session"))
 		return take_session(client, context, &head, answer);
-	if (head_is(&head, "error"))
+	if (route_head_is(&head, "error"))
 		return take_error(client, context, &head, answer);
 	return unreadable(answer);
 }
