@@ -209,5 +209,7 @@ login_refused(struct client *client, const char *condition, bool answered)
 	if (!answered || !is_guess(condition))
 		return;
 	channel_send(&client->worker->channel, W2M_LOGIN_FAILED, client->slot, client->serial, NULL);
-	wait_begin(client, client->refusals - 1u);
+	wait_begin(client, login_of(client)->guesses);
+	if (login_of(client)->guesses < UINT8_MAX)
+		login_of(client)->guesses++;
 }

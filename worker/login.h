@@ -2,7 +2,8 @@
  * login: what a client has only from its header until it is logged in: its dialect's part; and that failed logins cost
  * time.
  *
- * Who has failed is not read for a while before his next attempt: LOGIN_PAUSE, and twice as long after each failure, up to
+ * Who has failed is not read for a while before his next attempt: LOGIN_PAUSE, and twice as long after each failure for which
+ * a password was looked at (some clients try their mechanisms one by one), up to
  * limits.login_pause and a quarter of the time that he has for logging in. So is who comes from an address (IPv6: a /64) from
  * which logins have failed a short while ago, as the master says (M2W_CLIENT, M2W_ADMITTED), once, before his first: from
  * LOGIN_FREE failures on, and twice as long for each LOGIN_FREE more; one user behind a NAT who does not know his password
@@ -43,6 +44,7 @@ STAILQ_HEAD(kept_packets, kept_packet);
 struct login {
 	struct dialect_client dialect;
 	uint64_t until;			/* loop_now() when its next attempt may be read */
+	uint8_t guesses;		/* refusals for which a password was looked at: other mechanisms cost no time */
 	uint64_t stream_id;		/* random; told to the client in our header */
 	bool proved;			/* by SASL, on the stream before this one */
 	struct kept_packets kept;

@@ -403,6 +403,7 @@ END_TEST
 START_TEST(trouble_costs_nothing)
 {
 	struct person person;
+	uint64_t before;
 
 	pauses_are(60000, 8000);
 	open_stream(&person, 0, true);
@@ -411,6 +412,11 @@ START_TEST(trouble_costs_nothing)
 	answer(&person, "<iq type='error' id='a1'", "foo.com", "><error code='503'/></iq>", 0);
 	expect_about(&person, W2M_CONSUMED);
 	ck_assert(!login_waits(client_of(&person)));
+	/* And who guesses then waits as for a first guess. */
+	before = loop_now(&worker.loop);
+	say(&person, LOGIN);
+	refuse_login(&person);
+	assert_waits(&person, before, LOGIN_PAUSE);
 	leave(&person);
 }
 END_TEST
