@@ -374,6 +374,7 @@ static void
 client_silent(struct client *client)
 {
 	const struct client_limits *limits = &client->worker->settings.limits;
+	uint64_t silent = loop_now(&client->worker->loop) - client->last_read;
 	struct buffer *down;
 
 	/* One that is throttled is anything but silent. */
@@ -381,8 +382,12 @@ client_silent(struct client *client)
 		silence_is_broken(client);
 		return;
 	}
-	if (limits->idle_time > 0 && client->unread == UNREAD_NO &&
-	    loop_now(&client->worker->loop) - client->last_read >= limits->idle_time) {
+	/* It waits for a session again, and nobody would look after it for ever: its last word was what that is asked for. */
+	if (relay_waits(client) && worker_may_read(client->worker) && silent >= limits->login_time) {
+		client_exceed(client, LIMIT_LOGIN_SECONDS, "its session was not started again in time");
+		return;
+	}
+	if (limits->idle_time > 0 && client->unread == UNREAD_NO && silent >= limits->idle_time) {
 		client_exceed(client, LIMIT_IDLE_SECONDS, "silent for too long");
 		return;
 	}

@@ -234,9 +234,17 @@ packet(struct account *account, const char *words)
 	tell_packet(account->person, text, 0);
 }
 
+/* It has said nothing for longer than any time that is waited for. */
+static void
+be_silent(struct person *person)
+{
+	client_of(person)->last_read = 0;
+	deadlines_are_due(&worker.silence);
+}
+
 /*
  * One step: "> TEXT" the client says, "< WORDS" the session manager, "stop", "go", "lost", "kick", "retire", "pause": the time
- * of a pause is over, "late": that of the login is, "leave", "reset".
+ * of a pause is over, "late": that of the login is, "silent": that of a silence is, "leave", "reset".
  */
 static void
 play(struct account *account, const char *step)
@@ -259,6 +267,8 @@ play(struct account *account, const char *step)
 		tell_reason(NULL, M2W_CLOSE_ALL, END_RETIRED);
 	else if (strcmp(step, "late") == 0)
 		deadlines_are_due(&worker.login);
+	else if (strcmp(step, "silent") == 0)
+		be_silent(person);
 	else if (strcmp(step, "pause") == 0)
 		deadlines_are_due(&worker.login_tick);
 	else if (strcmp(step, "leave") == 0)
@@ -355,6 +365,9 @@ static const struct row {
 	{ "refused and begun anew", { H, E("waits"), "< refused restart goes", H }, "c", NULL, false },
 	{ "refused in session", { H, "< logged-in bound", "< refused" }, "c-", "broken", true },
 	{ "kept in session", { H, "< logged-in bound", "< keep waits", E("up"), "< bound memo goes" }, "ccc", NULL, true },
+	{ "kept, and never answered", { H, "< logged-in bound", "< keep waits", "silent" }, "cc", "login-timeout", true },
+	{ "kept, and the link is away", { H, "< logged-in bound", "< keep waits", "stop", "silent", "go", "< bound goes" }, "ccc",
+	    NULL, true },
 	{ "kept without a memo", { H, "< logged-in bound", "< keep", "< logged-in bound", "< delivered" }, "cccs", NULL, true },
 	{ "kept twice", { H, "< logged-in bound memo", "< keep", "< keep", "< bound", "< delivered" }, "ccccs", NULL, true },
 	{ "kept, and begun anew", { H, "< logged-in bound", "< keep", "< restart" }, "cc-", "broken", true },
