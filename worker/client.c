@@ -387,7 +387,7 @@ client_silent(struct client *client)
 		client_exceed(client, LIMIT_LOGIN_SECONDS, "its session was not started again in time");
 		return;
 	}
-	if (limits->idle_time > 0 && client->unread == UNREAD_NO && silent >= limits->idle_time) {
+	if (limits->idle_time > 0 && client->unread == UNREAD_NO && !relay_waits(client) && silent >= limits->idle_time) {
 		client_exceed(client, LIMIT_IDLE_SECONDS, "silent for too long");
 		return;
 	}
