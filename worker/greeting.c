@@ -87,29 +87,23 @@ greeting_features(struct client *client, const struct buffer *features)
 	buffer_append_string(down, "</stream:features>");
 }
 
-/* A stream that is begun anew is one with the same host. */
-static bool
-greeting_login(struct client *client, const char *host)
+/* A stream that is begun anew is one with the same host, also when that was taken away meanwhile: its session is there. */
+static const char *
+host_meant(const struct client *client, const struct stream_header *header)
 {
-	if (client->login == NULL) {
-		if (login_begin(client, host))
-			return true;
-		client_broken(client);
-		return false;
-	}
-	if (strcmp(client->login->host, host) == 0)
-		return true;
-	client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN, "not the host of the login");
-	return false;
+	if (client->login == NULL)
+		return host_of(&client->worker->settings, header);
+	return header->to == NULL || strcasecmp(header->to, client->login->host) == 0 ? client->login->host : NULL;
 }
 
 bool
 greeting_accept(struct client *client, const struct stream_header *header)
 {
-	const char *host = host_of(&client->worker->settings, header);
+	const char *host = host_meant(client, header);
 
 	if (host == NULL) {
-		client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN, NULL);
+		client_end(client, END_STREAM_ERROR, CONDITION_HOST_UNKNOWN,
+		    client->login == NULL ? NULL : "not the host of the login");
 		return false;
 	}
 	/* Who gets no features can neither see that nor do anything about it. */
@@ -117,7 +111,10 @@ greeting_accept(struct client *client, const struct stream_header *header)
 		client_end(client, END_STREAM_ERROR, CONDITION_POLICY_VIOLATION, "TLS is required");
 		return false;
 	}
-	return greeting_login(client, host);
+	if (client->login != NULL || login_begin(client, host))
+		return true;
+	client_broken(client);
+	return false;
 }
 
 void

@@ -335,6 +335,29 @@ START_TEST(another_host)
 }
 END_TEST
 
+/* It is taken away between the login and the next header: who has a session there keeps it. */
+START_TEST(host_that_goes)
+{
+	struct person person;
+	char *host = settings.hosts[0], other[] = "bar.com";
+
+	connect_client(&person, 0);
+	say(&person, MODERN AUTH);
+	answer_login(&person);
+	settings.hosts[0] = other;
+	tell_settings();
+	settings.hosts[0] = host;
+	say_all(&person, MODERN);
+	listen_to(&person);
+	ck_assert_ptr_nonnull(strstr(text_of(&person.heard), "<bind "));
+	buffer_clear(&person.heard);
+	bind_resource(&person);
+	expect_heard(&person, BOUND);
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -351,6 +374,7 @@ main(void)
 	tcase_add_loop_test(tests, held_and_gone, 0, 4);
 	tcase_add_test(tests, held_is_bounded);
 	tcase_add_loop_test(tests, another_host, 0, 2);
+	tcase_add_test(tests, host_that_goes);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
