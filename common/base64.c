@@ -22,9 +22,8 @@ base64_encode(struct buffer *out, const void *bytes, size_t length)
 	}
 }
 
-/* -1: not of the alphabet. */
-static int
-value_of(char c)
+int
+base64_value(uint8_t c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -43,7 +42,7 @@ read_four(uint8_t three_r[3], const char *text, bool last)
 	uint32_t bits = 0;
 
 	for (size_t i = 0; i < 4; i++) {
-		int value = i < count ? value_of(text[i]) : 0;
+		int value = i < count ? base64_value((uint8_t)text[i]) : 0;
 
 		if (value < 0)
 			return 0;

@@ -10,11 +10,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/buffer.h"
 
 /* Append the text of these bytes. */
 void base64_encode(struct buffer *out, const void *bytes, size_t length);
+
+/* Of one character: 0 to 63; -1: it is none of the alphabet. For who has the text in pieces. */
+int base64_value(uint8_t c);
 
 /* Append the bytes of this text. False: it is none, and nothing was appended. No memory: see `out->failed`. */
 bool base64_decode(struct buffer *out, const char *text, size_t length) __attribute__((warn_unused_result));

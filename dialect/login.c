@@ -130,7 +130,7 @@ login_answer_get(const struct login *login, bool digest, struct buffer *down)
 	buffer_append_string(down, "<resource/></query></iq>");
 }
 
-void
+int
 login_answer_error(const struct login *login, enum login_error error, struct buffer *down)
 {
 	static const char *const errors[] = {
@@ -142,4 +142,5 @@ login_answer_error(const struct login *login, enum login_error error, struct buf
 	append_answer(login, "error", down);
 	buffer_append_string(down, errors[error]);
 	buffer_append_string(down, " xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>");
+	return down->failed ? -ENOMEM : 0;
 }

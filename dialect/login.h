@@ -72,7 +72,7 @@ int login_prepare(char **text_r, const struct login_field *field, enum login_par
 /* Append the answer to a LOGIN_AUTH_GET. */
 void login_answer_get(const struct login *login, bool digest, struct buffer *down);
 
-/* Append an error iq: code of the year 2000 and condition of RFC 6120 8.3. */
-void login_answer_error(const struct login *login, enum login_error error, struct buffer *down);
+/* Append an error iq: code of the year 2000 and condition of RFC 6120 8.3. 0 or -ENOMEM. */
+int login_answer_error(const struct login *login, enum login_error error, struct buffer *down);
 
 #endif

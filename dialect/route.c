@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect/answer.h"
 #include "dialect/binding.h"
 #include "dialect/dialect.h"
 #include "dialect/edit.h"
@@ -54,29 +55,6 @@ append_stanza(struct buffer *up, const struct dialect_context *context, const ch
 	buffer_append_string(up, "</route>");
 }
 
-static int
-end(struct dialect_answer *answer, enum stream_condition condition, const char *text)
-{
-	answer->effects = DIALECT_END;
-	answer->condition = condition;
-	answer->text = text;
-	return 0;
-}
-
-static int
-unreadable(struct dialect_answer *answer)
-{
-	answer->effects = DIALECT_UNREADABLE;
-	return 0;
-}
-
-static int
-refuse(const struct login *login, enum login_error error, struct buffer *down)
-{
-	login_answer_error(login, error, down);
-	return down->failed ? -ENOMEM : 0;
-}
-
 /* The login's element as it goes up: with an id, and with our stream's id in the digest. */
 static void
 append_login(struct buffer *up, const struct element *element, const struct login *login, const char *stream_id)
@@ -110,7 +88,7 @@ ask(struct dialect_client *client, const struct dialect_context *context, const 
     const struct login *login, const char *to, struct dialect_answer *answer)
 {
 	if (client->asked_id != NULL)
-		return refuse(login, LOGIN_ERROR_UNEXPECTED, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_UNEXPECTED, answer->down);
 	client->asked_id = login->id.at == NULL ? strdup(LOGIN_ID) : range_strdup_decoded(login->id);
 	if (client->asked_id == NULL)
 		return -ENOMEM;
@@ -176,7 +154,7 @@ ask_about(struct dialect_client *client, const struct dialect_context *context, 
 	if (result < 0)
 		return result;
 	if (result == 0)
-		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
 	result = ask(client, context, element, login, to, answer);
 	free(to);
 	return result;
@@ -192,9 +170,9 @@ log_in(struct dialect_client *client, const struct dialect_context *context, con
 		return result;
 	/* jabberd makes no session without one. */
 	if (result == 0 || login->resource.count != 1)
-		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
 	if (client->asked_id != NULL)
-		return refuse(login, LOGIN_ERROR_UNEXPECTED, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_UNEXPECTED, answer->down);
 	free(client->asked_user);
 	client->asked_user = range_strdup_decoded(login->username.element.content);
 	if (client->asked_user == NULL)
@@ -208,7 +186,7 @@ ask_fields(struct dialect_client *client, const struct dialect_context *context,
     const struct login *login, struct dialect_answer *answer)
 {
 	if (login->id.length > LOGIN_ID_MAX || login->username.count > 1)
-		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
 	if (login->username.count == 1)
 		return ask_about(client, context, element, login, NULL, answer);
 	login_answer_get(login, context->digest, answer->down);
@@ -220,14 +198,14 @@ enrol(struct dialect_client *client, const struct dialect_context *context, cons
     struct login *login, struct dialect_answer *answer)
 {
 	if (!context->registration || client->registrations >= DIALECT_REGISTRATIONS_MAX)
-		return refuse(login, LOGIN_ERROR_NOT_ALLOWED, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ALLOWED, answer->down);
 	if (login->id.length > LOGIN_ID_MAX)
-		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
 	if (login->request == LOGIN_REGISTER_GET)
 		return ask(client, context, element, login, client->host, answer);
 	/* As with a login: of an account that cannot be there is nothing to ask. */
 	if (!element_find_child(&login->query, "username", NULL, &login->username.element))
-		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
 	if (client->asked_id == NULL)
 		client->registrations++;
 	return ask_about(client, context, element, login, NULL, answer);
@@ -275,7 +253,7 @@ sasl_begin(struct dialect_client *client, const struct dialect_context *context,
 	    answer->down);
 
 	if (step == SASL_OTHER)
-		return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
+		return answer_not_authorized(answer, "log in first");
 	client->stage = step == SASL_CHALLENGED ? STAGE_CHALLENGED : STAGE_NONE;
 	if (step == SASL_FAILED || step == SASL_LOGIN) {
 		free(client->asked_user);
@@ -368,7 +346,7 @@ element_before_bind(struct dialect_client *client, const struct dialect_context 
 
 	binding_read(&binding, element, client->host);
 	if (binding.request != BINDING_BIND || client->stage != STAGE_KNOWN)
-		return end(answer, CONDITION_NOT_AUTHORIZED, "bind a resource first");
+		return answer_end(answer, CONDITION_NOT_AUTHORIZED, "bind a resource first");
 	if (!binding.bad)
 		result = binding_read_resource(&binding, &resource);
 	if (result < 0)
@@ -387,7 +365,7 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 
 	/* Without a host there is nobody to ask. */
 	if (client->host == NULL || client->host[0] == '\0')
-		return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
+		return answer_not_authorized(answer, "log in first");
 	if (client->stage == STAGE_KNOWN || client->stage == STAGE_BIND)
 		return element_before_bind(client, context, element, answer);
 	if (!route_is_stanza(element) && client->asked_id == NULL)
@@ -404,7 +382,7 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 	case LOGIN_NONE:
 		break;
 	}
-	return end(answer, CONDITION_NOT_AUTHORIZED, "log in first");
+	return answer_not_authorized(answer, "log in first");
 }
 
 /* What of this stanza must be known if the session has to be started again? */
@@ -429,7 +407,7 @@ static int
 hold(struct dialect_client *client, struct range stanza, struct dialect_answer *answer)
 {
 	if (buffer_length(&client->held) + stanza.length > HELD_MAX)
-		return end(answer, CONDITION_RESOURCE_CONSTRAINT, "too much has to be sent again");
+		return answer_end(answer, CONDITION_RESOURCE_CONSTRAINT, "too much has to be sent again");
 	buffer_append(&client->held, stanza.at, stanza.length);
 	return client->held.failed ? -ENOMEM : 0;
 }
@@ -454,7 +432,7 @@ element_in_session(struct dialect_client *client, const struct dialect_context *
 	struct binding binding;
 
 	if (!route_is_stanza(element))
-		return end(answer, CONDITION_UNSUPPORTED_STANZA_TYPE, "not a stanza");
+		return answer_end(answer, CONDITION_UNSUPPORTED_STANZA_TYPE, "not a stanza");
 	binding_read(&binding, element, client->address);
 	if (binding.request != BINDING_NONE)
 		return answer_in_session(&binding, answer->down);
@@ -626,7 +604,7 @@ take_auth(struct dialect_client *client, const struct dialect_context *context, 
 	if (!element_attribute_is(&head->child, "type", "error")) {
 		/* A login that has succeeded, for nobody: no session can be made of it. */
 		if (login)
-			return unreadable(answer);
+			return answer_unreadable(answer);
 		answered(client);
 		return deliver(&head->child, answer);
 	}
@@ -729,11 +707,11 @@ take_session(struct dialect_client *client, const struct dialect_context *contex
 	struct route_memo memo;
 
 	if (!route_is_session_address(head->from))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (client->stage == STAGE_START || client->stage == STAGE_BIND)
 		return route_is_of_account(head->from, client->jid) ? session_started(client, head, answer) : -EPROTO;
 	if (client->stage != STAGE_AGAIN)
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (!route_memo_read(&memo, client->memo) || !route_is_of_account(head->from, client->address))
 		return -EPROTO;
 	return session_started_again(client, context, head, answer);
@@ -778,7 +756,7 @@ take_data(struct dialect_client *client, const struct dialect_context *context, 
 		return 0;
 	}
 	if (client->address == NULL || !route_is_of_account(head->from, client->address))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (client->stage == STAGE_NONE && route_memo_read(&memo, client->memo)) {
 		result = session_works(client, &memo, answer);
 		if (result < 0)
@@ -820,7 +798,7 @@ hold_returned(struct dialect_client *client, const struct route_head *head, stru
 {
 	if (!route_head_has_child(head))
 		return 0;
-	return head->several || !route_is_stanza(&head->child) ? unreadable(answer) : hold(client, head->child.whole, answer);
+	return head->several || !route_is_stanza(&head->child) ? answer_unreadable(answer) : hold(client, head->child.whole, answer);
 }
 
 static int
@@ -831,7 +809,7 @@ start_again(struct dialect_client *client, const struct dialect_context *context
 	int result;
 
 	if (!route_memo_read(&memo, client->memo) || memo.too_long || memo.starts >= ROUTE_MEMO_STARTS_MAX)
-		return end(answer, CONDITION_INTERNAL_SERVER_ERROR, "Invalid Session");
+		return answer_end(answer, CONDITION_INTERNAL_SERVER_ERROR, "Invalid Session");
 	result = hold_returned(client, head, answer);
 	if (result < 0 || answer->effects != 0)
 		return result;
@@ -860,7 +838,7 @@ take_error_in_session(struct dialect_client *client, const struct dialect_contex
 		return hold_returned(client, head, answer);
 	if (client->stage == STAGE_AGAIN && route_memo_read(&memo, client->memo) && memo.jid.length > 0 &&
 	    range_decodes_to_bytes(head->from, memo.jid.at, memo.jid.length))
-		return end(answer, meaning->within, meaning->told);
+		return answer_end(answer, meaning->within, meaning->told);
 	/* Of a session that was this client's before, or never. */
 	if (!range_decodes_to(head->from, client->address)) {
 		if (!unknown || !route_head_has_child(head) || !route_is_of_account(head->from, client->address) || !route_is_stanza(&head->child))
@@ -873,7 +851,7 @@ take_error_in_session(struct dialect_client *client, const struct dialect_contex
 	}
 	if (unknown)
 		return start_again(client, context, head, answer);
-	return end(answer, meaning->within, meaning->told);
+	return answer_end(answer, meaning->within, meaning->told);
 }
 
 /* It comes from where the session was asked for, with nothing but what the question had in it. */
@@ -890,7 +868,7 @@ take_error(struct dialect_client *client, const struct dialect_context *context,
 	const struct route_meaning *meaning = route_meaning_of(head);
 
 	if (head->from.at == NULL)
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (client->address != NULL)
 		return take_error_in_session(client, context, head, answer);
 	/* Nothing was asked: it cannot be about this client. */
@@ -900,7 +878,7 @@ take_error(struct dialect_client *client, const struct dialect_context *context,
 		return is_refusal(client, head) ? session_refused(client, answer) : 0;
 	if (client->stage == STAGE_FIELDS || client->stage == STAGE_PROOF)
 		return sasl_failed(client, SASL_TEMPORARY_AUTH_FAILURE, condition_name(meaning->before), answer);
-	return end(answer, meaning->before, meaning->told);
+	return answer_end(answer, meaning->before, meaning->told);
 }
 
 static int
@@ -912,10 +890,10 @@ route_client_packet(struct dialect_client *client, const struct dialect_context 
 
 	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	route_head_read(&head, &element);
 	if (!head.is_route || head.several)
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (head.type.at == NULL)
 		return take_data(client, context, &head, answer);
 	if (route_head_is(&head, "auth"))
@@ -924,7 +902,7 @@ route_client_packet(struct dialect_client *client, const struct dialect_context 
 		return take_session(client, context, &head, answer);
 	if (route_head_is(&head, "error"))
 		return take_error(client, context, &head, answer);
-	return unreadable(answer);
+	return answer_unreadable(answer);
 }
 
 const struct dialect dialect_route = {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dialect/answer.h"
 #include "dialect/binding.h"
 #include "dialect/dialect.h"
 #include "dialect/edit.h"
@@ -156,13 +157,6 @@ send_up(const struct dialect_context *context, const struct element *element, si
 	return up->failed ? -ENOMEM : 0;
 }
 
-static int
-refuse(const struct login *login, enum login_error error, struct buffer *down)
-{
-	login_answer_error(login, error, down);
-	return down->failed ? -ENOMEM : 0;
-}
-
 /*
  * One iq at a time. A positive answer to a login is the session: two under way could become two sessions. And whoever
  * has not logged in must not keep the session manager busy with more than he waits for.
@@ -172,7 +166,7 @@ ask(struct dialect_client *client, const struct dialect_context *context, const 
     size_t name_end, const struct login *login, struct dialect_answer *answer)
 {
 	if (client->asked_id != NULL)
-		return refuse(login, LOGIN_ERROR_UNEXPECTED, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_UNEXPECTED, answer->down);
 	client->asked_id = login->id.at == NULL ? strdup(invented_id(login)) : range_strdup_decoded(login->id);
 	if (client->asked_id == NULL)
 		return -ENOMEM;
@@ -187,15 +181,6 @@ ask(struct dialect_client *client, const struct dialect_context *context, const 
 	if (login->request == LOGIN_REGISTER_SET)
 		client->registrations++;
 	return send_up(context, element, name_end, client->host, login, answer->up);
-}
-
-static int
-not_authorized(struct dialect_answer *answer, const char *text)
-{
-	answer->effects = DIALECT_END;
-	answer->condition = CONDITION_NOT_AUTHORIZED;
-	answer->text = text;
-	return 0;
 }
 
 /* ---- SASL ---- */
@@ -286,7 +271,7 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 
 	/* Without a host there is nobody to ask. */
 	if (client->host == NULL || client->host[0] == '\0')
-		return not_authorized(answer, "log in first");
+		return answer_not_authorized(answer, "log in first");
 	result = take_sasl(client, context, element, answer);
 	if (result != SASL_OTHER)
 		return result < 0 ? result : 0;
@@ -301,18 +286,18 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 		if (result < 0)
 			return result;
 		if (result == 0)
-			return refuse(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
+			return login_answer_error(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
 		return ask(client, context, element, name_end, &login, answer);
 	case LOGIN_REGISTER_GET:
 	case LOGIN_REGISTER_SET:
 		if (!context->registration || client->registrations >= DIALECT_REGISTRATIONS_MAX)
-			return refuse(&login, LOGIN_ERROR_NOT_ALLOWED, down);
+			return login_answer_error(&login, LOGIN_ERROR_NOT_ALLOWED, down);
 		if (login.id.length > LOGIN_ID_MAX)
-			return refuse(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
+			return login_answer_error(&login, LOGIN_ERROR_NOT_ACCEPTABLE, down);
 		return ask(client, context, element, name_end, &login, answer);
 	case LOGIN_NONE:
 	default:
-		return not_authorized(answer, "log in first");
+		return answer_not_authorized(answer, "log in first");
 	}
 }
 
@@ -324,7 +309,7 @@ element_before_bind(struct dialect_client *client, const struct element *element
 
 	binding_read(&binding, element, client->address);
 	if (binding.request != BINDING_BIND)
-		return not_authorized(answer, "bind a resource first");
+		return answer_not_authorized(answer, "bind a resource first");
 	if (binding.bad) {
 		binding_put_error(&binding, BINDING_ERROR_BAD_REQUEST, answer->down);
 		return answer->down->failed ? -ENOMEM : 0;
@@ -443,23 +428,6 @@ settle_sasl(struct dialect_client *client, const struct element *element, const 
 	return fail(client, failure, answer);
 }
 
-/* The session manager has ended it. RFC 6120 4.9.3.3, where another login has taken its place: the owner knows. */
-static int
-disconnected(struct dialect_answer *answer)
-{
-	answer->effects = DIALECT_END;
-	answer->condition = CONDITION_UNDEFINED_CONDITION;
-	answer->text = "Disconnected";
-	return 0;
-}
-
-static int
-unreadable(struct dialect_answer *answer)
-{
-	answer->effects = DIALECT_UNREADABLE;
-	return 0;
-}
-
 static int
 sfrom_client_packet(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
     size_t length, struct dialect_answer *answer)
@@ -473,13 +441,13 @@ sfrom_client_packet(struct dialect_client *client, const struct dialect_context 
 
 	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	stamp_read(&stamp, &element);
 	read_packet(&packet, &element, &stamp);
 	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (address != NULL && dialect_ends_session(&packet, address))
-		return disconnected(answer);
+		return answer_end(answer, CONDITION_UNDEFINED_CONDITION, "Disconnected");
 	if (client->stage >= STAGE_ASKED)
 		return settle_sasl(client, &element, &stamp, &packet, answer);
 	result = settle_answer(client, &element, &stamp, &packet, answer);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base64.h"
+#include "dialect/answer.h"
 #include "dialect/dialect.h"
 #include "dialect/edit.h"
 #include "dialect/element.h"
@@ -270,13 +271,6 @@ send_up(const struct dialect_context *context, const struct element *element, si
 	return up->failed ? -ENOMEM : 0;
 }
 
-static int
-refuse(const struct login *login, enum login_error error, struct buffer *down)
-{
-	login_answer_error(login, error, down);
-	return down->failed ? -ENOMEM : 0;
-}
-
 /* ---- whose login is it? For the log. ---- */
 
 /* RFC 4616 2: [authzid] NUL authcid NUL passwd */
@@ -401,9 +395,9 @@ ask_iq(struct dialect_client *client, const struct dialect_context *context, con
 	bool registers = login->request == LOGIN_REGISTER_GET || login->request == LOGIN_REGISTER_SET;
 
 	if (registers && (!context->registration || client->registrations >= DIALECT_REGISTRATIONS_MAX))
-		return refuse(login, LOGIN_ERROR_NOT_ALLOWED, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ALLOWED, answer->down);
 	if (login->request != LOGIN_NONE && login->id.length > LOGIN_ID_MAX)
-		return refuse(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
+		return login_answer_error(login, LOGIN_ERROR_NOT_ACCEPTABLE, answer->down);
 	client->registrations += login->request == LOGIN_REGISTER_SET;
 	client->asked_login = login->request == LOGIN_AUTH_SET;
 	if (client->asked_login) {
@@ -415,22 +409,13 @@ ask_iq(struct dialect_client *client, const struct dialect_context *context, con
 }
 
 static int
-not_authorized(struct dialect_answer *answer)
-{
-	answer->effects = DIALECT_END;
-	answer->condition = CONDITION_NOT_AUTHORIZED;
-	answer->text = "log in first";
-	return 0;
-}
-
-static int
 element_before_login(struct dialect_client *client, const struct dialect_context *context,
     const struct element *element, size_t name_end, struct dialect_answer *answer)
 {
 	struct login login;
 
 	if (client->host == NULL || stage_of(client) == STAGE_NONE || stage_of(client) == STAGE_ANEW)
-		return not_authorized(answer);
+		return answer_not_authorized(answer, "log in first");
 	if (is_sasl(element)) {
 		look_at_sasl(client, element);
 		client->waits = true;
@@ -458,13 +443,6 @@ xmpp_client_element(struct dialect_client *client, const struct dialect_context 
 }
 
 /* ---- worker half: down ---- */
-
-static int
-unreadable(struct dialect_answer *answer)
-{
-	answer->effects = DIALECT_UNREADABLE;
-	return 0;
-}
 
 /* The condition's element is in the streams' own namespace; others are the application's (RFC 6120 4.9.4). */
 static enum stream_condition
@@ -501,7 +479,7 @@ static int
 opened(struct dialect_client *client, const struct element *element, struct dialect_answer *answer)
 {
 	if (stage_of(client) != STAGE_ASKED || !range_equals(element->name, "open"))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	element_attribute(element, "id", &answer->header_id);
 	element_attribute(element, "from", &answer->header_from);
 	element_attribute(element, "xml:lang", &answer->header_lang);
@@ -528,7 +506,7 @@ static int
 features(const struct element *element, struct dialect_answer *answer)
 {
 	if (declares_prefix(element))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	buffer_append(answer->features, element->content.at, element->content.length);
 	answer->effects = DIALECT_FEATURES;
 	return answer->features->failed ? -ENOMEM : 0;
@@ -607,7 +585,7 @@ packet_before_login(struct dialect_client *client, const struct element *element
 	if (is_in(element, NS_FRAMING))
 		return opened(client, element, answer);
 	if (stage_of(client) != STAGE_OPEN)
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (range_equals(element->name, "stream:features"))
 		return features(element, answer);
 	if (packet->kind == PACKET_LOGIN)
@@ -634,17 +612,17 @@ xmpp_client_packet(struct dialect_client *client, const struct dialect_context *
 	(void)context;
 	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
 	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	stamp_read(&stamp, &element);
 	read_packet(&packet, &element, &stamp);
 	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	if (address != NULL && dialect_ends_session(&packet, address))
 		return ended(&element, answer);
 	if (client->address == NULL)
 		return packet_before_login(client, &element, &stamp, &packet, answer);
 	if (is_in(&element, NS_FRAMING))
-		return unreadable(answer);
+		return answer_unreadable(answer);
 	answer->effects = DIALECT_DELIVERED;
 	stamp_strip(answer->down, &element);
 	return answer->down->failed ? -ENOMEM : 0;

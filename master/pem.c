@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/base64.h"
+
 #define BEGIN "-----BEGIN "
 #define END "-----END "
 #define DASHES "-----"
@@ -62,19 +64,6 @@ type_of(const char *label)
 	return PEM_OTHER;
 }
 
-/* -1: none of base64's. */
-static int
-sextet_of(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* Base64 whose characters come in pieces (RFC 4648 4), decoded to a place that is never behind them. */
 struct decoder {
 	uint8_t *to;
@@ -88,7 +77,7 @@ static bool
 decoder_feed(struct decoder *decoder, const uint8_t *line, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		int sextet = sextet_of(line[i]);
+		int sextet = base64_value(line[i]);
 
 		if (line[i] == ' ' || line[i] == '\t')
 			continue;
