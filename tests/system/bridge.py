@@ -40,16 +40,17 @@ class Link(threading.Thread):
     def _pass(self, source):
         if source == self._cut_end:
             return False
+        left = self.left[source]    # which a test may change at any time
         try:
-            data = source.recv(65536 if self.left[source] is None else min(65536, self.left[source]))
+            data = source.recv(65536 if left is None else min(65536, left))
             self.ends[source].sendall(data)
         except OSError:
             return False
         self.passed[source] += len(data)
         if source is self.manager_end:
             self.heard += data
-        if self.left[source] is not None:
-            self.left[source] -= len(data)
+        if left is not None:
+            self.left[source] = left - len(data)
         return bool(data) and self.left[source] != 0
 
     def cut(self):
