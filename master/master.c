@@ -153,6 +153,19 @@ handle_ended(struct master *master, struct worker_process *worker, struct entry 
 	return BREACH_NONE;
 }
 
+/* The client that a frame is about; one that has got another id may still end under the one before. NULL: there is none. */
+static struct entry *
+entry_of(const struct master *master, const struct worker_process *worker, const struct frame *frame)
+{
+	struct entry *entry = directory_at(&master->directory, worker->number, frame->slot, frame->serial);
+
+	if (entry != NULL)
+		entry->renewal_unseen = false;
+	else if (frame->type == W2M_ENDED)
+		entry = directory_at_before(&master->directory, worker->number, frame->slot, frame->serial);
+	return entry;
+}
+
 static enum contract_breach
 on_frame(struct worker_process *worker, const struct frame *frame)
 {
@@ -161,12 +174,7 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 
 	if (frame->type == W2M_SURVEY)
 		return control_survey(&master->control, worker->number, frame);
-	entry = directory_at(&master->directory, worker->number, frame->slot, frame->serial);
-	if (entry != NULL)
-		entry->renewal_unseen = false;
-	else if (frame->type == W2M_ENDED)
-		entry = directory_at_before(&master->directory, worker->number, frame->slot, frame->serial);
-
+	entry = entry_of(master, worker, frame);
 	/* At the end clients that do not take their leave are forgotten before their workers have heard of it. */
 	if (entry == NULL)
 		return master->ending ? BREACH_NONE : BREACH_CLIENT;
