@@ -246,6 +246,11 @@ def tls_context(authority=None, alpn=None, **options):
     return context
 
 
+def is_sanitized(path):
+    with open(path, 'rb') as file:
+        return b'__asan_' in file.read()
+
+
 # ---- the daemon ----
 
 class Ports:

@@ -19,11 +19,6 @@ GOAL = 1000
 CLIENTS = 5000
 
 
-def is_sanitized(path):
-    with open(path, 'rb') as file:
-        return b'__asan_' in file.read()
-
-
 class Idle(DaemonCase):
     def lent(self, daemon, wanted):
         """Parsers and buffers of all workers, as soon as they are what is wanted, or else at the end of the time."""
@@ -52,7 +47,7 @@ class Idle(DaemonCase):
         self.assertEqual((0, 0), self.lent(daemon, (0, 0)))
 
     @unittest.skipIf(os.getuid() != 0, 'only root may look into the processes')
-    @unittest.skipIf(is_sanitized(harness.program('worker/c2sd-worker')), 'a sanitizer has memory of its own')
+    @unittest.skipIf(harness.is_sanitized(harness.program('worker/c2sd-worker')), 'a sanitizer has memory of its own')
     def test_less_than_a_kilobyte(self):
         result = subprocess.run([sys.executable, BENCH, '--build', harness.BUILD, '--manager', 'stub',
                                  '--clients', str(CLIENTS), '--goal', str(GOAL)], capture_output=True, text=True)

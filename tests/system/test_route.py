@@ -239,7 +239,10 @@ class Life(DaemonCase):
 
     def test_link_is_cut(self):
         alice, bob = (self.daemon.login(user).available() for user in ('alice', 'bob'))
+        mark = self.daemon.log.mark()
         self.jabberd.drop()
+        # What is written before that is seen has arrived, as far as anybody knows.
+        self.daemon.log.wait(' link lost', since=mark)
         self.say(alice, 'behind the cut')
         self.hear(bob, 'behind the cut')
 

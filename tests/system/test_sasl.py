@@ -3,6 +3,7 @@
 sfrom."""
 import base64
 import re
+import unittest
 
 import harness
 import scripted
@@ -178,6 +179,7 @@ class Memory(SaslCase):
                     found.update(needle for needle in needles if needle in content)
         return found
 
+    @unittest.skipIf(harness.is_sanitized(harness.program('worker/c2sd-worker')), 'a sanitizer keeps what was given back')
     def test_no_password_stays(self):
         for dialect in 'sfrom', 'xmpp':
             with self.subTest(dialect=dialect):
