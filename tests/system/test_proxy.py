@@ -368,6 +368,10 @@ class Trust(ProxyCase):
         third.expect_close()
         daemon.log.wait(r' warning: address 192\.0\.2\.7 refused reason=address$')
         first[0].leave()
+        # Its worker is done with it before the master has counted that.
+        deadline = Deadline()
+        while daemon.status()['clients'] != 2:
+            self.assertGreater(deadline.left(), 0)
         self.behind(daemon, line(port=4)).open().login('alice').leave()
         # Those of the proxy itself are nobody's.
         checks = [self.behind(daemon, LOCAL).open() for _ in range(4)]
