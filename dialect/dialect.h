@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "dialect/condition.h"
+#include "common/condition.h"
 #include "dialect/element.h"
 
 /* ---- link half ---- */

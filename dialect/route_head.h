@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "common/buffer.h"
-#include "dialect/condition.h"
+#include "common/condition.h"
 #include "dialect/element.h"
 
 struct route_head {

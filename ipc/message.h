@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dialect/condition.h"
+#include "common/condition.h"
 #include "ipc/contract.h"
 #include "ipc/reason.h"
 

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #include "common/buffer.h"
-#include "dialect/condition.h"
+#include "common/condition.h"
 #include "sessiond/node.h"
 #include "sessiond/stanza.h"
 

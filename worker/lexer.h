@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dialect/condition.h"
+#include "common/condition.h"
 #include "ipc/reason.h"
 #include "worker/stream.h"
 

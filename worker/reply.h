@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "dialect/condition.h"
+#include "common/condition.h"
 
 /*
  * `modern` is true for a client of RFC 3920 and later, which gets a version, features and errors with conditions; others

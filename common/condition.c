@@ -1,4 +1,4 @@
-#include "dialect/condition.h"
+#include "common/condition.h"
 
 #include <string.h>
 

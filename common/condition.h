@@ -5,8 +5,8 @@
  * They are also the positive returns of everything that judges what a client sends: 0 is well, a positive value is what
  * the client did wrong, a negative errno is that we are broken.
  */
-#ifndef C2SD_DIALECT_CONDITION_H
-#define C2SD_DIALECT_CONDITION_H
+#ifndef C2SD_COMMON_CONDITION_H
+#define C2SD_COMMON_CONDITION_H
 
 #include <stddef.h>
 
