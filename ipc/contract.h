@@ -15,7 +15,7 @@
 
 #include "ipc/frame.h"
 
-#define CONTRACT_VERSION 4
+#define CONTRACT_VERSION 5
 
 /* Longest address of a session: the three parts of RFC 6122 2.1, and what stands between them. */
 #define CONTRACT_ADDRESS_MAX 3072

@@ -99,7 +99,7 @@ message_get_hello(const struct frame *frame, uint32_t *version_r)
 }
 
 /* The fields of client_limits in their order on the wire. */
-#define LIMITS_COUNT 19
+#define LIMITS_COUNT 23
 
 static void
 limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
@@ -108,7 +108,9 @@ limits_fields(struct client_limits *limits, uint32_t *fields[LIMITS_COUNT])
 		&limits->header_bytes, &limits->login_bytes, &limits->login_elements, &limits->login_total_bytes,
 		&limits->login_attempts, &limits->element_bytes, &limits->elements, &limits->depth, &limits->attributes,
 		&limits->login_time, &limits->login_pause, &limits->handshake_time, &limits->idle_time,
-		&limits->keepalive_time, &limits->stall_time, &limits->unsent_bytes, &limits->clients, &limits->rate_bytes, &limits->burst_bytes,
+		&limits->keepalive_time, &limits->stall_time, &limits->unsent_soft_bytes, &limits->unsent_bytes,
+		&limits->settle_time, &limits->send_buffer_bytes, &limits->dead_time, &limits->clients, &limits->rate_bytes,
+		&limits->burst_bytes,
 	};
 
 	memcpy(fields, all, sizeof all);

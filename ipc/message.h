@@ -36,8 +36,12 @@ struct client_limits {
 	uint32_t handshake_time;	/* until TLS is there, or the first byte where that decides */
 	uint32_t idle_time;		/* silence after which a client ends; 0: never */
 	uint32_t keepalive_time;	/* silence after which white space is sent; 0: never */
-	uint32_t stall_time;		/* with something unsent and no progress */
-	uint32_t unsent_bytes;		/* most bytes waiting for a client that does not read */
+	uint32_t stall_time;		/* above unsent_soft_bytes and with no progress */
+	uint32_t unsent_soft_bytes;	/* bytes that may wait for a client that takes nothing; never more than unsent_bytes */
+	uint32_t unsent_bytes;		/* most bytes waiting for a client */
+	uint32_t settle_time;		/* from an acknowledgement of the client's TCP until it is believed */
+	uint32_t send_buffer_bytes;	/* of its socket; 0: the kernel's own choice */
+	uint32_t dead_time;		/* without an acknowledgement of what was sent; 0: as TCP thinks best */
 	uint32_t clients;		/* of one worker; 0: as many as it has descriptors */
 	uint32_t rate_bytes;		/* a second, for long; 0: as many as it likes */
 	uint32_t burst_bytes;		/* at once */

@@ -109,6 +109,7 @@ struct options {
 		uint32_t header_bytes, login_bytes, login_elements, login_total_bytes, login_attempts;
 		uint32_t stanza_bytes, elements, depth, attributes;
 		uint32_t login_seconds, login_pause, handshake_seconds, idle_seconds, keepalive_seconds, stall_seconds;
+		uint32_t settle_seconds, dead_seconds, send_buffer_bytes, unsent_soft_bytes;
 		uint32_t unsent_bytes, held_bytes, clients;
 		uint32_t connections, address_connections, network_connections;	/* at a time; 0: unlimited */
 		uint32_t connections_per_second, connections_burst;		/* new ones; 0: unlimited */
