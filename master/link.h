@@ -26,18 +26,17 @@
 #ifndef C2SD_MASTER_LINK_H
 #define C2SD_MASTER_LINK_H
 
-#include <bsd/sys/queue.h>
-#include <sys/socket.h>
-#include <sys/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "common/buffer.h"
 #include "common/loop.h"
 #include "dialect/ack.h"
 #include "dialect/dialect.h"
 #include "dialect/splitter.h"
+#include "master/link_address.h"
 #include "master/outbox.h"
-
-#define LINK_ADDRESSES_MAX 8
 
 enum link_state {
 	LINK_DOWN,		/* waits until it is time to try (again) */
@@ -56,16 +55,6 @@ enum link_event {
 	LINK_EVENT_ELEMENT,
 	LINK_EVENT_FAILED,	/* refused, cut, too late, not XML: `why` */
 	LINK_EVENT_CLOSE,	/* we want no more */
-};
-
-struct link_address {
-	struct sockaddr_storage address;
-	socklen_t length;
-};
-
-struct link_addresses {
-	struct link_address list[LINK_ADDRESSES_MAX];
-	unsigned count;
 };
 
 struct link {
@@ -127,12 +116,6 @@ struct link {
 /* The owner has set what the comments above call its, and the callbacks. */
 void link_init(struct link *link, struct loop *loop, size_t element_max);
 void link_deinit(struct link *link);
-
-/*
- * Find out where HOST:PORT, [IPV6]:PORT or unix:PATH is; blocks for the name look-up, so only at start and reload. False:
- * it is nowhere, *why_r says why.
- */
-bool link_resolve(struct link_addresses *addresses, const char *address, const char **why_r);
 
 /*
  * Name, secret, times, bounds or addresses have been changed: those of a connection hold from the next one on, which is
