@@ -43,6 +43,7 @@ struct control_connection {
 	uint32_t survey;		/* the one whose answer on_survey is for; 0: none */
 	void (*on_gone)(struct control_connection *connection);		/* it is being freed */
 	struct timer timeout;		/* cleared when the answer is complete */
+	bool late;			/* it has waited for long enough: without what has not come by now */
 	uint64_t question;		/* to the session manager; 0: none */
 };
 

@@ -1,6 +1,9 @@
 #include "master/control_command.h"
 #include "master/master.h"
 
+/* Workers answer in a turn; one that has not by then is shown with what it said last. In milliseconds. */
+#define PONG_PATIENCE 1000
+
 /* ---- status ---- */
 
 static json_t *
@@ -65,12 +68,19 @@ ended_json(const struct ends *ends)
 	    "limits", counts_json(ends->limits, LIMIT_NONE + 1, END_LIMIT_COUNT, limit_of));
 }
 
+/* What waits between it and us, and whether it has answered our last question. */
+static void
+worker_add_channel(json_t *object, const struct worker_process *worker)
+{
+	json_object_set_new(object, "channel_bytes", json_integer((json_int_t)buffer_length(&worker->channel.out)));
+	json_object_set_new(object, "answers", json_boolean(worker->state == WORKER_READY && worker->pinged == 0));
+}
+
 static json_t *
 worker_json(const struct master *master, const struct worker_process *worker)
 {
 	const struct slot_table *table = &master->directory.tables[worker->number];
-
-	return json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:I, s:o}",
+	json_t *object = json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:I, s:o}",
 	    "number", (int)worker->number, "pid", (int)worker->pid, "state", worker_state_name(worker),
 	    "starts", (int)worker->starts, "clients", (int)table->count, "sessions", (int)sessions_of(table),
 	    "full", worker->full,
@@ -82,6 +92,9 @@ worker_json(const struct master *master, const struct worker_process *worker)
 	    "parsers", (int)worker->counters.parsers, "buffers", (int)worker->counters.buffers,
 	    "throttled", (int)worker->counters.throttled, "throttles", (json_int_t)worker->counters.throttles,
 	    "packets", packets_json(&master->keeper.workers[worker->number]));
+
+	worker_add_channel(object, worker);
+	return object;
 }
 
 static json_t *
@@ -90,12 +103,13 @@ link_json(const struct master *master)
 	const struct link *link = &master->link;
 	uint64_t up = link->state == LINK_UP ? (loop_now(&master->loop) - link->up_since) / 1000 : 0;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:b}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:b, s:b}",
 	    "state", link_state_name(link->state), "name", link->name, "dialect", link->dialect->name,
 	    "type", link->spawn != NULL ? "embedded" : "connect", "up_seconds", (json_int_t)up,
 	    "queued_bytes", (json_int_t)link->outbox.queued, "acknowledged", link->ack.on,
-	    "unacknowledged", (json_int_t)ack_waiting(&link->ack), "resumptions", (json_int_t)link->resumptions,
-	    "reading", !link->unread);
+	    "unacknowledged", (json_int_t)ack_waiting(&link->ack),
+	    "unacknowledged_bytes", (json_int_t)link->outbox.unacknowledged, "resumptions", (json_int_t)link->resumptions,
+	    "reading", !link->unread, "choked", link->choked);
 }
 
 static json_t *
@@ -147,10 +161,14 @@ status_json(const struct master *master)
 	    "certificates", control_certificates_json(&master->certificates), "workers", workers);
 }
 
-/* The counters of every worker that is alive are fresh. */
+/* The counters of every worker that is alive are fresh; or have been waited for. */
 static bool
-pongs_complete(const struct master *master)
+pongs_complete(const struct control_connection *connection)
 {
+	const struct master *master = connection->control->master;
+
+	if (connection->late)
+		return true;
 	for (uint32_t i = 0; i < master->pool.count; i++) {
 		if (master->pool.workers[i].state == WORKER_READY && master->pool.workers[i].pinged != 0)
 			return false;
@@ -161,7 +179,7 @@ pongs_complete(const struct master *master)
 static void
 status_check(struct control_connection *connection)
 {
-	if (!pongs_complete(connection->control->master))
+	if (!pongs_complete(connection))
 		return;
 	control_connection_say(connection, status_json(connection->control->master));
 	control_connection_done(connection);
@@ -174,29 +192,46 @@ workers_check(struct control_connection *connection)
 {
 	const struct master *master = connection->control->master;
 
-	if (!pongs_complete(master))
+	if (!pongs_complete(connection))
 		return;
 	for (uint32_t i = 0; i < master->pool.count; i++)
 		control_connection_say(connection, worker_json(master, &master->pool.workers[i]));
 	control_connection_done(connection);
 }
 
+/* A worker that hangs is what somebody may be looking for. */
+static void
+on_late(struct timer *timer)
+{
+	struct control_connection *connection = container_of(timer, struct control_connection, timeout);
+
+	connection->late = true;
+	connection->on_notice(connection);
+}
+
+static void
+report_when_fresh(struct control_connection *connection, void (*check)(struct control_connection *connection))
+{
+	struct master *master = connection->control->master;
+
+	connection->on_notice = check;
+	pool_ping(&master->pool);
+	timer_set(&master->loop, &connection->timeout, PONG_PATIENCE, on_late);
+	check(connection);
+}
+
 void
 control_report_workers(struct control_connection *connection, const json_t *request)
 {
 	(void)request;
-	connection->on_notice = workers_check;
-	pool_ping(&connection->control->master->pool);
-	workers_check(connection);
+	report_when_fresh(connection, workers_check);
 }
 
 void
 control_report_status(struct control_connection *connection, const json_t *request)
 {
 	(void)request;
-	connection->on_notice = status_check;
-	pool_ping(&connection->control->master->pool);
-	status_check(connection);
+	report_when_fresh(connection, status_check);
 }
 
 /* ---- wait ---- */

@@ -264,6 +264,7 @@ static const struct {
 } status_values[] = {
 	{ "clients", 2 }, { "sessions", 1 }, { "bytes_in", 110 }, { "bytes_out", 220 }, { "held_bytes", 44 },
 	{ "link.queued_bytes", 0 }, { "link.acknowledged", 0 }, { "link.unacknowledged", 0 }, { "link.reading", 1 },
+	{ "link.unacknowledged_bytes", 0 }, { "link.choked", 0 }, { "workers.0.channel_bytes", 0 }, { "workers.0.answers", 1 },
 	{ "packets.in", 2 }, { "packets.consumed", 1 }, { "packets.held", 1 }, { "packets.settled", 0 },
 	{ "packets.bounced", 0 }, { "packets.dropped", 0 }, { "packets.up", 0 }, { "packets.balanced", 1 },
 	{ "workers.0.number", 0 }, { "workers.0.starts", 1 }, { "workers.0.clients", 1 }, { "workers.0.sessions", 1 },
@@ -321,6 +322,28 @@ START_TEST(status_is_true)
 	ck_assert_uint_eq(json_object_size(json_object_get(json_object_get(status, "ended"), "limits")), 1);
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(status, "link"), "state")), "up");
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(status, "link"), "type")), "embedded");
+	json_decref(status);
+}
+END_TEST
+
+/* Nor is one that hangs, for ever: it is shown as one that does. */
+START_TEST(status_with_a_hanging_worker)
+{
+	static const struct worker_counters one = { 10, 20, 30, 40, 3, 7, 8, 9, 5, 6, 7 };
+	json_t *status;
+	const char *text;
+	bool over;
+	int fd = ask("{\"command\":\"status\"}");
+
+	pong(0, &one);
+	assert_no_answer(fd);
+	text = hear(fd, &over);
+	ck_assert(over);
+	close(fd);
+	status = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+	ck_assert_ptr_nonnull(status);
+	assert_json(status, "workers.0.answers", 1);
+	assert_json(status, "workers.1.answers", 0);
 	json_decref(status);
 }
 END_TEST
@@ -688,6 +711,7 @@ add_answers(TCase *tests)
 {
 	tcase_add_test(tests, status_is_true);
 	tcase_add_test(tests, status_without_a_worker);
+	tcase_add_test(tests, status_with_a_hanging_worker);
 	tcase_add_test(tests, waits_for_everything);
 	tcase_add_test(tests, kicked);
 	tcase_add_test(tests, drained);
