@@ -1,0 +1,499 @@
+#!/usr/bin/env python3
+"""The end of a client, for whatever reason, in each dialect: first the session manager hears that the session is over, then
+what the client did not get comes back, in order, each to where it came from; everything that comes is compared whole, as
+XML, and nothing else may come (doc/design.md, "No packet vanishes").
+
+How much a client got is known exactly: its receive buffer is small, it does not read, and what its kernel has acknowledged
+lies in there, to be looked at (MSG_PEEK)."""
+import array
+import fcntl
+import json
+import os
+import re
+import signal
+import socket
+import termios
+import time
+
+import harness
+from harness import DaemonCase, Deadline, RawClient, wait_gone
+from scripted import FRAMING, HOME
+from xmlstream import STREAM_ERRORS, XmlStream, parse
+
+# Is a packet settled when the client's TCP has acknowledged it? (Before that: when it was written.)
+ACKNOWLEDGED = os.path.exists(os.path.join(harness.SOURCE, '..', '..', 'worker', 'unsettled.c'))
+
+BACK, CONSUMED, DROPPED = 'back', 'consumed', 'dropped'
+FILLERS = 400
+SIZE = 1000 if ACKNOWLEDGED else 10000
+FILLER = "<message id='%s' type='chat' to='{address}' from='bob@localhost/work'><body>" + 'x' * SIZE + "</body></message>"
+
+# Stanzas that may come in a session: what may be different about them when they come back.
+STANZAS = [
+    "<message id='m1' type='chat' to='{address}' from='bob@localhost/work'><body>all of it</body></message>",
+    "<message id='m2' to='{address}' from='bob@localhost/work'><body>no type</body></message>",
+    "<message id='m3' type='normal' from='bob@localhost/work'><body>no to</body></message>",
+    "<message id='m4' type='headline' to='{address}'><body>no from</body></message>",
+    "<message id='m5'><body>neither</body></message>",
+    "<message id='m6'/>",
+    "<message id='m7' type='groupchat' from='room@localhost/&lt;&amp;&quot;&apos;' xml:lang='de'><body>a&amp;b &lt; c</body>tail</message>",
+    '<message id="m8" type="it\'s" from="o\'brien@localhost"><body>quotes</body></message>',
+    "<message id='m9' type='a&amp;b&lt;&apos;c'><body xmlns='urn:x'>entities</body></message>",
+    "<message id='m10' type='error' to='{address}' from='bob@localhost/work'><body>b</body><error code='404'>Not Found</error></message>",
+    "<message id='m11' type=''><body>empty type</body></message>",
+    "<message id='m12' xmlns:a='urn:a' a:type='x' a:to='y' a:sto='z' type='chat'><a:error code='511'/><x a:from='w'/></message>",
+    "<presence id='p1' to='{address}' from='bob@localhost/work'/>",
+    "<presence id='p2' type='unavailable' to='{account}' from='bob@localhost/work'><status>gone</status></presence>",
+    "<presence id='p3' type='subscribe' from='bob@localhost'/>",
+    "<presence id='p4'/>",
+    "<iq id='i1' type='get' from='localhost'><query xmlns='jabber:iq:version'/></iq>",
+    "<iq id='i2' type='set' to='{address}' from='{account}'><query xmlns='jabber:iq:roster'><item jid='a@b'/></query></iq>",
+    "<iq id='i3' type='result' to='{address}' from='bob@localhost/work'><query xmlns='jabber:iq:time'/></iq>",
+    "<iq id='i4' type='error' to='{address}' from='bob@localhost/work'><error code='503' type='cancel'>Nobody</error></iq>",
+    "<iq id='i5' type='result'/>",
+]
+# Behind these everything has been said: what is told that it came back after all of them is the last.
+LAST = "<message id='last' type='chat' to='{address}' from='bob@localhost/work'><body>the last</body></message>"
+
+
+def plain(element):
+    """For comparing, whole: what stands for the stream's own namespace is none."""
+    return (element.name, '' if element.namespace in HOME else element.namespace, sorted(element.attributes.items()),
+            element.text, [plain(child) for child in element.children])
+
+
+def wait_until(condition, what, seconds=None):
+    """For what only c2sctl can tell: each look is an answer of the daemon's."""
+    deadline = Deadline(seconds)
+    while not condition():
+        if deadline.left() == 0:
+            raise AssertionError('not in time: ' + what)
+        time.sleep(0.01)
+
+
+class Packet:
+    """One that the session manager sends: `text` as it goes, what becomes of it when it reaches nobody."""
+
+    def __init__(self, text, fate=BACK):
+        self.text = text
+        self.fate = fate
+
+    def __repr__(self):
+        return self.text[:120]
+
+
+class Sfrom:
+    """How sessions end, and packets come back, in the dialects with sto and sfrom."""
+
+    dialect = 'sfrom'
+
+    def stamp(self, stanza, names, sfrom='{account}'):
+        return re.sub(r'^<([\w:]+)', r"<\1 sto='{me}'" + (" sfrom='%s'" % sfrom if sfrom else ''), stanza).format(**names)
+
+    # stanza, its sfrom, its fate
+    OTHERS = [
+        ("<message id='o1' type='chat'><body>whose</body></message>", None, DROPPED),
+        ("<message id='o2' type='chat'><body>whose</body></message>", '', DROPPED),
+        ("<message id='o3' type='chat'><body>of another</body></message>", 'carol@localhost/x&amp;y', BACK),
+        ("<message id='o4' type='chat'><body>of a host</body></message>", 'localhost', BACK),
+        ("<message id='o5' type='error' to='{address}' from='bob@localhost/work'><body>came back</body>"
+         "<error code='510' type='chat'>Disconnected</error></message>", '{account}', DROPPED),
+        ("<iq id='o6' type='error' from='bob@localhost/work'><error code='510'>Disconnected</error></iq>", '{account}', DROPPED),
+        ("<message id='o7' from='bob@localhost/work'><error code='510'/></message>", '{account}', DROPPED),
+        ("<message type='error'><error code='510'>Disconnected</error></message>", 'carol@localhost/home', CONSUMED),
+    ]
+    OWN = [("<foo id='w1' type='x' xmlns='urn:foo'><error/></foo>", '{account}', BACK)]
+
+    def packets(self, names):
+        made = [Packet(self.stamp(stanza, names), BACK) for stanza in STANZAS]
+        return made + [Packet(self.stamp(stanza, names, sfrom), fate) for stanza, sfrom, fate in self.OTHERS + self.OWN]
+
+    def packet(self, stanza, names):
+        return Packet(self.stamp(stanza, names))
+
+    def back(self, packet):
+        element = parse(packet.text)
+        attributes = element.attributes
+        attributes['sto'], attributes['sfrom'] = attributes['sfrom'], attributes['sto']
+        error = parse("<error code='510'>Disconnected</error>")
+        error.namespace = element.namespace
+        if 'type' in attributes:
+            error.attributes['type'] = attributes['type']
+        attributes['type'] = 'error'
+        element.children.append(error)
+        return plain(element)
+
+    def down(self, packet):
+        """What the client gets."""
+        element = parse(packet.text)
+        element.attributes.pop('sto')
+        element.attributes.pop('sfrom', None)
+        return plain(element)
+
+    def bare(self, names, goodbye=False):
+        return plain(parse("<message type='error' sto='{address}' sfrom='{me}'><error code='510'>Disconnected</error></message>"
+                           .format(**names)))
+
+    def owner(self, element):
+        return element.get('sfrom')
+
+
+class Xmpp(Sfrom):
+    dialect = 'xmpp'
+    OWN = [
+        ("<foo id='w1' type='x' xmlns='urn:foo'><error/></foo>", '{account}', CONSUMED),
+        ("<a xmlns='urn:xmpp:sm:3' h='7'/>", '{account}', CONSUMED),
+        ("<r xmlns='urn:xmpp:sm:3'/>", '{account}', CONSUMED),
+    ]
+
+    def bare(self, names, goodbye=False):
+        if not goodbye:
+            return super().bare(names)
+        return plain(parse(("<close xmlns='%s' sto='{address}' sfrom='{me}'/>" % FRAMING).format(**names)))
+
+
+class Route:
+    dialect = 'route'
+
+    # route, its fate
+    OTHERS = [
+        ("<route to='{me}' from='{account}/other'><message id='o1' type='chat'><body>another session</body></message></route>", BACK),
+        ("<route to='{me}' from='{account}'><message id='o2' type='chat'><body>no session</body></message></route>", DROPPED),
+        ("<route to='{me}'><message id='o3' type='chat'><body>whose</body></message></route>", DROPPED),
+        ("<route to='{me}' from='{address}'/>", CONSUMED),
+        ("<route to='{me}' from='{address}' a='b' xml:lang='de'><message id='o4'/></route>", BACK),
+    ]
+
+    def packets(self, names):
+        return [self.packet(stanza, names) for stanza in STANZAS] + \
+            [Packet(text.format(**names), fate) for text, fate in self.OTHERS]
+
+    def packet(self, stanza, names):
+        return Packet("<route to='{me}' from='{address}'>".format(**names) + stanza.format(**names) + '</route>')
+
+    def back(self, packet):
+        element = parse(packet.text)
+        attributes = element.attributes
+        attributes['to'], attributes['from'] = attributes['from'], attributes['to']
+        attributes['type'] = 'error'
+        attributes.pop('error', None)
+        return plain(element)
+
+    def down(self, packet):
+        return plain(parse(packet.text).children[0])
+
+    def bare(self, names, goodbye=False):
+        return plain(parse("<route type='error' to='{address}' from='{me}'/>".format(**names)))
+
+    def owner(self, element):
+        return element.get('from')
+
+
+FORMS = {form.dialect: form() for form in (Sfrom, Route, Xmpp)}
+
+
+class Patient:
+    """A client whose session is going to end: what it was sent, and how much of that it has got."""
+
+    def __init__(self, case, user, client=None, resource='home', secure=False):
+        self.case = case
+        self.user = user
+        self.client = client or RawClient(case.daemon.listeners[0], receive_buffer=4096)
+        self.secure = secure
+        identity, address = case.sm.admit(self.client, user, resource, open=client is None)
+        self.names = dict(me=identity, address=address, account='%s@localhost' % user, jid='%s@localhost/%s' % (user, resource))
+        self.identity = identity
+        self.begun = len(self.client.received)
+        self.sent = []
+        self.came = []
+        self.bare = self.goodbye = None
+
+    def send(self, packets):
+        self.sent += packets
+        self.case.sm.send(''.join(packet.text for packet in packets))
+
+    def give(self, count=5):
+        """Some that it takes, and then so many that it cannot take them all."""
+        form = self.case.form
+        first = [form.packet(FILLER % ('t%d' % number), self.names) for number in range(count)]
+        self.send(first)
+        for number in range(count):
+            self.client.expect(lambda e: e.get('id') == 't%d' % number)
+        self.send([form.packet(FILLER % ('f%d' % number), self.names) for number in range(FILLERS)])
+        self.send(form.packets(self.names) + [form.packet(LAST, self.names)])
+        return self
+
+    # -- what it has
+
+    def peek(self):
+        """What its kernel has, and has acknowledged, and nobody has read."""
+        if self.client.socket.fileno() < 0:
+            return b''
+        waiting = array.array('i', [0])
+        fcntl.ioctl(self.client.socket.fileno(), termios.FIONREAD, waiting)
+        if waiting[0] == 0:
+            return b''
+        return self.client.socket.recv(waiting[0], socket.MSG_PEEK)
+
+    def taken(self):
+        """How many of the packets have arrived in its kernel, whole."""
+        stream = XmlStream()
+        stream.feed(b'<x>')
+        return len(stream.feed(bytes(self.client.received[self.begun:]) + self.peek()))
+
+    def held(self):
+        """Bytes that the master keeps for it."""
+        for line in self.case.daemon.ctl('sessions', '--json', '--account', self.names['jid']).stdout.splitlines():
+            session = json.loads(line)
+            if self.identity.startswith(session.get('id', '-') + '@'):
+                return session['held']
+        return None
+
+    def is_settled(self):
+        """The master keeps what it has not acknowledged, and nothing else."""
+        return self.held() == sum(len(packet.text.encode()) for packet in self.sent[self.taken():])
+
+    # -- what came of it
+
+    def check(self, taken):
+        """`taken`: as many have been settled; None: it is not known."""
+        form, came = self.case.form, [plain(element) for element in self.came]
+        if self.bare:
+            self.case.assertEqual(form.bare(self.names, self.goodbye), came[0] if came else None, self)
+            came = came[1:]
+        if taken is None:
+            taken = self.first_back(came)
+        wanted = [packet for packet in self.sent[taken:] if packet.fate is BACK]
+        for number, packet in enumerate(wanted):
+            self.case.assertEqual(form.back(packet), came[number] if number < len(came) else None,
+                                  '%s: number %d of what comes back' % (self, number))
+        self.case.assertEqual([], came[len(wanted):], '%s: more than what was sent' % self)
+
+    def first_back(self, came):
+        backs = {json.dumps(self.case.form.back(packet)): number for number, packet in enumerate(self.sent)
+                 if packet.fate is BACK}
+        return backs.get(json.dumps(came[0]), 0) if came else len(self.sent)
+
+    def __repr__(self):
+        return self.user
+
+
+class EndsCase(DaemonCase):
+    dialect = 'sfrom'
+
+    LIMITS = {'unsent_bytes': 4194304}
+
+    def begin(self, limits=None, **arguments):
+        self.form = FORMS[self.dialect]
+        self.sm = self.manager(self.dialect)
+        limits = dict(self.LIMITS, **(limits or {}))
+        if ACKNOWLEDGED:
+            limits.setdefault('settle_seconds', '0')
+        self.daemon = self.start_with(self.sm, limits=limits, **arguments)
+        self.patients = []
+        self.witness = self.daemon.client()
+        self.sm.admit(self.witness, 'witness')
+
+    def patient(self, user, **arguments):
+        patient = Patient(self, user, **arguments)
+        self.patients.append(patient)
+        return patient
+
+    def ill(self, user, **arguments):
+        return self.patient(user, **arguments).give()
+
+    def settle(self, patients=None):
+        """Until what they have is known to be theirs."""
+        for patient in patients or self.patients:
+            if ACKNOWLEDGED:
+                wait_until(patient.is_settled, '%s: taken %d of %d, held %r' % (
+                    patient, patient.taken(), len(patient.sent), patient.held()))
+
+    def kick(self, patient):
+        self.daemon.ctl('kick', patient.identity.partition('@')[0])
+
+    def round_trip(self):
+        """What is on its way to the session manager has come."""
+        self.witness.send("<iq type='get' id='trip' to='x'/>")
+        self.sm.expect(lambda e: e.get('id') == 'trip' or (e.name == 'route' and e.children and
+                                                          e.children[0].get('id') == 'trip'))
+
+    def collect(self, patients=None, seconds=None):
+        """Everything that comes about them, until the last of their packets has come back."""
+        patients = {patient.identity: patient for patient in patients or self.patients}
+        missing = set(patients)
+        deadline = Deadline(seconds)
+        while missing or self.sm.link.pending:
+            for element in self.sm.link.pending:
+                owner = patients.get(self.form.owner(element))
+                if owner is None:
+                    raise AssertionError('nobody of ours: %r' % element)
+                owner.came.append(element)
+                if b"id='last'" in element.raw:
+                    missing.discard(owner.identity)
+            self.sm.link.pending.clear()
+            if missing and not self.sm.link._read(deadline):
+                raise AssertionError('did not come back: %r' % [(patients[m], patients[m].came[-2:]) for m in missing])
+
+    def check(self, patients=None, exact=True):
+        """After the end: all of them have what they should have, and the session manager has nothing else."""
+        self.collect(patients)
+        self.round_trip()
+        self.assertEqual([], self.sm.link.pending)
+        for patient in patients or self.patients:
+            with self.subTest(patient.user):
+                patient.check(patient.had if exact and ACKNOWLEDGED else None)
+        self.check_gone(patients or self.patients)
+        status = self.daemon.status()
+        self.assertTrue(status['packets']['balanced'], status)
+        self.assertEqual(0, status['packets']['held'], status)
+
+    def check_gone(self, patients):
+        """What is sent to them now comes back likewise, and nobody is told of an end a second time."""
+        for patient in patients:
+            patient.came, patient.bare, patient.sent = [], False, []
+            patient.send(self.form.packets(patient.names) + [self.form.packet(LAST, patient.names)])
+        self.collect(patients)
+        for patient in patients:
+            with self.subTest(patient.user, gone=True):
+                patient.check(0)
+
+    def end(self, name, action, bare=True, goodbye=False, patient=None):
+        """It ends in this way. (It goes on not to read.)"""
+        patient = patient or next(p for p in self.patients if p.user == name)
+        patient.bare, patient.goodbye = bare, goodbye
+        patient.had = patient.taken() if ACKNOWLEDGED else None
+        action(patient)
+
+
+# ---- ends that a client makes, or that it is given while it reads nothing ----
+
+def say(text):
+    return lambda patient: patient.client.send(text)
+
+
+def half_close(patient):
+    patient.client.socket.shutdown(socket.SHUT_WR)
+
+
+def say_and_half_close(patient):
+    patient.client.send('</stream:stream>')
+    half_close(patient)
+
+
+def reset(patient):
+    patient.client.reset()
+
+
+def close_unread(patient):
+    """Bytes that nobody reads any more are in its kernel: that answers with a reset."""
+    patient.client.close()
+
+
+class Table(EndsCase):
+    """Each in a session with packets on their way; all beside each other, because some take c2sd five seconds."""
+
+    LIMITS = dict(EndsCase.LIMITS, stanza_bytes=20000, elements=20, depth=10, attributes=9)
+    BROKEN = {
+        'notwellformed': '<message><body></message>',
+        'comment': '<!-- x -->',
+        'badprefix': '<message><x:y/></message>',
+        'text': 'text',
+        'stanzabytes': '<message><body>' + 'x' * 20001 + '</body></message>',
+        'elements': '<message>' + '<x/>' * 20 + '</message>',
+        'depth': '<message>' + '<x>' * 10 + '</x>' * 10 + '</message>',
+        'attributes': '<message ' + ' '.join("a%d=''" % n for n in range(10)) + '/>',
+    }
+
+    def test_of_itself(self):
+        self.begin()
+        ends = {
+            'closed': (say('</stream:stream>'), True), 'halfclosed': (half_close, False),
+            'closedboth': (say_and_half_close, True), 'streamerror': (say('<stream:error/>'), True), 'reset': (reset, False), 'unread': (close_unread, False),
+        }
+        ends.update((name, (say(text), False)) for name, text in self.BROKEN.items())
+        for name in ends:
+            self.ill(name)
+        self.settle()
+        for name, (action, goodbye) in ends.items():
+            self.end(name, action, goodbye=goodbye)
+        self.check()
+        self.daemon.stop()
+
+    def test_of_others(self):
+        """Of the operator, and of the session manager: only of the former it must be told."""
+        self.begin()
+        ends = {'kicked': (self.kick, True), 'ended': (self.ended, False), 'endedreset': (self.ended_and_reset, False),
+                'replaced': (self.replaced, False), 'superseded': (self.superseded, self.dialect == 'route')}
+        ends.update(self.more_ends())
+        for name in ends:
+            self.ill(name)
+        self.settle()
+        for name, (action, bare) in ends.items():
+            self.end(name, action, bare=bare)
+        self.check()
+        for name in self.heirs:
+            self.assert_lives(*self.heirs[name])
+        self.daemon.stop()
+
+    def more_ends(self):
+        return {}
+
+    def setUp(self):
+        self.heirs = {}
+
+    def ended(self, patient):
+        self.sm.end(patient.identity, patient.names['address'])
+
+    def ended_and_reset(self, patient):
+        """The worker may hear of either first; the master has heard of the end."""
+        self.ended(patient)
+        self.round_trip()
+        patient.client.reset()
+
+    def inherit(self, patient):
+        """A later login is given the same address."""
+        heir = self.daemon.client()
+        identity, address = self.sm.admit(heir, patient.user)
+        self.heirs[patient.user] = (heir, identity, address)
+
+    def replaced(self, patient):
+        self.inherit(patient)
+        self.ended(patient)
+
+    def superseded(self, patient):
+        """Its session manager has not said that it is replaced."""
+        self.inherit(patient)
+        patient.client.reset()
+
+    def assert_lives(self, client, identity, address):
+        self.sm.deliver(identity, address, "<message id='lives'/>")
+        client.expect(lambda e: e.get('id') == 'lives')
+
+
+class RouteTable(Table):
+    dialect = 'route'
+
+    def more_ends(self):
+        # What is not the end of a session to whoever says it is ended by us.
+        return {'timeout': (lambda patient: self.sm.end(patient.identity, patient.names['address'], 'Internal Timeout'), True),
+                'removed': (lambda patient: self.sm.end(patient.identity, patient.names['address'], 'Removed'), False)}
+
+
+class XmppTable(Table):
+    dialect = 'xmpp'
+
+    ERROR = "<stream:error sto='{me}' sfrom='%s'><conflict xmlns='{errors}'/></stream:error>"
+    CLOSE = "<close xmlns='{framing}' sto='{me}' sfrom='%s'/>"
+
+    def more_ends(self):
+        def tell(text):
+            return lambda patient: self.sm.send(text.format(framing=FRAMING, errors=STREAM_ERRORS, **patient.names))
+
+        address = '{address}'
+        return {'error': (tell(self.ERROR % address + self.CLOSE % address), False), 'erroralone': (tell(self.ERROR % address), False),
+                'close': (tell(self.CLOSE % address), False), 'hostcloses': (tell(self.ERROR % 'localhost' + self.CLOSE % 'localhost'), False)}
+
+
+if __name__ == '__main__':
+    harness.main()
