@@ -15,7 +15,6 @@
 #include "dialect/login.h"
 #include "dialect/sasl.h"
 #include "dialect/stamp.h"
-#include "dialect/wellformed.h"
 
 /* For an iq before login that has no id: its answer is known by the id. The client sees it in the answer. */
 #define LOGIN_ID "c2sd-login"
@@ -55,15 +54,7 @@ read_packet(struct packet *packet_r, const struct element *element, const struct
 static void
 sfrom_link_read(struct packet *packet_r, const void *bytes, size_t length)
 {
-	struct element element;
-	struct stamp stamp;
-
-	*packet_r = (struct packet){ .kind = PACKET_LOST };
-	if (!element_read_complete(&element, bytes, length))
-		return;
-	stamp_read(&stamp, &element);
-	read_packet(packet_r, &element, &stamp);
-	stamp_believe(packet_r, bytes, length);
+	stamp_link_read(packet_r, bytes, length, read_packet);
 }
 
 static void
@@ -432,21 +423,15 @@ static int
 sfrom_client_packet(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
     size_t length, struct dialect_answer *answer)
 {
-	const char *address = client->address != NULL ? client->address : client->host;
 	struct element element;
 	struct packet packet;
 	struct stamp stamp;
 	struct range jid = { 0 };
 	int result;
 
-	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
-	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
+	if (!stamp_arrive(&element, &stamp, &packet, bytes, length, read_packet))
 		return answer_unreadable(answer);
-	stamp_read(&stamp, &element);
-	read_packet(&packet, &element, &stamp);
-	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
-		return answer_unreadable(answer);
-	if (address != NULL && dialect_ends_session(&packet, address))
+	if (stamp_ends(&packet, client))
 		return answer_end(answer, CONDITION_UNDEFINED_CONDITION, "Disconnected");
 	if (client->stage >= STAGE_ASKED)
 		return settle_sasl(client, &element, &stamp, &packet, answer);

@@ -94,8 +94,8 @@ stamp_packet(struct packet *packet_r, const struct element *element, const struc
 	    stamp->to.at == NULL && stamp->id.at == NULL;
 }
 
-void
-stamp_believe(struct packet *packet, const void *bytes, size_t length)
+static void
+believe(struct packet *packet, const void *bytes, size_t length)
 {
 	if (packet->kind != PACKET_LOGIN && packet->kind != PACKET_SESSION && packet->kind != PACKET_DISCONNECT)
 		return;
@@ -103,6 +103,40 @@ stamp_believe(struct packet *packet, const void *bytes, size_t length)
 		return;
 	packet->kind = PACKET_DATA;
 	packet->expendable = packet->certain = false;
+}
+
+void
+stamp_link_read(struct packet *packet_r, const void *bytes, size_t length,
+    void (*read)(struct packet *packet_r, const struct element *element, const struct stamp *stamp))
+{
+	struct element element;
+	struct stamp stamp;
+
+	*packet_r = (struct packet){ .kind = PACKET_LOST };
+	if (!element_read_complete(&element, bytes, length))
+		return;
+	stamp_read(&stamp, &element);
+	read(packet_r, &element, &stamp);
+	believe(packet_r, bytes, length);
+}
+
+bool
+stamp_arrive(struct element *element_r, struct stamp *stamp_r, struct packet *packet_r, const void *bytes,
+    size_t length, void (*read)(struct packet *packet_r, const struct element *element, const struct stamp *stamp))
+{
+	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(element_r, bytes, length))
+		return false;
+	stamp_read(stamp_r, element_r);
+	read(packet_r, element_r, stamp_r);
+	return packet_r->kind != PACKET_LOST && packet_r->kind != PACKET_OWN;
+}
+
+bool
+stamp_ends(const struct packet *packet, const struct dialect_client *client)
+{
+	const char *address = client->address != NULL ? client->address : client->host;
+
+	return address != NULL && dialect_ends_session(packet, address);
 }
 
 static void

@@ -31,10 +31,21 @@ void stamp_read(struct stamp *stamp_r, const struct element *element);
 void stamp_packet(struct packet *packet_r, const struct element *element, const struct stamp *stamp);
 
 /*
- * A packet that is not well-formed is data: the worker will not believe it, so that it must neither give anybody an address
- * nor end a session.
+ * struct dialect: link_read, where `read` is stamp_packet and what the dialect itself sees in a packet. One that is not
+ * well-formed is data: the worker will not believe it, so that it must neither give anybody an address nor end a session.
  */
-void stamp_believe(struct packet *packet, const void *bytes, size_t length);
+void stamp_link_read(struct packet *packet_r, const void *bytes, size_t length,
+    void (*read)(struct packet *packet_r, const struct element *element, const struct stamp *stamp));
+
+/*
+ * What struct dialect's client_packet begins with. False: it cannot be delivered, and the others are not set (its parser
+ * would end the client's stream, and the next client that gets it would be ended as well).
+ */
+bool stamp_arrive(struct element *element_r, struct stamp *stamp_r, struct packet *packet_r, const void *bytes,
+    size_t length, void (*read)(struct packet *packet_r, const struct element *element, const struct stamp *stamp));
+
+/* Does it end this client's session or, before login, its stream? */
+bool stamp_ends(const struct packet *packet, const struct dialect_client *client);
 
 /* struct dialect: link_bounce */
 void stamp_bounce(struct buffer *out, const void *bytes, size_t length);

@@ -13,7 +13,6 @@
 #include "dialect/element.h"
 #include "dialect/login.h"
 #include "dialect/stamp.h"
-#include "dialect/wellformed.h"
 
 #define NS_FRAMING "urn:ietf:params:xml:ns:xmpp-framing"
 #define NS_OURS "urn:x-c2sd:"
@@ -118,15 +117,7 @@ read_packet(struct packet *packet_r, const struct element *element, const struct
 static void
 xmpp_link_read(struct packet *packet_r, const void *bytes, size_t length)
 {
-	struct element element;
-	struct stamp stamp;
-
-	*packet_r = (struct packet){ .kind = PACKET_LOST };
-	if (!element_read_complete(&element, bytes, length))
-		return;
-	stamp_read(&stamp, &element);
-	read_packet(packet_r, &element, &stamp);
-	stamp_believe(packet_r, bytes, length);
+	stamp_link_read(packet_r, bytes, length, read_packet);
 }
 
 static void
@@ -604,20 +595,14 @@ static int
 xmpp_client_packet(struct dialect_client *client, const struct dialect_context *context, const char *bytes,
     size_t length, struct dialect_answer *answer)
 {
-	const char *address = client->address != NULL ? client->address : client->host;
 	struct element element;
 	struct packet packet;
 	struct stamp stamp;
 
 	(void)context;
-	/* Its parser would end the client's stream, and the next client that gets it would be ended as well. */
-	if (wellformed_fault(bytes, length) != NULL || !element_read_complete(&element, bytes, length))
+	if (!stamp_arrive(&element, &stamp, &packet, bytes, length, read_packet))
 		return answer_unreadable(answer);
-	stamp_read(&stamp, &element);
-	read_packet(&packet, &element, &stamp);
-	if (packet.kind == PACKET_LOST || packet.kind == PACKET_OWN)
-		return answer_unreadable(answer);
-	if (address != NULL && dialect_ends_session(&packet, address))
+	if (stamp_ends(&packet, client))
 		return ended(&element, answer);
 	if (client->address == NULL)
 		return packet_before_login(client, &element, &stamp, &packet, answer);
