@@ -116,6 +116,14 @@ append_answer(const struct login *login, const char *type, struct buffer *down)
 }
 
 void
+login_put_features(struct buffer *features, bool registration)
+{
+	if (registration)
+		buffer_append_string(features, "<register xmlns='http://jabber.org/features/iq-register'/>");
+	buffer_append_string(features, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+}
+
+void
 login_answer_get(const struct login *login, bool digest, struct buffer *down)
 {
 	append_answer(login, "result", down);

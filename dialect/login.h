@@ -69,6 +69,9 @@ enum login_part {
  */
 int login_prepare(char **text_r, const struct login_field *field, enum login_part part) __attribute__((warn_unused_result));
 
+/* Append, for features, that clients may log in so and, where it is offered, register. */
+void login_put_features(struct buffer *features, bool registration);
+
 /* Append the answer to a LOGIN_AUTH_GET. */
 void login_answer_get(const struct login *login, bool digest, struct buffer *down);
 

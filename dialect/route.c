@@ -468,9 +468,7 @@ route_client_header(struct dialect_client *client, const struct dialect_context 
 	}
 	if (context->plain)
 		sasl_put_mechanisms(answer->features);
-	if (context->registration)
-		buffer_append_string(answer->features, "<register xmlns='http://jabber.org/features/iq-register'/>");
-	buffer_append_string(answer->features, "<auth xmlns='http://jabber.org/features/iq-auth'/>");
+	login_put_features(answer->features, context->registration);
 	return answer->features->failed ? -ENOMEM : 0;
 }
 
