@@ -146,9 +146,8 @@ struct dialect_context {
 };
 
 /*
- * What a call asks of its owner: to send `up` (with DIALECT_LOGGED_IN: when the master knows the address); header, features
- * and `down`, in this order; and then what else `effects` says, in the order of their bits. All buffers are the owner's;
- * the dialect appends.
+ * What a call asks of its owner: header, features and `down`, in this order; to send `up`, when the master knows the
+ * address; and then what else `effects` says, in the order of their bits. All buffers are the owner's; the dialect appends.
  */
 struct dialect_answer {
 	struct buffer *up;		/* one complete element for the link; several with DIALECT_SEVERAL */

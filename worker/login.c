@@ -148,8 +148,9 @@ login_resume(struct client *client, struct dialect_client *session)
 	}
 	STAILQ_INIT(&login->kept);
 	login->dialect = *session;
+	*session = (struct dialect_client){ 0 };
 	client->login = &login->dialect;
-	return session->address != NULL && (!has_memo || session->memo != NULL);
+	return login->dialect.address != NULL && (!has_memo || login->dialect.memo != NULL);
 }
 
 size_t

@@ -76,6 +76,9 @@ exchange_end(struct exchange *exchange)
 	buffer_deinit(&exchange->login_down);
 	buffer_deinit(&exchange->features);
 	free(exchange->memo);
+	/* What is not lent was set for DIALECT_KEEP, and nobody has taken it (login_resume). */
+	exchange->session.address = exchange->session.memo = NULL;
+	dialect_client_deinit(&exchange->session);
 	if (client->output != NULL && output_length(client->output) == 0)
 		output_drop(client);
 }
@@ -321,10 +324,6 @@ carry_out(struct exchange *exchange)
 	struct client *client = exchange->client;
 	unsigned effects = answer->effects;
 
-	if ((effects & DIALECT_LOGGED_IN) == 0 && !send_up(exchange)) {
-		client_broken(client);
-		return;
-	}
 	translate_end(exchange);
 	send_down(exchange);
 	if ((effects & DIALECT_REFUSED) != 0)	/* before it is consumed: the master looks whether there can be one */
@@ -333,7 +332,7 @@ carry_out(struct exchange *exchange)
 		return;
 	if ((effects & DIALECT_MEMO) != 0 && !remember(exchange))
 		return;
-	if ((effects & DIALECT_LOGGED_IN) != 0 && !send_up(exchange)) {
+	if (!send_up(exchange)) {
 		client_broken(client);
 		return;
 	}

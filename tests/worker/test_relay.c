@@ -67,6 +67,40 @@ renew(const struct dialect_client *client, char **string, const char *value)
 	*string = strdup(value);
 }
 
+/* What has come back and has to go up again: it is given back, whoever owns it then. */
+static const void *returned;
+
+static void
+keep_returned(struct dialect_client *client)
+{
+	buffer_append_string(&client->held, "<message/>");
+	ck_assert(!client->held.failed);
+	returned = buffer_bytes(&client->held);
+}
+
+void __real_buffer_deinit(struct buffer *buffer);
+void __wrap_buffer_deinit(struct buffer *buffer);
+
+void
+__wrap_buffer_deinit(struct buffer *buffer)
+{
+	if (returned != NULL && buffer_bytes(buffer) == returned)
+		returned = NULL;
+	__real_buffer_deinit(buffer);
+}
+
+/* No memory for what lives long. */
+static bool texts_are_full;
+
+char *__real_texts_add(struct texts *texts, const char *text, size_t length);
+char *__wrap_texts_add(struct texts *texts, const char *text, size_t length);
+
+char *
+__wrap_texts_add(struct texts *texts, const char *text, size_t length)
+{
+	return texts_are_full ? NULL : __real_texts_add(texts, text, length);
+}
+
 static int
 obey(struct dialect_client *client, const char *text, size_t length, struct dialect_answer *answer)
 {
@@ -89,6 +123,9 @@ obey(struct dialect_client *client, const char *text, size_t length, struct dial
 		answer->failure = "not-authorized";
 	if ((answer->effects & DIALECT_KEEP) != 0)
 		client->stage = 1;
+	if (has_word(text, length, "returned"))
+		keep_returned(client);
+	texts_are_full = has_word(text, length, "full");
 	if (has_word(text, length, "waits"))
 		client->waits = true;
 	if (has_word(text, length, "goes"))
@@ -282,6 +319,7 @@ begin(struct account *account, struct person *person)
 	int on = 1;
 
 	worker.dialect = &puppet;
+	texts_are_full = false;
 	to_header = "header features";
 	memset(asked_of, 0, sizeof asked_of);
 	*account = (struct account){ .person = person };
@@ -306,6 +344,7 @@ finish(struct account *account)
 	ck_assert_uint_eq(worker.intakes, 0);
 	ck_assert_uint_eq(worker.outputs, 0);
 	ck_assert(TAILQ_EMPTY(&worker.paused));
+	ck_assert_ptr_null(returned);
 }
 
 /* ---- row by row ---- */
@@ -376,6 +415,10 @@ static const struct row {
 	{ "kept and held", { H, "< logged-in bound", "< keep", "< held", "< bound" }, "ccsc", NULL, true },
 	{ "kept, asked, and lost", { H, "< logged-in bound", "< keep asked", "lost" }, "cc", "link-lost", true },
 	{ "kept, and the end", { H, "< logged-in bound", "< keep", "< end told down" }, "ccc", "disconnected", true },
+	{ "kept, with what came back", { H, "< logged-in bound", "< keep memo returned" }, "cc", NULL, true },
+	{ "kept, and nobody can remember", { H, "< logged-in bound", "< keep memo returned full" }, "c-", "broken", true },
+	{ "kept, and nobody could send", { H, "< logged-in bound", "< keep memo returned no-memory" }, "c-", "broken", true },
+	{ "logged in, and nobody can remember", { H, "< logged-in up full" }, "-", "broken", false },
 	{ "told in session", { H, "< logged-in bound", "< end told down" }, "cc", "disconnected", true },
 	{ "delivered and told", { H, "< logged-in bound", "< delivered end told" }, "cs", "disconnected", true },
 	{ "told before a header", { H, "< end told" }, "c", "disconnected", false },
