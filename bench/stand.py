@@ -32,7 +32,7 @@ def slab_of_kernel():
         return sum(int(line.split()[1]) for line in file if line.startswith('Slab:')) * 1024
 
 
-class Stub(threading.Thread):
+class YesToEverybody(threading.Thread):
     """A session manager that knows one answer: yes."""
 
     ASKED = re.compile(rb"<(iq|presence)((?: [a-z:]+='[^']*')*)(?:/>|>(.*?)</\1>)", re.S)
@@ -123,7 +123,7 @@ def start(options, workers, tls='none', key='ec'):
     import harness
     import scripted
 
-    manager = scripted.ScriptedSM() if options.manager == 'stub' else None
+    manager = scripted.ScriptedSM() if options.manager == 'yes' else None
     daemon = harness.Daemon(workers=workers, log='warning', limits={'login-seconds': 600}, tls=tls, certificates=(),
                             tls_options={'required': 'no'}, link=manager and manager.attributes())
     if tls != 'none':
@@ -132,7 +132,7 @@ def start(options, workers, tls='none', key='ec'):
         manager.listen()
         daemon.start(ready=False)
         manager.up()
-        Stub(manager)
+        YesToEverybody(manager)
         daemon.wait_ready()
     else:
         daemon.start()
