@@ -166,22 +166,10 @@ entry_of(const struct master *master, const struct worker_process *worker, const
 	return entry;
 }
 
+/* About a client that the worker has been given. */
 static enum contract_breach
-on_frame(struct worker_process *worker, const struct frame *frame)
+handle(struct master *master, struct worker_process *worker, struct entry *entry, const struct frame *frame)
 {
-	struct master *master = container_of(worker->pool, struct master, pool);
-	struct entry *entry;
-
-	if (frame->type == W2M_SURVEY)
-		return control_survey(&master->control, worker->number, frame);
-	entry = entry_of(master, worker, frame);
-	/* At the end clients that do not take their leave are forgotten before their workers have heard of it. */
-	if (entry == NULL)
-		return master->ending ? BREACH_NONE : BREACH_CLIENT;
-	/* First comes the answer whether it has the client, and not before the client was sent. */
-	if (entry->fd >= 0 && (channel_is_sending(&worker->channel, entry->fd) ||
-	    (frame->type != W2M_TAKEN && frame->type != W2M_REFUSED)))
-		return BREACH_CLIENT;
 	switch ((enum frame_type)frame->type) {
 	case W2M_TAKEN:
 		return arrivals_taken(master, entry);
@@ -229,6 +217,25 @@ on_frame(struct worker_process *worker, const struct frame *frame)
 		break;
 	}
 	return BREACH_WRONG_SIDE;
+}
+
+static enum contract_breach
+on_frame(struct worker_process *worker, const struct frame *frame)
+{
+	struct master *master = container_of(worker->pool, struct master, pool);
+	struct entry *entry;
+
+	if (frame->type == W2M_SURVEY)
+		return control_survey(&master->control, worker->number, frame);
+	entry = entry_of(master, worker, frame);
+	/* At the end clients that do not take their leave are forgotten before their workers have heard of it. */
+	if (entry == NULL)
+		return master->ending ? BREACH_NONE : BREACH_CLIENT;
+	/* First comes the answer whether it has the client, and not before the client was sent. */
+	if (entry->fd >= 0 && (channel_is_sending(&worker->channel, entry->fd) ||
+	    (frame->type != W2M_TAKEN && frame->type != W2M_REFUSED)))
+		return BREACH_CLIENT;
+	return handle(master, worker, entry, frame);
 }
 
 static void
