@@ -1366,17 +1366,10 @@ START_TEST(session_of_somebody_else)
 }
 END_TEST
 
-int
-main(int argc, char **argv)
+/* What workers say. */
+static void
+add_of_workers(TCase *tests)
 {
-	Suite *suite = suite_create("router");
-	TCase *tests = tcase_create("router");
-
-	if (argc != 2)
-		return EXIT_FAILURE;
-	stage_puppet = argv[1];
-	tcase_set_timeout(tests, 60);
-	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, stamped_packets_go_up);
 	tcase_add_loop_test(tests, forged_packets_cost_the_worker, 0, COUNT(forgeries));
 	tcase_add_test(tests, zero_bytes_are_no_way_round);
@@ -1391,6 +1384,12 @@ main(int argc, char **argv)
 	tcase_add_test(tests, session_does_not_change_its_address);
 	tcase_add_test(tests, address_with_entities);
 	tcase_add_loop_test(tests, numbers_that_were_never_given, 0, 4);
+}
+
+/* Who is taken, by whom, and under which id. */
+static void
+add_of_places(TCase *tests)
+{
 	tcase_add_loop_test(tests, answers_before_the_descriptor_was_sent, 0, 4);
 	tcase_add_loop_test(tests, first_answer_is_whether_it_has_the_client, 0, 5);
 	tcase_add_loop_test(tests, answers_once, 0, 2);
@@ -1408,6 +1407,12 @@ main(int argc, char **argv)
 	tcase_add_test(tests, full_is_said_once);
 	tcase_add_test(tests, denied_while_it_waits);
 	tcase_add_loop_test(tests, told_to_go_before_it_was_taken, 0, 2);
+}
+
+/* How sessions end, and begin. */
+static void
+add_of_ends(TCase *tests)
+{
 	tcase_add_loop_test(tests, end_comes_first_then_what_was_kept, 0, 2);
 	tcase_add_loop_test(tests, end_of_the_session_managers_own, 0, 2);
 	tcase_add_loop_test(tests, end_of_one_that_was_superseded, 0, 2);
@@ -1428,6 +1433,22 @@ main(int argc, char **argv)
 	tcase_add_test(tests, session_is_given_who_has_asked);
 	tcase_add_loop_test(tests, session_that_nobody_asked_for_goes_back, 0, 2);
 	tcase_add_loop_test(tests, session_of_somebody_else, 0, 2);
+}
+
+int
+main(int argc, char **argv)
+{
+	Suite *suite = suite_create("router");
+	TCase *tests = tcase_create("router");
+
+	if (argc != 2)
+		return EXIT_FAILURE;
+	stage_puppet = argv[1];
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	add_of_workers(tests);
+	add_of_places(tests);
+	add_of_ends(tests);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
