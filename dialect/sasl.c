@@ -17,28 +17,6 @@ struct message {
 	const char *authzid, *authcid, *password;
 };
 
-static const struct {
-	const char *name;
-	const char *text;	/* for who uses the client: some show nothing else */
-} conditions[SASL_CONDITION_COUNT] = {
-	[SASL_FINE] = { "", "" },
-	[SASL_ABORTED] = { "aborted", "The login was broken off." },
-	[SASL_ENCRYPTION_REQUIRED] = { "encryption-required", "Passwords are taken inside TLS only." },
-	[SASL_INCORRECT_ENCODING] = { "incorrect-encoding", "What the client has sent is not in base64." },
-	[SASL_INVALID_AUTHZID] = { "invalid-authzid", "Nobody can act for another account here." },
-	[SASL_INVALID_MECHANISM] = { "invalid-mechanism", "This way to log in is not offered." },
-	[SASL_MALFORMED_REQUEST] = { "malformed-request", "What the client has sent is no login." },
-	[SASL_MECHANISM_TOO_WEAK] = { "mechanism-too-weak", "This way to log in is not safe enough." },
-	[SASL_NOT_AUTHORIZED] = { "not-authorized", "Wrong name or password." },
-	[SASL_TEMPORARY_AUTH_FAILURE] = { "temporary-auth-failure", "The server has a problem. Try again later." },
-};
-
-const char *
-sasl_condition_name(enum sasl_condition condition)
-{
-	return conditions[condition].name;
-}
-
 enum sasl_condition
 sasl_condition_of(const char *error_name)
 {
@@ -315,7 +293,7 @@ void
 sasl_put_failure(struct buffer *down, enum sasl_condition condition)
 {
 	buffer_append_format(down, "<failure xmlns='" SASL_NS "'><%s/><text xml:lang='en'>%s</text></failure>",
-	    conditions[condition].name, conditions[condition].text);
+	    sasl_condition_name(condition), sasl_condition_text(condition));
 }
 
 /* XEP-0078 3.2: of both, one behind the other. False: no memory. */

@@ -12,30 +12,13 @@
 #include <stdbool.h>
 
 #include "common/buffer.h"
+#include "common/sasl_condition.h"
 #include "dialect/element.h"
 
 #define SASL_NS "urn:ietf:params:xml:ns:xmpp-sasl"
 
 /* Longest message of PLAIN that is read, in bytes before base64: three strings (RFC 4616 wants room for 255 each). */
 #define SASL_MESSAGE_MAX 4096
-
-/* RFC 6120 6.5, as far as we say them. */
-enum sasl_condition {
-	SASL_FINE = 0,
-	SASL_ABORTED,			/* it wanted it so */
-	SASL_ENCRYPTION_REQUIRED,	/* PLAIN where it is not offered */
-	SASL_INCORRECT_ENCODING,	/* no base64 */
-	SASL_INVALID_AUTHZID,		/* it wants to act for another account */
-	SASL_INVALID_MECHANISM,
-	SASL_MALFORMED_REQUEST,		/* no message of PLAIN; a response that nobody asked for */
-	SASL_MECHANISM_TOO_WEAK,
-	SASL_NOT_AUTHORIZED,
-	SASL_TEMPORARY_AUTH_FAILURE,	/* not its fault */
-	SASL_CONDITION_COUNT,
-};
-
-/* "not-authorized" */
-const char *sasl_condition_name(enum sasl_condition condition);
 
 /*
  * What an iq:auth that came back with that error (dialect_error_name) means to who has sent it: wrong, when the session manager

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base64.h"
+#include "common/sasl_condition.h"
 #include "dialect/answer.h"
 #include "dialect/dialect.h"
 #include "dialect/edit.h"
@@ -507,17 +508,13 @@ features(const struct element *element, struct dialect_answer *answer)
 static const char *
 failure_name(const struct element *failure)
 {
-	static const char *const names[] = {
-		"aborted", "account-disabled", "credentials-expired", "encryption-required", "incorrect-encoding",
-		"invalid-authzid", "invalid-mechanism", "malformed-request", "mechanism-too-weak", "not-authorized",
-		"temporary-auth-failure",
-	};
 	struct element child = { 0 };
+	enum sasl_condition condition;
 
 	while (element_next_child(failure, &child)) {
-		for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-			if (range_equals(child.name, names[i]))
-				return names[i];
+		condition = sasl_condition_find(child.name.at, child.name.length);
+		if (condition != SASL_FINE)
+			return sasl_condition_name(condition);
 	}
 	return "undefined-condition";
 }

@@ -45,34 +45,6 @@ struct exchange {
 	char account[JID_SIZE];
 };
 
-/* The texts are for who uses the client: some show nothing else. */
-static const struct {
-	const char *name;
-	const char *text;
-} conditions[] = {
-	[EXCHANGE_ABORTED] = { "aborted", "The login was broken off." },
-	[EXCHANGE_ENCRYPTION_REQUIRED] = { "encryption-required", "Passwords are taken inside TLS only." },
-	[EXCHANGE_INCORRECT_ENCODING] = { "incorrect-encoding", "What the client has sent is not in base64." },
-	[EXCHANGE_INVALID_AUTHZID] = { "invalid-authzid", "Nobody can act for another account here." },
-	[EXCHANGE_INVALID_MECHANISM] = { "invalid-mechanism", "This way to log in is not offered." },
-	[EXCHANGE_MALFORMED_REQUEST] = { "malformed-request", "What the client has sent is no login." },
-	[EXCHANGE_MECHANISM_TOO_WEAK] = { "mechanism-too-weak", "This way to log in is not safe enough." },
-	[EXCHANGE_NOT_AUTHORIZED] = { "not-authorized", "Wrong name or password." },
-	[EXCHANGE_TEMPORARY_AUTH_FAILURE] = { "temporary-auth-failure", "The server has a problem. Try again later." },
-};
-
-const char *
-exchange_condition(enum exchange_result result)
-{
-	return conditions[result].name;
-}
-
-const char *
-exchange_text(enum exchange_result result)
-{
-	return conditions[result].text;
-}
-
 static bool
 is_offered(const struct sessiond *sd, const struct guest *guest, const struct mechanism *mechanism)
 {
@@ -141,18 +113,18 @@ is_own_address(const char *authzid, const char *account)
 	return strcmp(address, account) == 0;
 }
 
-static enum exchange_result
+static int
 pass(struct guest *guest, const char *account)
 {
 	free(guest->account);
 	guest->account = strdup(account);
-	return guest->account == NULL ? EXCHANGE_TEMPORARY_AUTH_FAILURE : EXCHANGE_PASSED;
+	return guest->account == NULL ? SASL_TEMPORARY_AUTH_FAILURE : EXCHANGE_PASSED;
 }
 
 /* ---- PLAIN: RFC 4616 ---- */
 
 /* [authzid] NUL authcid NUL passwd; a zero stands behind the message. */
-static enum exchange_result
+static int
 plain_step(struct sessiond *sd, struct guest *guest, const char *message, size_t length)
 {
 	const char *username = memchr(message, '\0', length);
@@ -162,63 +134,63 @@ plain_step(struct sessiond *sd, struct guest *guest, const char *message, size_t
 
 	if (password == NULL || strlen(password + 1) != length - (size_t)(password + 1 - message) ||
 	    username[1] == '\0' || password[1] == '\0')
-		return EXCHANGE_MALFORMED_REQUEST;
+		return SASL_MALFORMED_REQUEST;
 	if (!account_name(guest, username + 1, account))
-		return EXCHANGE_NOT_AUTHORIZED;
+		return SASL_NOT_AUTHORIZED;
 	if (!is_own_address(message, account))
-		return EXCHANGE_INVALID_AUTHZID;
+		return SASL_INVALID_AUTHZID;
 	switch (account_verify(sd, account, password + 1)) {
 	case ACCOUNT_DONE:
 		return pass(guest, account);
 	case ACCOUNT_BROKEN:
-		return EXCHANGE_TEMPORARY_AUTH_FAILURE;
+		return SASL_TEMPORARY_AUTH_FAILURE;
 	case ACCOUNT_EXISTS:
 	case ACCOUNT_UNKNOWN:
 	case ACCOUNT_BAD_PASSWORD:
 	case ACCOUNT_REFUSED:
 		break;
 	}
-	return EXCHANGE_NOT_AUTHORIZED;
+	return SASL_NOT_AUTHORIZED;
 }
 
 /* ---- SCRAM ---- */
 
-static enum exchange_result
+static int
 result_of(int result)
 {
 	if (result < 0)
-		return EXCHANGE_TEMPORARY_AUTH_FAILURE;
+		return SASL_TEMPORARY_AUTH_FAILURE;
 	switch ((enum scram_result)result) {
 	case SCRAM_GOOD:
 		return EXCHANGE_CONTINUES;
 	case SCRAM_MALFORMED:
 	case SCRAM_EXTENSION:
 	case SCRAM_NOT_OF_MECHANISM:
-		return EXCHANGE_MALFORMED_REQUEST;
+		return SASL_MALFORMED_REQUEST;
 	case SCRAM_DOWNGRADED:
-		return EXCHANGE_MECHANISM_TOO_WEAK;
+		return SASL_MECHANISM_TOO_WEAK;
 	case SCRAM_OTHER_CHANNEL:
 	case SCRAM_OTHER_NONCE:
 	case SCRAM_REFUSED:
 		break;
 	}
-	return EXCHANGE_NOT_AUTHORIZED;
+	return SASL_NOT_AUTHORIZED;
 }
 
-static enum exchange_result
+static int
 scram_check_names(const struct guest *guest, struct exchange *exchange)
 {
 	const struct scram *scram = &exchange->scram;
 
 	if (scram->binding_type != NULL &&
 	    !connection_find(&guest->connection, scram->binding_type, &exchange->binding))
-		return EXCHANGE_MALFORMED_REQUEST;
+		return SASL_MALFORMED_REQUEST;
 	if (!account_name(guest, scram->username, exchange->account))
-		return EXCHANGE_NOT_AUTHORIZED;
-	return is_own_address(scram->authzid, exchange->account) ? EXCHANGE_CONTINUES : EXCHANGE_INVALID_AUTHZID;
+		return SASL_NOT_AUTHORIZED;
+	return is_own_address(scram->authzid, exchange->account) ? EXCHANGE_CONTINUES : SASL_INVALID_AUTHZID;
 }
 
-static enum exchange_result
+static int
 scram_answer_first(struct exchange *exchange, struct buffer *out)
 {
 	unsigned char random[NONCE_BYTES];
@@ -235,28 +207,28 @@ scram_answer_first(struct exchange *exchange, struct buffer *out)
 	return result_of(result);
 }
 
-static enum exchange_result
+static int
 scram_step_first(struct sessiond *sd, struct guest *guest, const char *message, size_t length, struct buffer *out)
 {
 	struct exchange *exchange = guest->exchange;
-	enum exchange_result result = result_of(scram_read_first(&exchange->scram, message, length));
+	int result = result_of(scram_read_first(&exchange->scram, message, length));
 
 	if (result == EXCHANGE_CONTINUES)
 		result = scram_check_names(guest, exchange);
 	if (result != EXCHANGE_CONTINUES)
 		return result;
 	if (account_read_keys(sd, exchange->account, exchange->mechanism->hash, &exchange->keys) == ACCOUNT_BROKEN)
-		return EXCHANGE_TEMPORARY_AUTH_FAILURE;
+		return SASL_TEMPORARY_AUTH_FAILURE;
 	return scram_answer_first(exchange, out);
 }
 
-static enum exchange_result
+static int
 scram_step_final(struct guest *guest, const char *message, size_t length, struct buffer *out)
 {
 	struct exchange *exchange = guest->exchange;
 	const unsigned char *binding = guest->connection.bindings[exchange->binding].bytes;
 	size_t binding_length = guest->connection.bindings[exchange->binding].length;
-	enum exchange_result result;
+	int result;
 
 	result = result_of(scram_read_final(&exchange->scram, &exchange->keys, binding, binding_length, message, length));
 	if (result != EXCHANGE_CONTINUES)
@@ -267,7 +239,7 @@ scram_step_final(struct guest *guest, const char *message, size_t length, struct
 
 /* ---- any ---- */
 
-static enum exchange_result
+static int
 step(struct sessiond *sd, struct guest *guest, const char *message, size_t length, struct buffer *out)
 {
 	if (guest->exchange->mechanism->plain)
@@ -278,16 +250,16 @@ step(struct sessiond *sd, struct guest *guest, const char *message, size_t lengt
 }
 
 /* "=" is a message of no length (RFC 6120 6.4.2), which none of these mechanisms has. */
-static enum exchange_result
+static int
 step_decoded(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out)
 {
 	struct buffer message = { .secret = true };
 	struct buffer answer = { 0 };
 	size_t length = strcmp(text, "=") == 0 ? 0 : strlen(text);
-	enum exchange_result result = EXCHANGE_INCORRECT_ENCODING;
+	int result = SASL_INCORRECT_ENCODING;
 
 	if (length > TEXT_MAX) {
-		result = EXCHANGE_MALFORMED_REQUEST;
+		result = SASL_MALFORMED_REQUEST;
 	} else if (base64_decode(&message, text, length)) {
 		length = buffer_length(&message);
 		buffer_append(&message, "", 1);
@@ -296,16 +268,16 @@ step_decoded(struct sessiond *sd, struct guest *guest, const char *text, struct 
 		base64_encode(out, buffer_bytes(&answer), buffer_length(&answer));
 	}
 	if (message.failed || answer.failed || out->failed)
-		result = EXCHANGE_TEMPORARY_AUTH_FAILURE;
+		result = SASL_TEMPORARY_AUTH_FAILURE;
 	buffer_deinit(&message);
 	buffer_deinit(&answer);
 	return result;
 }
 
-static enum exchange_result
+static int
 exchange_step(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out)
 {
-	enum exchange_result result = step_decoded(sd, guest, text, out);
+	int result = step_decoded(sd, guest, text, out);
 
 	if (result != EXCHANGE_CONTINUES)
 		exchange_drop(guest);
@@ -322,28 +294,28 @@ mechanism_find(const char *name)
 	return NULL;
 }
 
-enum exchange_result
+int
 exchange_begin(struct sessiond *sd, struct guest *guest, const char *mechanism, const char *text, struct buffer *out)
 {
 	const struct mechanism *found = mechanism_find(mechanism);
 
 	exchange_drop(guest);
 	if (found == NULL || !is_offered(sd, guest, found))
-		return found != NULL && found->plain && guest->modern ? EXCHANGE_ENCRYPTION_REQUIRED :
-		    EXCHANGE_INVALID_MECHANISM;
+		return found != NULL && found->plain && guest->modern ? SASL_ENCRYPTION_REQUIRED :
+		    SASL_INVALID_MECHANISM;
 	guest->exchange = calloc(1, sizeof *guest->exchange);
 	if (guest->exchange == NULL)
-		return EXCHANGE_TEMPORARY_AUTH_FAILURE;
+		return SASL_TEMPORARY_AUTH_FAILURE;
 	guest->exchange->mechanism = found;
 	scram_init(&guest->exchange->scram, found->hash, found->plus, connection_can_bind(&guest->connection));
 	/* The client begins in all of these: RFC 6120 6.4.2. */
 	return *text == '\0' ? EXCHANGE_CONTINUES : exchange_step(sd, guest, text, out);
 }
 
-enum exchange_result
+int
 exchange_respond(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out)
 {
 	if (guest->exchange == NULL)
-		return EXCHANGE_MALFORMED_REQUEST;
+		return SASL_MALFORMED_REQUEST;
 	return exchange_step(sd, guest, text, out);
 }

@@ -12,24 +12,16 @@
 #include <stdbool.h>
 
 #include "common/buffer.h"
+#include "common/sasl_condition.h"
 
 struct exchange;
 struct guest;
 struct sessiond;
 
+/* What a step comes to: the condition with which it has failed, or one of these two. */
 enum exchange_result {
-	EXCHANGE_PASSED = 0,
-	EXCHANGE_CONTINUES,
-	/* These are the conditions of RFC 6120 6.5. */
-	EXCHANGE_ABORTED,
-	EXCHANGE_ENCRYPTION_REQUIRED,
-	EXCHANGE_INCORRECT_ENCODING,
-	EXCHANGE_INVALID_AUTHZID,
-	EXCHANGE_INVALID_MECHANISM,
-	EXCHANGE_MALFORMED_REQUEST,
-	EXCHANGE_MECHANISM_TOO_WEAK,
-	EXCHANGE_NOT_AUTHORIZED,
-	EXCHANGE_TEMPORARY_AUTH_FAILURE,
+	EXCHANGE_CONTINUES = SASL_FINE,
+	EXCHANGE_PASSED = SASL_CONDITION_COUNT,
 };
 
 /*
@@ -41,24 +33,18 @@ const char *exchange_offer(const struct sessiond *sd, const struct guest *guest,
 /*
  * Begin one, in place of any before. `text`: the initial response as it stands in <auth/>, "" for none. What `out` gets is
  * the text of the challenge or of the success. guest->exchange lives while EXCHANGE_CONTINUES; with EXCHANGE_PASSED
- * guest->account is set. Without memory EXCHANGE_TEMPORARY_AUTH_FAILURE.
+ * guest->account is set. Without memory SASL_TEMPORARY_AUTH_FAILURE.
  */
-enum exchange_result exchange_begin(struct sessiond *sd, struct guest *guest, const char *mechanism, const char *text,
+int exchange_begin(struct sessiond *sd, struct guest *guest, const char *mechanism, const char *text,
     struct buffer *out);
 
-/* The same for <response/>; without an exchange EXCHANGE_MALFORMED_REQUEST. */
-enum exchange_result exchange_respond(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out);
+/* The same for <response/>; without an exchange SASL_MALFORMED_REQUEST. */
+int exchange_respond(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out);
 
 /* Give up what is under way, if anything. */
 void exchange_drop(struct guest *guest);
 
 /* NULL is none. */
 void exchange_free(struct exchange *exchange);
-
-/* The element's name in urn:ietf:params:xml:ns:xmpp-sasl; of a failure only. */
-const char *exchange_condition(enum exchange_result result);
-
-/* The same in words, in English; of a failure only. */
-const char *exchange_text(enum exchange_result result);
 
 #endif

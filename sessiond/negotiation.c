@@ -195,26 +195,25 @@ count_failure(struct sessiond *sd, const struct packet *packet, struct guest *gu
 }
 
 static void
-exchange_failed(struct sessiond *sd, const struct packet *packet, struct guest *guest, enum exchange_result result)
+exchange_failed(struct sessiond *sd, const struct packet *packet, struct guest *guest, enum sasl_condition condition)
 {
 	struct node *failure = node_new(&sd->arena, "failure", NS_SASL);
 
-	log_debug("%s sasl failed condition=%s", guest->id, exchange_condition(result));
-	node_add(failure, exchange_condition(result), NS_SASL);
-	node_set_lang(node_add_field(failure, "text", exchange_text(result)), "en");
+	log_debug("%s sasl failed condition=%s", guest->id, sasl_condition_name(condition));
+	node_add(failure, sasl_condition_name(condition), NS_SASL);
+	node_set_lang(node_add_field(failure, "text", sasl_condition_text(condition)), "en");
 	link_send(sd, failure, packet->sfrom, packet->sto);
 	guest_change_state(guest, GUEST_OPENED);
 	count_failure(sd, packet, guest);
 }
 
 static void
-exchange_went(struct sessiond *sd, const struct packet *packet, struct guest *guest, enum exchange_result result,
-    struct buffer *text)
+exchange_went(struct sessiond *sd, const struct packet *packet, struct guest *guest, int result, struct buffer *text)
 {
 	struct node *node;
 
 	if (result != EXCHANGE_PASSED && result != EXCHANGE_CONTINUES) {
-		exchange_failed(sd, packet, guest, result);
+		exchange_failed(sd, packet, guest, (enum sasl_condition)result);
 		return;
 	}
 	node = node_new(&sd->arena, result == EXCHANGE_PASSED ? "success" : "challenge", NS_SASL);
@@ -232,7 +231,7 @@ exchange_go(struct sessiond *sd, struct packet *packet, struct guest *guest, boo
 {
 	const struct node *stanza = packet->stanza;
 	struct buffer text = { 0 };
-	enum exchange_result result;
+	int result;
 
 	/* It says itself when the store has failed. */
 	packet->keep = true;
@@ -306,7 +305,7 @@ guest_fsm(struct sessiond *sd, struct packet *packet, struct guest *guest, enum 
 			exchange_go(sd, packet, guest, false);
 			return;
 		case EVENT_ABORT:
-			exchange_failed(sd, packet, guest, EXCHANGE_ABORTED);
+			exchange_failed(sd, packet, guest, SASL_ABORTED);
 			return;
 		case EVENT_ASK:
 			guest_change_state(guest, GUEST_OPENED);
