@@ -51,6 +51,7 @@ end_limit_name(enum end_limit limit)
 		[LIMIT_UNSENT_BYTES] = "unsent-bytes",
 		[LIMIT_HELD_BYTES] = "held-bytes",
 		[LIMIT_HANDSHAKE_SECONDS] = "handshake-seconds",
+		[LIMIT_DEAD_SECONDS] = "dead-seconds",
 	};
 
 	return (unsigned)limit < END_LIMIT_COUNT ? names[limit] : "?";

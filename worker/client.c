@@ -145,8 +145,7 @@ silence_is_broken(struct client *client)
 static bool
 is_read(const struct client *client)
 {
-	return client->unread == UNREAD_NO && !client->wants_write && client->state != CLIENT_UPGRADING &&
-	    !(client->hung_up && client->output != NULL);
+	return client->unread == UNREAD_NO && !client->wants_write && client->state != CLIENT_UPGRADING && !client->hung_up;
 }
 
 void
@@ -156,8 +155,11 @@ client_wants(struct client *client)
 
 	if (is_read(client))
 		events |= EPOLLIN;
-	if (output_is_stalled(client->output) || (client->wants_write && client->unread == UNREAD_NO))
+	if (output_is_blocked(client->output) || (client->wants_write && client->unread == UNREAD_NO))
 		events |= EPOLLOUT;
+	/* Both halves are closed: that is not to be heard again and again, but what becomes of the last bytes. */
+	if (client->hung_up && client->shut)
+		events = EPOLLET;
 	/* What has come stays in the socket: wait for more than that, and for the end of it. */
 	if (client->half_header && client->state < CLIENT_CLOSING)
 		events |= EPOLLET | EPOLLRDHUP;
@@ -172,7 +174,7 @@ client_tls_failed(struct client *client)
 {
 	client->mute = true;
 	client->wants_write = false;
-	output_drop(client);
+	output_discard(client);
 	client_end(client, END_TLS_FAILED, CONDITION_NONE, tls_error(client->tls));
 }
 
@@ -197,7 +199,7 @@ client_flush(struct client *client)
 		client_fail(client, result);
 		return;
 	}
-	if (client->output == NULL)
+	if (output_length(client->output) == 0)
 		client_fsm(client, CLIENT_FLUSHED, NULL);
 	if (client->state != CLIENT_GONE)
 		client_wants(client);
@@ -232,6 +234,8 @@ client_gone(struct client *client)
 
 	unread_end(client);
 	change_state(client, CLIENT_GONE);
+	if (output_lose(client))
+		transport_reset(client);
 	output_drop(client);
 	transport_free(client);
 	watch_remove(&client->worker->loop, &client->watch);
@@ -401,20 +405,44 @@ client_silent(struct client *client)
 	output_queued(client);
 }
 
+/* The client has closed its half of the connection. */
+static void
+client_heard_end(struct client *client)
+{
+	client->hung_up = true;
+	output_finish(client);
+}
+
+/*
+ * Both halves are closed. Who is owed nothing is gone; else what was written last is still on its way: what becomes of
+ * it will be heard (client_wants), or its time runs out.
+ */
+static void
+client_part(struct client *client)
+{
+	if (client->output != NULL && transport_unacknowledged(client) == 0)
+		output_finish(client);
+	if (client->output == NULL)
+		client_gone(client);
+	else
+		client_wants(client);
+}
+
 /* Everything was said: FIN, then wait for the client's own, so that no reset destroys what is still under way. */
 static void
 client_shut(struct client *client)
 {
 	if (!client->shut)
-		transport_shut(client);
+		output_shut(client, transport_shut(client));
 	client->shut = true;
 	/* Its place is wanted at once. What has come is taken, lest it make a reset of the end. */
 	if (client->address == NULL && (client->reason == END_CROWDED || client->reason == END_REFUSED)) {
 		transport_discard(client);
-		client->hung_up = true;
+		client_gone(client);
+		return;
 	}
 	if (client->hung_up)
-		client_gone(client);
+		client_part(client);
 }
 
 static void
@@ -447,7 +475,8 @@ static void
 client_hung_up(struct client *client)
 {
 	/* Where only its TLS was closed, its FIN is still to come, and is waited for. */
-	client->hung_up = transport_has_ended(client);
+	if (transport_has_ended(client))
+		client_heard_end(client);
 	client_end(client, END_LOST, CONDITION_NONE, NULL);
 }
 
@@ -476,6 +505,7 @@ fsm_preface(struct client *client, enum client_event event)
 	case CLIENT_LOGGED_IN:
 	case CLIENT_RESTART:
 	case CLIENT_FLUSHED:
+	case CLIENT_SETTLED:
 		break;
 	}
 }
@@ -501,6 +531,7 @@ fsm_handshake(struct client *client, enum client_event event)
 	case CLIENT_RESTART:
 	case CLIENT_HUNG_UP:	/* the handshake ends with it */
 	case CLIENT_FLUSHED:
+	case CLIENT_SETTLED:
 		break;
 	}
 }
@@ -508,12 +539,12 @@ fsm_handshake(struct client *client, enum client_event event)
 /*
  * RFC 6120 5.4.3.3: what was said in clear text was said by anybody. That goes for the session manager, too, where it was
  * passed on to it. (Everything that came from there has been settled when this is asked, so that nothing comes back that the
- * client has got.)
+ * client has got; and so what TCP was given in clear text is not counted any more when that of TLS begins to be.)
  */
 static void
 client_proceeds(struct client *client)
 {
-	if (client->renews)
+	if (client->renews || client->output != NULL)
 		return;
 	if (client->login == NULL || !client->login->asked) {
 		client_begin_anew(client, CLIENT_PREFACE);
@@ -545,6 +576,7 @@ fsm_upgrading(struct client *client, enum client_event event)
 {
 	switch (event) {
 	case CLIENT_FLUSHED:
+	case CLIENT_SETTLED:
 		client_proceeds(client);
 		break;
 	case CLIENT_RENEWED:
@@ -596,6 +628,7 @@ fsm_opening(struct client *client, enum client_event event, const struct client_
 	case CLIENT_LOGGED_IN:
 	case CLIENT_RESTART:
 	case CLIENT_FLUSHED:
+	case CLIENT_SETTLED:
 		break;
 	}
 }
@@ -643,6 +676,7 @@ fsm_open(struct client *client, enum client_event event, const struct client_mes
 	case CLIENT_RENEWED:
 	case CLIENT_HEADER:	/* the stream gives one */
 	case CLIENT_FLUSHED:
+	case CLIENT_SETTLED:
 		break;
 	}
 }
@@ -655,11 +689,15 @@ fsm_closing(struct client *client, enum client_event event)
 		client_shut(client);
 		break;
 	case CLIENT_HUNG_UP:
-		client->hung_up = true;
-		if (client->output == NULL)
-			client_gone(client);
+		client_heard_end(client);
+		if (client->shut)
+			client_part(client);
 		else
 			client_wants(client);
+		break;
+	case CLIENT_SETTLED:	/* its own end is waited for as before */
+		if (client->hung_up && client->shut)
+			client_gone(client);
 		break;
 	case CLIENT_TIMEOUT:
 		client_gone(client);
@@ -847,13 +885,25 @@ client_resume(struct client *client)
 }
 
 static void
+client_cut(struct client *client)
+{
+	if (client->state < CLIENT_CLOSING && transport_timed_out(client))
+		client->limit = LIMIT_DEAD_SECONDS;
+	client_lose(client, END_LOST);
+}
+
+static void
 on_ready(struct watch *watch, uint32_t events)
 {
 	struct client *client = container_of(watch, struct client, watch);
 
+	if ((events & EPOLLERR) == 0 && client->hung_up && client->shut) {
+		client_part(client);
+		return;
+	}
 	/* Of one that is not read the end of its connection is all that can be heard. */
 	if ((events & EPOLLERR) != 0 || ((events & EPOLLHUP) != 0 && (watch->events & EPOLLIN) == 0)) {
-		client_lose(client, END_LOST);
+		client_cut(client);
 		return;
 	}
 	if ((events & (EPOLLIN | EPOLLHUP)) != 0 || ((events & EPOLLOUT) != 0 && client->wants_write))
@@ -890,6 +940,7 @@ client_new(struct worker *worker, uint32_t slot, uint64_t serial, int fd, const 
 	}
 	/* Writes are batched by turn: Nagle would only add its 40 ms (baselines). Fails on no TCP socket: no matter. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	transport_tune(client);
 	deadline_set(&worker->loop, state_deadlines(client, client->state), &client->deadline);
 	return client;
 }

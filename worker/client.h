@@ -65,6 +65,7 @@ enum client_event {
 	CLIENT_RESTART,		/* its stream begins anew behind what it was told */
 	CLIENT_HUNG_UP,		/* it closed its half of the connection */
 	CLIENT_FLUSHED,		/* everything for it was written */
+	CLIENT_SETTLED,		/* and has arrived */
 	CLIENT_TIMEOUT,		/* the deadline of its state has passed */
 };
 

@@ -33,12 +33,40 @@ output_drop(struct client *client)
 	if (output == NULL)
 		return;
 	deadline_clear(&client->worker->stall, &output->stall);
+	deadline_clear(&client->worker->settle, &output->settle);
 	buffer_deinit(&output->bytes);
 	buffer_deinit(&output->marks);
+	unsettled_deinit(&output->unsettled);
 	free(output);
 	client->output = NULL;
 	client->worker->outputs--;
 	worker_lent(client->worker);
+}
+
+void
+output_tidy(struct client *client)
+{
+	struct output *output = client->output;
+
+	if (output == NULL || output_length(output) > 0)
+		return;
+	if (unsettled_is_empty(&output->unsettled))
+		output_drop(client);
+	else
+		buffer_release(&output->bytes);
+}
+
+void
+output_discard(struct client *client)
+{
+	struct output *output = client->output;
+
+	if (output == NULL)
+		return;
+	buffer_deinit(&output->bytes);
+	buffer_deinit(&output->marks);
+	output->blocked = false;
+	output_tidy(client);
 }
 
 void
@@ -61,18 +89,102 @@ output_total(const struct output *output)
 }
 
 bool
-output_is_stalled(const struct output *output)
+output_is_blocked(const struct output *output)
 {
-	return output != NULL && deadline_is_set(&output->stall);
+	return output != NULL && output->blocked;
 }
 
 void
 output_mark(struct output *output, uint64_t number)
 {
-	struct output_mark mark = { number, output_total(output) };
+	struct unsettled_mark mark = { number, output_total(output) };
 
 	buffer_append(&output->marks, &mark, sizeof mark);
 }
+
+/* ---- what has arrived ---- */
+
+static uint64_t
+output_given(const struct client *client)
+{
+	return client->shut ? client->output->given : transport_sent(client);
+}
+
+static uint64_t
+output_acknowledged(const struct client *client)
+{
+	uint64_t given = output_given(client), waiting = transport_unacknowledged(client);
+
+	return waiting < given ? given - waiting : 0;
+}
+
+static void
+say_settled(struct client *client, uint64_t number)
+{
+	struct buffer body = { 0 };
+
+	if (number == 0)
+		return;
+	message_put_number(&body, number);
+	channel_send(&client->worker->channel, W2M_SETTLED, client->slot, client->serial, &body);
+	buffer_deinit(&body);
+}
+
+/* Look, and come again while anything is left. */
+static void
+output_settle(struct client *client)
+{
+	struct worker *worker = client->worker;
+	struct output *output = client->output;
+
+	say_settled(client, unsettled_look(&output->unsettled, output_acknowledged(client), loop_now(&worker->loop),
+	    worker->settings.limits.settle_time));
+	if (unsettled_is_empty(&output->unsettled))
+		deadline_clear(&worker->settle, &output->settle);
+	else
+		deadline_set(&worker->loop, &worker->settle, &output->settle);
+}
+
+void
+output_on_settle(struct deadline *deadline)
+{
+	struct client *client = container_of(deadline, struct output, settle)->client;
+
+	output_settle(client);
+	output_tidy(client);
+	if (client->output == NULL)
+		client_fsm(client, CLIENT_SETTLED, NULL);
+}
+
+void
+output_shut(struct client *client, uint64_t given)
+{
+	if (client->output != NULL)
+		client->output->given = given;
+}
+
+void
+output_finish(struct client *client)
+{
+	if (client->output == NULL)
+		return;
+	say_settled(client, unsettled_finish(&client->output->unsettled, output_acknowledged(client)));
+	output_tidy(client);
+}
+
+bool
+output_lose(struct client *client)
+{
+	struct worker *worker = client->worker;
+	struct output *output = client->output;
+
+	if (output == NULL)
+		return false;
+	say_settled(client, unsettled_lose(&output->unsettled, loop_now(&worker->loop), worker->settings.limits.settle_time));
+	return !unsettled_is_empty(&output->unsettled) || buffer_length(&output->marks) > 0;
+}
+
+/* ---- writing ---- */
 
 /* Bytes written (0: none are taken now), or a negative errno. */
 static ssize_t
@@ -81,7 +193,7 @@ write_bytes(struct client *client)
 	struct output *output = client->output;
 	ssize_t length;
 
-	if (output->bytes.failed || output->marks.failed)
+	if (output->bytes.failed || output->marks.failed || output->unsettled.marks.failed)
 		return -ENOMEM;
 	if (buffer_length(&output->bytes) == 0)
 		return 0;
@@ -95,60 +207,85 @@ write_bytes(struct client *client)
 	return length;
 }
 
-/* The number of the last packet that has left since the last call; 0: none. */
+/* Where in TCP's stream what was written until then has ended: of TLS only the end of the record is known. */
 static uint64_t
-settled_number(struct output *output)
+end_of(const struct client *client, uint64_t end)
 {
-	struct output_mark mark;
-	uint64_t number = 0;
+	return transport_sent(client) - (client->tls == NULL ? client->output->written - end : 0);
+}
+
+/* False: without memory. */
+static bool
+note_written(struct client *client)
+{
+	struct output *output = client->output;
+	struct unsettled_mark mark;
 
 	while (buffer_length(&output->marks) >= sizeof mark) {
 		memcpy(&mark, buffer_bytes(&output->marks), sizeof mark);
 		if (mark.end > output->written)
 			break;
-		number = mark.number;
+		unsettled_add(&output->unsettled, mark.number, end_of(client, mark.end));
 		buffer_consume(&output->marks, sizeof mark);
 	}
-	return number;
+	buffer_release(&output->marks);
+	if (unsettled_is_empty(&output->unsettled))
+		return !output->unsettled.marks.failed;
+	if (client->worker->settings.limits.settle_time == 0)
+		output_settle(client);
+	else if (!deadline_is_set(&output->settle))
+		deadline_set(&client->worker->loop, &client->worker->settle, &output->settle);
+	return !output->unsettled.marks.failed;
 }
 
 static void
-say_settled(struct client *client)
+stall_begins(struct client *client)
 {
-	uint64_t number = settled_number(client->output);
-	struct buffer body = { 0 };
+	client->output->taken = output_acknowledged(client);
+	deadline_set(&client->worker->loop, &client->worker->stall, &client->output->stall);
+}
 
-	if (number == 0)
-		return;
-	message_put_number(&body, number);
-	channel_send(&client->worker->channel, W2M_SETTLED, client->slot, client->serial, &body);
-	buffer_deinit(&body);
+static bool
+is_above_soft_bound(const struct client *client)
+{
+	const struct client_limits *limits = &client->worker->settings.limits;
+	uint32_t most = limits->unsent_soft_bytes < limits->unsent_bytes ? limits->unsent_soft_bytes : limits->unsent_bytes;
+
+	return output_length(client->output) > most;
 }
 
 int
 output_flush(struct client *client)
 {
-	struct worker *worker = client->worker;
+	struct output *output = client->output;
 	ssize_t length;
 
-	if (client->output == NULL)
+	if (output == NULL)
 		return 0;
 	length = write_bytes(client);
 	if (length < 0)
 		return (int)length;
-	say_settled(client);
-	if (output_length(client->output) == 0)
-		output_drop(client);
-	else if (length > 0 || !output_is_stalled(client->output))
-		deadline_set(&worker->loop, &worker->stall, &client->output->stall);
+	output->blocked = output_length(output) > 0;
+	if (!note_written(client))
+		return -ENOMEM;
+	if (!is_above_soft_bound(client))
+		deadline_clear(&client->worker->stall, &output->stall);
+	else if (length > 0 || !deadline_is_set(&output->stall))
+		stall_begins(client);
+	output_tidy(client);
 	return 0;
 }
 
+/* What the socket takes comes in lumps: a slow client may have acknowledged some of what it took before. */
 void
 output_on_stall(struct deadline *deadline)
 {
 	struct client *client = container_of(deadline, struct output, stall)->client;
 
+	if (output_acknowledged(client) != client->output->taken) {
+		stall_begins(client);
+		return;
+	}
 	if (client->state < CLIENT_CLOSING)
 		client->limit = LIMIT_STALL_SECONDS;
 	client_lose(client, END_TOO_SLOW);

@@ -79,8 +79,7 @@ exchange_end(struct exchange *exchange)
 	/* What is not lent was set for DIALECT_KEEP, and nobody has taken it (login_resume). */
 	exchange->session.address = exchange->session.memo = NULL;
 	dialect_client_deinit(&exchange->session);
-	if (client->output != NULL && output_length(client->output) == 0)
-		output_drop(client);
+	output_tidy(client);
 }
 
 /* ---- up ---- */

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -62,6 +64,7 @@ rules_add(scmp_filter_ctx context, int channel)
 		/* Clients: recv and send without an address, so that nothing is sent to somebody else. */
 		IF(recvfrom, is_null(4)),
 		IF(sendto, is_null(4)),
+		IF(ioctl, is(1, SIOCOUTQ)),	/* what they have not acknowledged */
 		/* Frames, and the clients' descriptors with them. */
 		IF(recvmsg, is(0, (uint32_t)channel)),
 		IF(sendmsg, is(0, (uint32_t)channel)),
@@ -78,6 +81,9 @@ rules_add(scmp_filter_ctx context, int channel)
 		ALWAYS(time),			/* OpenSSL: how old a ticket is */
 		/* A client comes, and goes. */
 		IF(setsockopt, is(1, IPPROTO_TCP), is(2, TCP_NODELAY)),
+		IF(setsockopt, is(1, IPPROTO_TCP), is(2, TCP_USER_TIMEOUT)),
+		IF(setsockopt, is(1, SOL_SOCKET), is(2, SO_SNDBUF)),
+		IF(setsockopt, is(1, SOL_SOCKET), is(2, SO_LINGER)),
 		IF(shutdown, is(1, SHUT_WR)),
 		ALWAYS(close),
 		/* arc4random: the ids of streams. */

@@ -1,6 +1,10 @@
 #include "worker/transport.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "worker/worker.h"
@@ -94,13 +98,63 @@ transport_discard(struct client *client)
 }
 
 void
+transport_tune(const struct client *client)
+{
+	const struct client_limits *limits = &client->worker->settings.limits;
+	int size = (int)limits->send_buffer_bytes;
+	unsigned time = limits->dead_time;
+
+	/* Fails on what is no TCP socket, and that is no matter. */
+	if (size > 0)
+		setsockopt(client->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	setsockopt(client->watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &time, sizeof time);
+}
+
+uint64_t
+transport_sent(const struct client *client)
+{
+	return client->tls == NULL ? client->bytes_out : tls_sent(client->tls);
+}
+
+uint64_t
+transport_unacknowledged(const struct client *client)
+{
+	int length;
+
+	if (ioctl(client->watch.fd, SIOCOUTQ, &length) < 0 || length <= 0)
+		return 0;
+	/* A FIN counts as one, and is acknowledged last. */
+	return (uint64_t)length - client->shut;
+}
+
+void
+transport_reset(const struct client *client)
+{
+	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(client->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+bool
+transport_timed_out(const struct client *client)
+{
+	char byte;
+
+	return recv(client->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == ETIMEDOUT;
+}
+
+uint64_t
 transport_shut(struct client *client)
 {
+	uint64_t sent;
+
 	if (client->tls != NULL)
 		tls_close(client->tls);
+	sent = transport_sent(client);
 	/* What still comes is thrown away as it comes, and there may be many who wait for that. */
 	tls_free(&client->tls);
 	shutdown(client->watch.fd, SHUT_WR);
+	return sent;
 }
 
 size_t

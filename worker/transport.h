@@ -6,6 +6,7 @@
 #define C2SD_WORKER_TRANSPORT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -38,8 +39,23 @@ ssize_t transport_discard(struct client *client);
 /* As much of the handshake of TLS as can be done now: as tls_handshake. */
 int transport_handshake(struct client *client);
 
-/* Everything was written: close our half. */
-void transport_shut(struct client *client);
+/* What the kernel keeps on its way, and how long it tries, as the settings say. */
+void transport_tune(const struct client *client);
+
+/* Bytes that TCP was given: with TLS records, from the handshake on. Not to be asked once our half is closed. */
+uint64_t transport_sent(const struct client *client);
+
+/* Of those, what the client's TCP has not acknowledged; stays to be known when the connection is lost. */
+uint64_t transport_unacknowledged(const struct client *client);
+
+/* Everything was written: close our half. transport_sent from now on. */
+uint64_t transport_shut(struct client *client);
+
+/* What is under way is not to arrive: closing the socket resets the connection. */
+void transport_reset(const struct client *client);
+
+/* The connection is lost: because the client's machine did not answer? */
+bool transport_timed_out(const struct client *client);
 
 /* Bytes of memory that it holds for what is on its way. */
 size_t transport_memory(const struct client *client);

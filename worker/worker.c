@@ -12,12 +12,16 @@
 #include "worker/login.h"
 #include "worker/origin.h"
 #include "worker/trace.h"
+#include "worker/transport.h"
 
 /* RFC 6120 4.4 asks for a wait for the other side's end; its connection may be half dead. */
 #define DRAIN_TIME 5000
 
 /* Deadlines of less would be due in the turn in which they were set. */
 #define NEXT_TURN_TIME 1
+
+/* Between two looks at what has arrived, where nothing is waited for behind an acknowledgement. */
+#define SETTLE_TIME_MIN 20
 
 /* How long a parser is kept without bytes: making it anew costs two stanzas' worth of work (baselines). */
 #define INTAKE_IDLE_TIME 1000
@@ -345,11 +349,12 @@ limits_apply(struct worker *worker)
 	deadline_list_change(&worker->login, limits->login_time);
 	deadline_list_change(&worker->silence, shorter_time(limits->keepalive_time, limits->idle_time));
 	deadline_list_change(&worker->stall, limits->stall_time);
+	deadline_list_change(&worker->settle, limits->settle_time > 0 ? limits->settle_time : SETTLE_TIME_MIN);
 	deadline_list_change(&worker->throttled, karma_pause(&worker->karma, CLIENT_READ_SIZE));
 }
 
 static void
-settings_tell_clients(struct worker *worker, const struct karma_limit *before)
+settings_tell_clients(struct worker *worker, const struct karma_limit *before, bool tune)
 {
 	struct deadline *deadline;
 
@@ -357,8 +362,11 @@ settings_tell_clients(struct worker *worker, const struct karma_limit *before)
 	while (worker->silence.duration == 0 && (deadline = TAILQ_FIRST(&worker->silence.queue)) != NULL)
 		deadline_clear(&worker->silence, deadline);
 	for (uint32_t slot = 0; slot < worker->slots; slot++) {
-		if (worker->clients[slot] != NULL)
-			client_settings_changed(worker->clients[slot], before);
+		if (worker->clients[slot] == NULL)
+			continue;
+		if (tune)
+			transport_tune(worker->clients[slot]);
+		client_settings_changed(worker->clients[slot], before);
 	}
 }
 
@@ -369,6 +377,7 @@ handle_settings(struct worker *worker, const struct frame *frame)
 	struct settings settings;
 	const struct dialect *dialect;
 	enum contract_breach breach;
+	bool tune;
 
 	if (!message_get_settings(frame, &settings))
 		return BREACH_BODY;
@@ -382,11 +391,13 @@ handle_settings(struct worker *worker, const struct frame *frame)
 		settings_deinit(&settings);
 		return breach;
 	}
+	tune = settings.limits.send_buffer_bytes != worker->settings.limits.send_buffer_bytes ||
+	    settings.limits.dead_time != worker->settings.limits.dead_time;
 	settings_deinit(&worker->settings);
 	worker->settings = settings;
 	worker->dialect = dialect;
 	limits_apply(worker);
-	settings_tell_clients(worker, &before);
+	settings_tell_clients(worker, &before, tune);
 	log_set_level((enum log_level)settings.log_level);
 	channel_send(&worker->channel, W2M_READY, 0, 0, NULL);
 	return BREACH_NONE;
@@ -602,6 +613,7 @@ worker_init(struct worker *worker, int fd)
 	deadline_list_init(&worker->loop, &worker->throttled, 0, unread_on_paid);
 	deadline_list_init(&worker->loop, &worker->next_turn, NEXT_TURN_TIME, unread_on_turn);
 	deadline_list_init(&worker->loop, &worker->stall, 0, output_on_stall);
+	deadline_list_init(&worker->loop, &worker->settle, 0, output_on_settle);
 	deadline_list_init(&worker->loop, &worker->intake_idle, INTAKE_IDLE_TIME, intake_on_idle);
 	result = channel_init(&worker->channel, &worker->loop, fd, CONTRACT_WORKER);
 	if (result < 0)

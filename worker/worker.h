@@ -44,7 +44,8 @@ struct worker {
 	struct deadline_list silence;		/* SESSION */
 	struct deadline_list login_tick;	/* who waits because logins have failed (login.h) */
 	struct deadline_list drain;		/* CLOSING */
-	struct deadline_list stall;		/* output that makes no progress */
+	struct deadline_list stall;		/* output above the soft bound that makes no progress */
+	struct deadline_list settle;		/* output of which something is unsettled */
 	struct deadline_list intake_idle;	/* parsers without bytes */
 
 	uint32_t intakes;			/* parsers alive */

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,9 +110,25 @@ frame_of(const struct got *got)
 }
 
 void
+acknowledge(const struct person *person)
+{
+	int on = 1;
+
+	turns();
+	if (person->fd >= 0)
+		setsockopt(person->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+	deadlines_are_due(&worker.settle);
+	turns();
+}
+
+void
 expect_about(const struct person *person, uint16_t type)
 {
-	const struct got *got = expect_frame(type);
+	const struct got *got;
+
+	if (type == W2M_SETTLED)
+		acknowledge(person);
+	got = expect_frame(type);
 
 	ck_assert_uint_eq(got->slot, person->slot);
 	ck_assert_uint_eq(got->serial, person->serial);
@@ -212,6 +229,9 @@ setup(void)
 	settings.plain = false;
 	settings.limits.clients = 3;
 	settings.limits.rate_bytes = 0;
+	settings.limits.settle_time = 0;
+	settings.limits.send_buffer_bytes = 0;
+	settings.limits.unsent_soft_bytes = 0;
 	settings.tls = (struct tls_settings){ 0 };
 	message_put_hello(&body, CONTRACT_VERSION);
 	channel_send(&master, M2W_HELLO, 0, 0, &body);

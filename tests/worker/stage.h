@@ -86,6 +86,9 @@ void say(const struct person *person, const char *text);
 /* Likewise, and the worker has read it: a network may take its time, even this one. */
 void say_all(const struct person *person, const char *text);
 
+/* Its TCP says what has come, and the worker looks; whatever there is. */
+void acknowledge(const struct person *person);
+
 /* Everything that has come; 0 when the connection has ended. */
 ssize_t listen_to(struct person *person);
 

@@ -1427,7 +1427,7 @@ take_settled(const struct person *person)
 {
 	uint64_t settled = 0;
 
-	turns();
+	acknowledge(person);
 	while (queue_taken < queue_count) {
 		struct got *got = &queue[queue_taken++];
 		struct frame frame = frame_of(got);
@@ -1460,7 +1460,7 @@ fill(struct person *person)
 			answer(person, "<message", "alice@foo.com", after, 0);
 		more = take_settled(person);
 		settled = more > 0 ? more : settled;
-	} while (client_of(person)->output == NULL);
+	} while (output_length(client_of(person)->output) == 0);
 	return settled;
 }
 

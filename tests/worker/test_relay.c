@@ -245,6 +245,10 @@ static void
 book(struct account *account)
 {
 	turns();
+	/* Only who has read everything acknowledges it at once. */
+	if (account->person->fd >= 0)
+		listen_to(account->person);
+	acknowledge(account->person);
 	for (; queue_taken < queue_count; queue_taken++)
 		book_frame(account, &queue[queue_taken]);
 	queue_forget();
