@@ -344,11 +344,13 @@ class ServiceServer(Server):
 
 class SfromServer(ServiceServer):
     """jabberd of September 2000 (link-protocol 1.3-1.5): jabber:iq:auth, where a get is a login too, and a positive answer
-    is the session. With digest=False passwords are kept in a way that digests cannot be checked."""
+    is the session. With digest=False passwords are kept in a way that digests cannot be checked. `mute`: as recorded, it says
+    nothing to what comes for a session that it does not know, though it was meant to (1.5 e)."""
 
-    def __init__(self, sm=None, digest=True, **arguments):
+    def __init__(self, sm=None, digest=True, mute=False, **arguments):
         super().__init__(sm or ScriptedSM(), **arguments)
         self.digest = digest
+        self.mute = mute
 
     def attributes(self, **more):
         return super().attributes(**dict({'digest': 'yes' if self.digest else 'no'}, **more))
@@ -372,7 +374,7 @@ class SfromServer(ServiceServer):
             session = self.service.find(address=sto)
             if session and session.identity == sfrom:
                 self.service.take(session, element)
-            else:   # as it was meant to be; the original lost it
+            elif not self.mute:
                 self.sm.end(sfrom, sto)
 
     def undeliverable(self, element, sto, sfrom):

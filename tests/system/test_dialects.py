@@ -111,9 +111,8 @@ class Servers(DaemonCase):
             25: 'what is asked for a registration is a matter of configuration'}, end='7c. subscriptions')
 
     def test_sfrom(self):
-        self.replay('pre-sto-sfrom-main.txt', self.server('sfrom'), self.PROBE_SFROM, {
-            8: 'what is asked for a registration is a matter of configuration',
-            50: 'its clock', 56: 'a session that is not known: jabberd meant to answer, and did not', 80: 'likewise'})
+        self.replay('pre-sto-sfrom-main.txt', self.server('sfrom', mute=True), self.PROBE_SFROM, {
+            8: 'what is asked for a registration is a matter of configuration', 50: 'its clock'})
 
 
 SASL = scripted.SASL

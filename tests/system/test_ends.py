@@ -725,6 +725,171 @@ class Workers(EndsCase):
         self.check(mine)
 
 
+class Comeback(DaemonCase):
+    """Session managers that do something with what comes back, as the recorded ones did: messages go to another session of
+    the account, or wait for its next login."""
+
+    COUNT = 300
+
+    def begin(self, **arguments):
+        """Alice and bob, who does not read, and whom alice has sent more than he can take."""
+        limits = dict(EndsCase.LIMITS, **({'settle_seconds': '0'} if ACKNOWLEDGED else {}))
+        self.serve(limits=limits, **arguments)
+        self.daemon.may_lose_workers = True
+        self.alice = self.daemon.login('alice').available()
+        self.bob = self.log_in(RawClient(self.daemon.listeners[0], receive_buffer=4096))
+        self.begun = len(self.bob.received)
+        self.port = self.bob.socket.getsockname()[1]
+
+    def serve(self, **arguments):
+        self.manager = self.server('sfrom', users={'alice': 'secret', 'bob': 'secret'}, mute=True)
+        self.daemon = self.start_with(self.manager, **arguments)
+
+    def log_in(self, client=None, resource='home'):
+        client = client or self.daemon.client()
+        return client.open().login('bob', resource=resource).available() and client
+
+    def flood(self):
+        for number in range(self.COUNT):
+            kind = " type='chat'" if number % 2 else ''
+            self.alice.send("<message id='n%d' to='bob@localhost/home'%s><body>%s</body></message>" % (
+                number, kind, 'x' * SIZE))
+        self.alice.settle()
+        if not ACKNOWLEDGED:
+            return
+        self.had = []
+        wait_until(self.is_settled, 'bob has %r' % self.had[-1:])
+
+    def session(self):
+        """Bob's first."""
+        lines = self.daemon.ctl('sessions', '--json', '--account', 'bob@localhost').stdout.splitlines()
+        return next((session for session in map(json.loads, lines) if session.get('port') == self.port), None)
+
+    def is_settled(self):
+        stream, waiting = XmlStream(), array.array('i', [0])
+        stream.feed(b'<x>')
+        fcntl.ioctl(self.bob.socket.fileno(), termios.FIONREAD, waiting)
+        bytes_there = self.bob.socket.recv(waiting[0], socket.MSG_PEEK) if waiting[0] else b''
+        self.had = self.numbers(stream.feed(bytes(self.bob.received[self.begun:]) + bytes_there))
+        held = self.session()['held']
+        return SIZE * (self.COUNT - len(self.had)) < held < (SIZE + 400) * (self.COUNT - len(self.had)) and \
+            held // (self.COUNT - len(self.had)) > SIZE
+
+    @staticmethod
+    def numbers(elements):
+        return [(int(e.get('id')[1:]), e.get('type')) for e in elements if e.name == 'message' and (e.get('id') or '')[:1] == 'n']
+
+    def wait_last(self, client):
+        last = client.expect(lambda e: e.get('id') == 'n%d' % (self.COUNT - 1))
+        found, client.pending = self.numbers(client.pending + [last]), []
+        return found
+
+    def check(self, client):
+        """All that the first bob has not got comes to this one: in order, as what it was; then nothing happens any more."""
+        found = self.wait_last(client)
+        wanted = [(number, 'chat' if number % 2 else None) for number in range(self.COUNT)]
+        found = [(number, None if kind == 'normal' else kind) for number, kind in found]
+        if ACKNOWLEDGED:
+            self.assertEqual(wanted[len(self.had):], found)
+        else:
+            self.assertEqual(wanted[-len(found):], found)
+        before = self.daemon.status()['packets']
+        for _ in range(3):
+            client.settle()
+            self.alice.settle()
+        after = self.daemon.status()['packets']
+        self.assertTrue(after['balanced'])
+        self.assertEqual(before['bounced'], after['bounced'], 'it goes to and fro')
+        self.assertEqual([], self.numbers(client.pending))
+        self.alice.message('bob@localhost/%s' % client.resource, 'still there')
+        client.expect_message('still there')
+        client.message('alice@localhost/home', 'and back')
+        self.alice.expect_message('and back')
+
+    def kill_its_worker(self):
+        number = self.session()['worker']
+        os.kill(next(w['pid'] for w in self.daemon.status()['workers'] if w['number'] == number), signal.SIGKILL)
+
+    def gone(self):
+        wait_until(lambda: self.session() is None, 'bob is gone')
+
+    def come(self, resource='home'):
+        client = self.log_in(resource=resource)
+        client.resource = resource
+        return client
+
+    # -- for whatever reason; where do his messages go
+
+    def test_next_login(self):
+        """From where they wait, after a reset."""
+        self.begin()
+        self.flood()
+        self.bob.reset()
+        self.gone()
+        self.check(self.come())
+
+    def test_next_login_after_a_kick(self):
+        self.begin()
+        self.flood()
+        self.daemon.ctl('kick', self.session()['id'])
+        wait_until(lambda: self.session() is None and self.daemon.status()['packets']['held'] == 0, 'bob is gone', 30)
+        self.check(self.come('another'))
+
+    def test_other_resource(self):
+        self.begin()
+        work = self.come('work')
+        self.flood()
+        self.bob.reset()
+        self.check(work)
+
+    def test_other_resource_when_the_worker_dies(self):
+        self.begin(workers=3)
+        work = self.come('work')
+        self.flood()
+        self.kill_its_worker()
+        self.check(work)
+
+    def test_replaced(self):
+        """The later login gets them, and is not ended by the end of the one before."""
+        self.begin()
+        self.flood()
+        self.check(self.come('home'))
+
+    def test_replaced_while_its_worker_hangs(self):
+        """Neither its end nor what the session manager said of it was read when the later login came."""
+        self.begin(workers=3)
+        self.flood()
+        number = self.session()['worker']
+        pid = next(w['pid'] for w in self.daemon.status()['workers'] if w['number'] == number)
+        os.kill(pid, signal.SIGSTOP)
+        self.bob.reset()
+        later = self.come('home')
+        os.kill(pid, signal.SIGKILL)
+        self.check(later)
+
+
+class RouteComeback(Comeback):
+    def serve(self, **arguments):
+        self.manager = self.server('route', users={'alice': 'secret', 'bob': 'secret'})
+        self.daemon = self.start_with(self.manager, **arguments)
+
+
+class XmppComeback(Comeback):
+    def serve(self, **arguments):
+        self.manager = self.server('xmpp', users={'alice': 'secret', 'bob': 'secret'})
+        self.daemon = self.start_with(self.manager, **arguments)
+
+
+class EmbeddedComeback(Comeback):
+    def serve(self, **arguments):
+        self.daemon = self.start(users=('alice', 'bob'), **arguments)
+
+
+class EmbeddedSfromComeback(Comeback):
+    def serve(self, **arguments):
+        self.daemon = self.start(users=('alice', 'bob'), embedded={'dialect': 'sfrom'}, **arguments)
+
+
 class RouteWorkers(Workers):
     dialect = 'route'
 
