@@ -1,4 +1,5 @@
 /* client and worker: what a client sees of its worker, and its worker of it, on a stage (stage.h). */
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
@@ -1480,6 +1481,165 @@ START_TEST(not_reading_is_ended)
 }
 END_TEST
 
+/* ---- what has arrived ---- */
+
+/* Longer than any test takes: what is settled has been told by something else than the time. */
+static void
+settle_late(void)
+{
+	settings.limits.settle_time = 3600000;
+	tell_settings();
+}
+
+static void
+get_message(struct person *person)
+{
+	answer(person, "<message", "alice@foo.com", "/>", 0);
+	expect_heard(person, "<message/>");
+}
+
+/* Its kernel has acknowledged it, and may do so for a program that never reads it. */
+START_TEST(acknowledged_is_not_settled_at_once)
+{
+	struct person person;
+
+	settle_late();
+	log_in(&person, 0, true);
+	get_message(&person);
+	acknowledge(&person);
+	expect_no_frame();
+	ck_assert(!client_is_idle(client_of(&person)));
+	ck_assert_uint_eq(output_length(client_of(&person)->output), 0);
+	ck_assert(deadline_is_set(&client_of(&person)->output->settle));
+	leave(&person);
+}
+END_TEST
+
+/* A FIN says that what was acknowledged has been read. */
+START_TEST(settled_by_its_end)
+{
+	struct person person;
+
+	settle_late();
+	log_in(&person, 0, true);
+	get_message(&person);
+	acknowledge(&person);
+	leave(&person);
+	expect_number(&person, W2M_SETTLED, 2);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+/* A reset says that it may not. */
+START_TEST(not_settled_by_a_reset)
+{
+	struct person person;
+	char text[64];
+
+	settle_late();
+	log_in(&person, 0, true);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	turns();
+	ck_assert_int_eq(recv(person.fd, text, sizeof text, MSG_PEEK), strlen("<message/>"));
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+/* What was seen to be acknowledged long before it is believed. */
+START_TEST(settled_before_a_reset)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	expect_number(&person, W2M_SETTLED, 2);
+	settle_late();
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	turns();
+	leave(&person);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
+static int
+error_of_socket(const struct person *person)
+{
+	int error = -1;
+	socklen_t length = sizeof error;
+
+	getsockopt(person->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+	return error;
+}
+
+/* It does not close. What it has acknowledged is not settled in that time, so it goes back, and cannot arrive any more. */
+START_TEST(reset_where_something_goes_back)
+{
+	struct person person;
+
+	settle_late();
+	log_in(&person, 0, true);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	turns();
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_CLOSING);
+	deadlines_are_due(&worker.drain);
+	expect_ended(&person, END_KICKED);
+	/* A reset behind the end of our half (tcp(7)). */
+	ck_assert_int_eq(error_of_socket(&person), EPIPE);
+	leave(&person);
+}
+END_TEST
+
+/* Who is owed nothing is left in peace. */
+START_TEST(no_reset_without_need)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	get_message(&person);
+	expect_number(&person, W2M_SETTLED, 2);
+	tell_reason(&person, M2W_CLOSE, END_KICKED);
+	expect_hung_up_after(&person, "ended by the operator</text></stream:error>" END);
+	deadlines_are_due(&worker.drain);
+	expect_ended(&person, END_KICKED);
+	ck_assert_int_eq(error_of_socket(&person), 0);
+	leave(&person);
+}
+END_TEST
+
+/* Both have closed; what was written last is waited for, but not by looking again and again. */
+START_TEST(the_last_bytes_are_waited_for)
+{
+	struct person person;
+	uint32_t rounds;
+
+	settle_late();
+	log_in(&person, 0, true);
+	fill(&person);
+	shutdown(person.fd, SHUT_WR);
+	while (!client_of(&person)->hung_up)
+		turns();
+	while (output_length(client_of(&person)->output) > 0) {
+		listen_to(&person);
+		turns();
+	}
+	/* The kernel still has some of it. */
+	while (worker.clients[person.slot] != NULL && !client_of(&person)->shut)
+		turns();
+	for (rounds = 0; worker.clients[person.slot] != NULL && rounds < 100000; rounds++) {
+		ck_assert_uint_eq(client_of(&person)->watch.events, EPOLLET);
+		listen_to(&person);
+		turns();
+	}
+	ck_assert_uint_ge(queue_count, 2);
+	queue_taken = queue_count - 2;
+	expect_number(&person, W2M_SETTLED, person.number);
+	expect_ended(&person, END_LOST);
+	leave(&person);
+}
+END_TEST
+
 /* It has closed its half, and still hears what was on its way. */
 START_TEST(half_closed)
 {
@@ -2440,6 +2600,13 @@ talk_tests(void)
 	tcase_add_test(tests, elements_are_stamped);
 	tcase_add_test(tests, byte_by_byte);
 	tcase_add_test(tests, packets_are_delivered_and_settled);
+	tcase_add_test(tests, acknowledged_is_not_settled_at_once);
+	tcase_add_test(tests, settled_by_its_end);
+	tcase_add_test(tests, not_settled_by_a_reset);
+	tcase_add_test(tests, settled_before_a_reset);
+	tcase_add_test(tests, reset_where_something_goes_back);
+	tcase_add_test(tests, no_reset_without_need);
+	tcase_add_test(tests, the_last_bytes_are_waited_for);
 	tcase_add_test(tests, login_refused_and_tried_again);
 	tcase_add_test(tests, login_refused_too_often);
 	tcase_add_test(tests, failed_logins_cost_time);
