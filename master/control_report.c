@@ -181,6 +181,7 @@ status_check(struct control_connection *connection)
 {
 	if (!pongs_complete(connection))
 		return;
+	balance_check(connection->control->master);
 	control_connection_say(connection, status_json(connection->control->master));
 	control_connection_done(connection);
 }

@@ -289,6 +289,7 @@ on_pong(struct worker_process *worker)
 {
 	struct master *master = container_of(worker->pool, struct master, pool);
 
+	balance_check(master);
 	arrivals_retry(master);
 	control_notice(&master->control);
 }
@@ -612,7 +613,11 @@ master_run(struct master *master, uint32_t workers)
 {
 	int result = master_start(master, workers);
 
-	return result < 0 ? result : loop_run(&master->loop);
+	if (result < 0)
+		return result;
+	result = loop_run(&master->loop);
+	balance_finish(master);
+	return result;
 }
 
 /* Their sockets are closed: they end by themselves, or are made to. */

@@ -10,6 +10,7 @@
 #include "common/loop.h"
 #include "common/trim.h"
 #include "master/arrivals.h"
+#include "master/balance.h"
 #include "master/certificates.h"
 #include "master/control.h"
 #include "master/directory.h"
@@ -38,6 +39,7 @@ struct master {
 	uint64_t reload_count;
 	struct directory directory;
 	struct keeper keeper;
+	struct balance balance;
 	struct ends ends;
 	struct pool pool;
 	struct certificates certificates;	/* in force */

@@ -337,6 +337,8 @@ START_TEST(status_with_a_hanging_worker)
 
 	pong(0, &one);
 	assert_no_answer(fd);
+	while (stage.control.count > 0)
+		loop_turn(&stage.loop);
 	text = hear(fd, &over);
 	ck_assert(over);
 	close(fd);
@@ -363,6 +365,33 @@ START_TEST(status_without_a_worker)
 	ck_assert_msg(over && strstr(text, "\"number\":1") != NULL, "%s", text);
 	ck_assert_ptr_null(strstr(text, "\"state\":\"ready\",\"starts\":2"));
 	close(fd);
+}
+END_TEST
+
+/* What was not counted has vanished: said once, at the next time that anybody looks. */
+START_TEST(imbalance_is_said_once)
+{
+	static const struct worker_counters any = { 0 };
+	static const char all[] = "error: packets unbalanced of=all in=1 settled=0 bounced=0 consumed=0 dropped=0 held=0\n";
+	static const char one[] = "error: packets unbalanced of=1 in=0 settled=0 bounced=1 consumed=0 dropped=0 held=0\n";
+	static const char sum[] = "error: packets unbalanced of=workers in=0 settled=0 bounced=0 consumed=0 dropped=0 held=0\n";
+	static const char *const said[] = { all, one, sum };
+	struct packet_counters *counters = _i == 0 ? &stage.keeper.total : &stage.keeper.workers[1];
+	const char *line;
+
+	stage_log_clear();
+	pong(0, &any);
+	ck_assert_ptr_null(strstr(stage_log(), "unbalanced"));
+	counters->of[_i == 1 ? FATE_BOUNCED : FATE_IN]++;
+	if (_i == 2)
+		counters->of[FATE_CONSUMED]++;
+	pong(0, &any);
+	line = strstr(stage_log(), "error: packets unbalanced");
+	ck_assert_ptr_nonnull(line);
+	ck_assert_msg(strcmp(line, said[_i]) == 0, "%s", line);
+	stage_log_clear();
+	pong(1, &any);
+	ck_assert_ptr_null(strstr(stage_log(), "unbalanced"));
 }
 END_TEST
 
@@ -712,6 +741,7 @@ add_answers(TCase *tests)
 	tcase_add_test(tests, status_is_true);
 	tcase_add_test(tests, status_without_a_worker);
 	tcase_add_test(tests, status_with_a_hanging_worker);
+	tcase_add_loop_test(tests, imbalance_is_said_once, 0, 3);
 	tcase_add_test(tests, waits_for_everything);
 	tcase_add_test(tests, kicked);
 	tcase_add_test(tests, drained);
