@@ -26,6 +26,7 @@ end_reason_name(enum end_reason reason)
 		[END_HANDSHAKE_TIMEOUT] = "handshake-timeout",
 		[END_REFUSED] = "refused",
 		[END_CROWDED] = "crowded",
+		[END_GIVEN_UP] = "given-up",
 	};
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";

@@ -30,6 +30,7 @@ enum end_reason {
 	END_HANDSHAKE_TIMEOUT,	/* its TLS handshake took too long, or never began */
 	END_REFUSED,		/* it may not connect: from its address, or now */
 	END_CROWDED,		/* it had not logged in, and made room for somebody who came later */
+	END_GIVEN_UP,		/* the session manager broke each time that it was sent a packet of it */
 	END_REASON_COUNT,
 };
 

@@ -103,13 +103,13 @@ link_json(const struct master *master)
 	const struct link *link = &master->link;
 	uint64_t up = link->state == LINK_UP ? (loop_now(&master->loop) - link->up_since) / 1000 : 0;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:b, s:b}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:b, s:b}",
 	    "state", link_state_name(link->state), "name", link->name, "dialect", link->dialect->name,
 	    "type", link->spawn != NULL ? "embedded" : "connect", "up_seconds", (json_int_t)up,
 	    "queued_bytes", (json_int_t)link->outbox.queued, "acknowledged", link->ack.on,
-	    "unacknowledged", (json_int_t)ack_waiting(&link->ack),
+	    "unacknowledged", (json_int_t)link->outbox.waiting,
 	    "unacknowledged_bytes", (json_int_t)link->outbox.unacknowledged, "resumptions", (json_int_t)link->resumptions,
-	    "reading", !link->unread, "choked", link->choked);
+	    "given_up", (json_int_t)link->given_up, "reading", !link->unread, "choked", link->choked);
 }
 
 static json_t *

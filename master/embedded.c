@@ -259,6 +259,7 @@ void
 embedded_reached(struct embedded *embedded)
 {
 	embedded->reached = embedded->pid > 0;
+	embedded->served = embedded->pid;
 }
 
 /* It runs, and was there the last time. */

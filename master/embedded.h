@@ -32,6 +32,7 @@ struct embedded {
 	struct buffer out;		/* of one block, what it has not taken yet */
 	bool outdated;			/* the block in `out` is not the last one any more */
 	int link_fd;			/* to be handed over when `out` is empty; -1: none */
+	pid_t served;			/* the one with which the link was up last */
 	bool reached;			/* the link that it got last was up */
 };
 

@@ -25,6 +25,13 @@ link_fail(struct link *link, const char *why)
 	link_fsm(link, LINK_EVENT_FAILED, &message);
 }
 
+void
+link_closed(struct link *link, const char *why)
+{
+	link->closed = true;
+	link_fail(link, why);
+}
+
 const char *
 link_state_name(enum link_state state)
 {
@@ -85,13 +92,16 @@ link_disconnect(struct link *link)
 	int fd = link->watch.fd;
 
 	timer_clear(link->loop, &link->step);
+	timer_clear(link->loop, &link->ask);
+	if (fd >= 0)
+		link_tcp_settle(link);
 	watch_remove(link->loop, &link->watch);
 	if (fd >= 0)
 		close(fd);
 	buffer_deinit(&link->in);
 	buffer_deinit(&link->prelude);
 	splitter_init(&link->splitter, link->splitter.element_max);
-	outbox_cut(&link->outbox, link->ack.on || link_can_resume(link));
+	outbox_cut(&link->outbox);
 	ack_suspend(&link->ack);
 	link->answer_due = false;
 }
@@ -100,8 +110,6 @@ static void
 link_failed(struct link *link, const char *why)
 {
 	bool was_up = link->state == LINK_UP;
-	/* It lives, and has worked, if not for long: no reason to wait longer. */
-	bool progress = link->resumed && link->ack.acknowledged + link->ack.received != link->begun;
 
 	/* Who does not want to be asked may say so by closing. One that has answered before is known to want it. */
 	if (link->state == LINK_ENABLING)
@@ -111,17 +119,19 @@ link_failed(struct link *link, const char *why)
 	else
 		log_warning("link not-open reason=\"%s\"", why);
 	link->last_failure = why;
-	if (was_up && (progress || loop_now(link->loop) - link->up_since > UP_LONG))
+	/* One that has worked, if not for long, is no reason to wait longer. */
+	if (was_up && (link->achieved || loop_now(link->loop) - link->up_since > UP_LONG))
 		link->failures = 0;
 	link_disconnect(link);
 	link_change_state(link, LINK_DOWN);
 	retry_later(link);
 	if (was_up) {
+		link->died = link->closed;
 		link->choked = true;
 		link->on_flow(link, false);
 		link->on_down(link);
 		if (!link_can_resume(link))
-			link_stream_lost(link);
+			link_stream_lost(link, link->died);
 	}
 }
 
@@ -133,7 +143,7 @@ link_step_up(struct link *link)
 	link->last_failure = NULL;
 	link->up_since = loop_now(link->loop);
 	link->backlog = link_backlog(link);
-	link->begun = link->ack.acknowledged + link->ack.received;
+	link->achieved = false;
 	log_info("link up name=%s dialect=%s acknowledged=%s", link->name, link->dialect->name, link->ack.on ? "yes" : "no");
 	link->choked = link->backlog > link->high;
 	link->on_flow(link, !link->choked);
@@ -145,7 +155,7 @@ static void
 link_say_goodbye(struct link *link)
 {
 	static const char end[] = "</stream:stream>";
-	bool said = link->state == LINK_UP && outbox_add(&link->outbox, end, strlen(end), false);
+	bool said = link->state == LINK_UP && outbox_add(&link->outbox, 0, end, strlen(end), false);
 
 	timer_clear(link->loop, &link->retry);
 	link_change_state(link, LINK_CLOSED);
@@ -205,7 +215,7 @@ fsm_up(struct link *link, enum link_event event, const struct link_message *mess
 	case LINK_EVENT_ELEMENT:
 		if (link_is_stream_error(message)) {
 			link->blamed = link->ack.on;
-			link_fail(link, "ended by the session manager");
+			link_closed(link, "ended by the session manager");
 		} else {
 			link_packet_arrived(link, message);
 		}

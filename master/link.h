@@ -8,16 +8,19 @@
  * ENABLING is left out unless `acknowledge` is set: there acknowledgement is asked for (dialect/ack, XEP-0198), or the
  * stream of before is resumed. A session manager that refuses, or does not answer, works without.
  *
- * Trying again waits longer each time, with jitter, and blocks nothing. What is queued while the link is not UP goes
- * first when it is; an element of which a part had been written when the link was cut is written again as a whole, but
- * not for ever: one in which the link breaks again and again is given up, and said so.
+ * Trying again waits longer each time, with jitter, and blocks nothing; a link that has achieved something before it was
+ * lost is tried again at once. What is queued while the link is not UP goes first when it is; an element of which a part had
+ * been written when the link was cut is written again as a whole, but not for ever: one with which the link breaks again and
+ * again is given up, and its owner told (on_given_up).
  *
  * With acknowledgement, what was written stays in the outbox until it is acknowledged. When the link is lost it is kept;
  * after <resumed/> what the session manager has not handled is written again, in order, and nothing twice. After
  * <failed/> it does not know the stream any more, and all that was not acknowledged is written again: then something may
- * come twice. Without acknowledgement TCP's rule holds: what was written counts as arrived.
+ * come twice. Without acknowledgement TCP's rule holds (link_tcp): what the session manager's kernel has acknowledged counts
+ * as arrived, and what it has not is written again.
  *
  * The link owns its descriptor and its outbox. Overflow: what is not written and what is not acknowledged count together.
+ * (By TCP's rule what is not written: what is not acknowledged is no more than the kernel's own buffer.)
  * on_flow(false) above `high`, on_flow(true) below half of it and whenever the link comes up; the master stops the workers
  * from reading clients, so that no more than what was under way comes on top. What goes back to the session manager is not
  * held up by that: above `bound` the link is cut, and tried again, because to stop reading as well would let both wait for
@@ -65,6 +68,7 @@ struct link {
 	const char *name;	/* the owner's */
 	const char *secret;	/* the owner's */
 	uint32_t timeout;	/* milliseconds for each step of connecting */
+	uint32_t dead;		/* milliseconds after which a machine that acknowledges nothing is dead; 0: the system's */
 	size_t high;		/* bytes in the outbox above which clients are not to be read */
 	size_t bound;		/* and above which a session manager that takes nothing is given up; 0: none */
 	bool acknowledge;	/* ask for acknowledgement, from the next connection on */
@@ -76,8 +80,15 @@ struct link {
 	struct buffer prelude;	/* of the link's own: goes before the next packet */
 	struct outbox outbox;
 	struct ack ack;		/* of this connection, or of the one that is to be resumed */
-	uint32_t begun;		/* packets that had arrived, at both ends, when the link came up */
+	uint64_t given;		/* bytes that this connection was given */
 	uint64_t resumptions;	/* since the start */
+	uint64_t given_up;	/* packets, since the start */
+	bool is_unix;		/* this connection is a UNIX socket */
+	bool reset;		/* and the session manager has closed it with something unread */
+	bool achieved;		/* something has come, or was acknowledged, on this connection */
+	bool closed;		/* this connection was closed by the session manager: it has ended, perhaps */
+	bool died;		/* the last one that was up was */
+	bool anew;		/* spawn: the process is not the one of the last link that was up */
 	bool resumed;		/* this connection has resumed the stream of another */
 	bool answer_due;	/* they want to know how much we have */
 	bool blamed;		/* they have complained of our stream, and ended it */
@@ -87,6 +98,7 @@ struct link {
 	struct job flush;
 	struct timer step;	/* a step of connecting takes too long */
 	struct timer retry;
+	struct timer ask;	/* TCP's rule: it is time to look what has arrived */
 	unsigned failures;	/* since it was last up for a while */
 	const char *last_failure;	/* logged once while it stays the same */
 	uint64_t up_since;
@@ -94,7 +106,10 @@ struct link {
 	bool choked;		/* on_flow(false) was said */
 	bool shut;		/* our half is closed: the stream's end was written */
 
-	/* Only for the embedded session manager: start it; a connected descriptor, which becomes the link's, or -errno. */
+	/*
+	 * Only for the embedded session manager: start it, and set `anew`; a connected descriptor, which becomes the link's,
+	 * or -errno.
+	 */
 	int (*spawn)(struct link *link);
 	/* One complete element; valid during the call. */
 	void (*on_packet)(struct link *link, const uint8_t *bytes, size_t length);
@@ -105,6 +120,8 @@ struct link {
 	 * when there is none, before on_up. After a resumption it is not said.
 	 */
 	void (*on_lost)(struct link *link);
+	/* The link breaks each time that it is sent this; `from` as it was queued. The bytes may hold a password. */
+	void (*on_given_up)(struct link *link, uint64_t from, const uint8_t *bytes, size_t length);
 	void (*on_flow)(struct link *link, bool go);
 	/*
 	 * Closed for good: everything that was queued has been written and the session manager has closed, too, or that
@@ -126,8 +143,8 @@ void link_changed(struct link *link, size_t element_max);
 /* Begin to connect. */
 void link_start(struct link *link);
 
-/* Queue a complete element. False: no memory, or our stream has ended. */
-bool link_send(struct link *link, const void *bytes, size_t length);
+/* Queue a complete element; `from`, for on_given_up, says whose it is. False: no memory, or our stream has ended. */
+bool link_send(struct link *link, uint64_t from, const void *bytes, size_t length);
 
 /* Read the session manager, or let it wait (the kernel's buffers fill, and TCP stops it). */
 void link_read(struct link *link, bool on);
@@ -138,11 +155,13 @@ void link_read(struct link *link, bool on);
  */
 void link_close(struct link *link);
 
-/* Bytes that are not written, or not acknowledged. */
+/* Bytes that are not written, or not acknowledged by the session manager. */
 static inline size_t
 link_backlog(const struct link *link)
 {
-	return link->outbox.queued + link->outbox.unacknowledged;
+	bool acknowledged = link->ack.on || link->ack.id[0] != '\0';
+
+	return link->outbox.queued + (acknowledged ? link->outbox.unacknowledged : 0);
 }
 
 const char *link_state_name(enum link_state state);

@@ -21,20 +21,34 @@ void
 link_not_answered(struct link *link)
 {
 	if (link->state == LINK_ENABLING && link_can_resume(link) && ++link->unanswered >= UNANSWERED_MAX)
-		link_stream_lost(link);
+		link_stream_lost(link, true);
 }
 
 /* What was sent and not acknowledged is sent again, to a session manager that does not know the stream any more. */
 void
-link_stream_lost(struct link *link)
+link_stream_lost(struct link *link, bool died)
 {
-	if (ack_waiting(&link->ack) > 0)
-		log_info("link not-resumed again=%" PRIu32, ack_waiting(&link->ack));
+	if (link->outbox.waiting > 0)
+		log_info("link not-resumed again=%" PRIu32, link->outbox.waiting);
 	ack_forget(&link->ack);
-	outbox_requeue(&link->outbox, link->blamed, true);
-	link->blamed = false;
+	link_requeue(link, died);
 	link->unanswered = 0;
 	link->on_lost(link);
+}
+
+void
+link_requeue(struct link *link, bool died)
+{
+	struct outbox_packet *packet;
+
+	outbox_requeue(&link->outbox, link->blamed, died);
+	link->blamed = false;
+	while ((packet = outbox_take_given_up(&link->outbox)) != NULL) {
+		log_error("link packet-given-up bytes=%zu breaks=%u", packet->length, packet->breaks);
+		link->given_up++;
+		link->on_given_up(link, packet->from, packet->bytes, packet->length);
+		outbox_packet_free(packet);
+	}
 }
 
 /* The session manager works without; what was asked for is not waited for any more. */
@@ -51,7 +65,7 @@ link_step_enable(struct link *link)
 	bool asks = link->acknowledge && !link->unasked;
 
 	if (!asks && link_can_resume(link))
-		link_stream_lost(link);
+		link_stream_lost(link, true);
 	link->resumed = false;
 	if (!link->acknowledge) {
 		link_step_up(link);
@@ -79,7 +93,7 @@ counts_broken(struct link *link, const char *why)
 	bool resuming = link->state == LINK_ENABLING && link_can_resume(link);
 
 	if (resuming)
-		link_stream_lost(link);
+		link_stream_lost(link, true);
 	link->ack.id[0] = '\0';
 	link_fail(link, why);
 	/* That was no answer to the question. */
@@ -102,8 +116,8 @@ stream_resumed(struct link *link, const struct ack_element *element)
 	}
 	outbox_acknowledged(&link->outbox, fresh);
 	log_info("link resumed acknowledged=%" PRIu32 " again=%zu", fresh, link->outbox.unacknowledged);
-	outbox_requeue(&link->outbox, link->blamed, false);
-	link->blamed = false;
+	/* It may have died of what comes again: only of ours is known whether it did. */
+	link_requeue(link, link->spawn != NULL ? link->anew : link->died);
 	link->unanswered = 0;
 	link->resumed = true;
 	link->resumptions++;
@@ -121,7 +135,7 @@ stream_refused(struct link *link, const struct ack_element *element)
 	}
 	if (element->counted && ack_take(&link->ack, element->h, &fresh))
 		outbox_acknowledged(&link->outbox, fresh);
-	link_stream_lost(link);
+	link_stream_lost(link, true);
 	link_step_enable(link);
 }
 
@@ -136,7 +150,7 @@ link_enabling_answer(struct link *link, const struct link_message *message)
 		/* One that does not know what it was asked may go on as if nothing had been. */
 		if (link_is_stream_error(message)) {
 			link_not_answered(link);
-			link_fail(link, "ended by the session manager");
+			link_closed(link, "ended by the session manager");
 		} else {
 			link->on_packet(link, message->bytes, message->length);
 		}
@@ -179,8 +193,9 @@ acknowledged(struct link *link, uint32_t h)
 		return;
 	}
 	outbox_acknowledged(&link->outbox, fresh);
+	link->achieved |= fresh > 0;
 	/* Else it is asked for behind the next packet; where none may be written before an answer, there is no next one. */
-	if (!outbox_has_more(&link->outbox, &link->ack) && ack_should_ask(&link->ack) && link->state == LINK_UP) {
+	if (!outbox_has_more(&link->outbox) && ack_should_ask(&link->ack) && link->state == LINK_UP) {
 		ack_write_request(&link->prelude, &link->ack);
 		buffer_append(&link->prelude, "\n", 1);
 	}
@@ -226,6 +241,7 @@ link_packet_arrived(struct link *link, const struct link_message *message)
 		link_fail(link, "the session manager enables acknowledgement too late");
 		return;
 	}
+	link->achieved = true;
 	if (link->ack.on)
 		link->ack.received++;
 	link->on_packet(link, message->bytes, message->length);

@@ -1,10 +1,9 @@
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "master/link_parts.h"
@@ -40,15 +39,13 @@ static void
 connect_socket(struct link *link)
 {
 	const struct link_address *address = &link->addresses.list[link->failures % link->addresses.count];
-	int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, error = 0;
+	int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
 
 	if (fd < 0) {
 		link_fail(link, strerror(errno));
 		return;
 	}
-	/* Batched by turn: Nagle would only add its 40 ms. Not for UNIX sockets, where it fails and is not needed. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	link_tcp_prepare(link, fd, address->address.ss_family);
 	if (connect(fd, (const struct sockaddr *)&address->address, address->length) < 0 && errno != EINPROGRESS)
 		error = errno;
 	if (error != 0) {
@@ -64,10 +61,12 @@ connect_embedded(struct link *link)
 {
 	int fd = link->spawn(link);
 
-	if (fd < 0)
+	if (fd < 0) {
 		link_fail(link, strerror(-fd));
-	else
-		link_adopt(link, fd, EPOLLOUT);
+		return;
+	}
+	link_tcp_prepare(link, fd, AF_UNIX);
+	link_adopt(link, fd, EPOLLOUT);
 }
 
 void
@@ -75,6 +74,8 @@ link_step_connect(struct link *link)
 {
 	link_change_state(link, LINK_CONNECTING);
 	link_step_begins(link);
+	link->given = 0;
+	link->closed = link->reset = false;
 	if (link->spawn != NULL)
 		connect_embedded(link);
 	else

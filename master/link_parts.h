@@ -1,7 +1,7 @@
 /*
  * link_parts: what the files that make up the link ask of each other; nobody else includes this. link.c has the state
- * machine, link_open how a connection is made and proves itself, link_ack acknowledgement, link_write and link_read the
- * bytes.
+ * machine, link_open how a connection is made and proves itself, link_ack acknowledgement, link_tcp what holds without it,
+ * link_write and link_read the bytes.
  *
  * Every call with which something can be lost (link_fail, link_fsm, link_flush, reading) may end the connection: whoever goes
  * on behind it looks at link->watch.fd first.
@@ -25,6 +25,9 @@ void link_change_state(struct link *link, enum link_state state);
 
 /* The one way out of a connection. `why` is for the log, and is compared as a pointer. */
 void link_fail(struct link *link, const char *why);
+
+/* The same, by them: their process may have ended. */
+void link_closed(struct link *link, const char *why);
 
 /* From now on `timeout` runs. */
 void link_step_begins(struct link *link);
@@ -55,8 +58,25 @@ void link_packet_arrived(struct link *link, const struct link_message *message);
 void link_not_enabled(struct link *link, const char *why);
 void link_not_answered(struct link *link);
 
-/* What was sent and not acknowledged is sent again, to a session manager that does not know the stream any more. */
-void link_stream_lost(struct link *link);
+/*
+ * What was sent and not acknowledged is sent again, to a session manager that does not know the stream any more. `died`: it
+ * is another one than before.
+ */
+void link_stream_lost(struct link *link, bool died);
+
+/* What had not arrived is to be written again, as in outbox_requeue; whose packet was given up is told. */
+void link_requeue(struct link *link, bool died);
+
+/* ---- link_tcp.c ---- */
+
+/* A socket that is about to be connected. */
+void link_tcp_prepare(struct link *link, int fd, int family);
+
+/* What was written may have arrived: look, if that is due, and see to it that it will be. */
+void link_tcp_follow(struct link *link);
+
+/* The connection is about to be closed: what has arrived, as far as can be known. */
+void link_tcp_settle(struct link *link);
 
 /* ---- link_write.c ---- */
 

@@ -26,7 +26,7 @@ take_event(struct link *link, const struct splitter_event *event)
 		link_fsm(link, LINK_EVENT_ELEMENT, &message);
 		break;
 	case SPLITTER_END:
-		link_fail(link, "closed by the session manager");
+		link_closed(link, "closed by the session manager");
 		break;
 	case SPLITTER_BROKEN:
 		link_fail(link, "what the session manager sends is not XML");
@@ -71,10 +71,16 @@ link_read_once(struct link *link)
 		events_take(link);
 		return (size_t)length == READ_SIZE;
 	}
-	if (length == 0)
-		link_fail(link, "closed by the session manager");
-	else if (errno != EAGAIN && errno != EINTR)
+	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (length == 0) {
+		link_closed(link, "closed by the session manager");
+	} else if (errno == ECONNRESET) {
+		link->reset = true;
+		link_closed(link, strerror(ECONNRESET));
+	} else {
 		link_fail(link, strerror(errno));
+	}
 	return false;
 }
 

@@ -53,14 +53,15 @@ write_queue(struct link *link)
 	ssize_t length;
 
 	/* Something of the link's own waits for the end of the packet that was begun. */
-	message.msg_iovlen = outbox_gather(&link->outbox, &link->ack, vectors,
-	    buffer_length(&link->prelude) > 0 ? 1 : WRITE_VECTORS, &packets, &last);
+	message.msg_iovlen = outbox_gather(&link->outbox, vectors, buffer_length(&link->prelude) > 0 ? 1 : WRITE_VECTORS,
+	    &packets, &last);
 	if (last || ask)
 		vectors[message.msg_iovlen++] = (struct iovec){ end, strlen(end) };
 	length = sendmsg(link->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (length <= 0)
 		return length;
-	outbox_written(&link->outbox, &link->ack, (size_t)length < packets ? (size_t)length : packets);
+	outbox_written(&link->outbox, &link->ack, link->given, (size_t)length < packets ? (size_t)length : packets);
+	link->given += (size_t)length;
 	if ((last || ask) && (size_t)length >= packets) {
 		link->ack.asked = link->ack.asked || ask;
 		buffer_append_string(&link->prelude, end + ((size_t)length - packets));
@@ -74,8 +75,10 @@ write_prelude(struct link *link)
 	ssize_t length = send(link->watch.fd, buffer_bytes(&link->prelude), buffer_length(&link->prelude),
 	    MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	if (length > 0)
+	if (length > 0) {
 		buffer_consume(&link->prelude, (size_t)length);
+		link->given += (size_t)length;
+	}
 	return length;
 }
 
@@ -83,7 +86,7 @@ bool
 link_has_unsent(const struct link *link)
 {
 	return buffer_length(&link->prelude) > 0 ||
-	    ((link->state == LINK_UP || link->state == LINK_CLOSED) && outbox_has_more(&link->outbox, &link->ack));
+	    ((link->state == LINK_UP || link->state == LINK_CLOSED) && outbox_has_more(&link->outbox));
 }
 
 /* The stream's end was queued behind everything else; theirs follows. */
@@ -102,8 +105,12 @@ link_broke(struct link *link, int error)
 {
 	for (unsigned i = 0; i < READS_LAST && link->watch.fd >= 0 && link_read_once(link); i++)
 		;
-	if (link->watch.fd >= 0)
-		link_fail(link, error == EPIPE ? "closed by the session manager" : strerror(error));
+	if (link->watch.fd < 0)
+		return;
+	if (error == EPIPE || error == ECONNRESET)
+		link_closed(link, error == EPIPE ? "closed by the session manager" : strerror(error));
+	else
+		link_fail(link, strerror(error));
 }
 
 /* Who takes nothing; not who cannot acknowledge because we do not read it. */
@@ -114,7 +121,7 @@ why_given_up(const struct link *link)
 
 	if (link->state != LINK_UP || link->bound == 0 || bytes <= link->bound || bytes <= link->backlog)
 		return NULL;
-	return link->outbox.queued > link->outbox.unacknowledged ? "the session manager reads nothing" :
+	return !link->ack.on || link->outbox.queued > link->outbox.unacknowledged ? "the session manager reads nothing" :
 	    "the session manager acknowledges nothing";
 }
 
@@ -141,6 +148,7 @@ link_flush(struct link *link)
 			return;
 		}
 	}
+	link_tcp_follow(link);
 	why = why_given_up(link);
 	if (why != NULL) {
 		link_fail(link, why);
@@ -165,9 +173,9 @@ link_flush_later(struct link *link)
 }
 
 bool
-link_send(struct link *link, const void *bytes, size_t length)
+link_send(struct link *link, uint64_t from, const void *bytes, size_t length)
 {
-	if (link->state == LINK_CLOSED || !outbox_add(&link->outbox, bytes, length, true))
+	if (link->state == LINK_CLOSED || !outbox_add(&link->outbox, from, bytes, length, true))
 		return false;
 	link_flush_later(link);
 	return true;

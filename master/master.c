@@ -83,6 +83,14 @@ on_lost(struct link *link)
 }
 
 static void
+on_given_up(struct link *link, uint64_t from, const uint8_t *bytes, size_t length)
+{
+	(void)bytes;
+	(void)length;
+	router_given_up(container_of(link, struct master, link), from);
+}
+
+static void
 on_flow(struct link *link, bool go)
 {
 	pool_broadcast(&container_of(link, struct master, link)->pool, go ? M2W_GO : M2W_STOP, NULL);
@@ -121,7 +129,11 @@ on_closed(struct link *link)
 static int
 spawn_sessiond(struct link *link)
 {
-	return embedded_spawn(&container_of(link, struct master, link)->embedded);
+	struct embedded *embedded = &container_of(link, struct master, link)->embedded;
+	int fd = embedded_spawn(embedded);
+
+	link->anew = embedded->pid != embedded->served;
+	return fd;
 }
 
 /* ---- the workers ---- */
@@ -541,6 +553,7 @@ link_prepare(struct master *master)
 		.on_up = on_up,
 		.on_down = on_down,
 		.on_lost = on_lost,
+		.on_given_up = on_given_up,
 		.on_flow = on_flow,
 		.on_closed = on_closed,
 	};

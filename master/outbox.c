@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "dialect/ack.h"
 
 /* A packet in which the link broke as often as this is what breaks it. */
@@ -18,11 +17,12 @@ outbox_init(struct outbox *outbox)
 	*outbox = (struct outbox){ 0 };
 	STAILQ_INIT(&outbox->queue);
 	STAILQ_INIT(&outbox->sent);
+	STAILQ_INIT(&outbox->given_up);
 }
 
 /* There may be a password in it. */
-static void
-packet_free(struct outbox_packet *packet)
+void
+outbox_packet_free(struct outbox_packet *packet)
 {
 	explicit_bzero(packet->bytes, packet->length);
 	free(packet);
@@ -35,7 +35,7 @@ queue_free(struct outbox_queue *queue)
 
 	while ((packet = STAILQ_FIRST(queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(queue, entry);
-		packet_free(packet);
+		outbox_packet_free(packet);
 	}
 }
 
@@ -44,17 +44,19 @@ outbox_deinit(struct outbox *outbox)
 {
 	queue_free(&outbox->queue);
 	queue_free(&outbox->sent);
+	queue_free(&outbox->given_up);
 	outbox_init(outbox);
 }
 
 bool
-outbox_add(struct outbox *outbox, const void *bytes, size_t length, bool counted)
+outbox_add(struct outbox *outbox, uint64_t from, const void *bytes, size_t length, bool counted)
 {
 	struct outbox_packet *packet = malloc(sizeof *packet + length);
 
 	if (packet == NULL)
 		return false;
 	packet->length = length;
+	packet->from = from;
 	packet->breaks = 0;
 	packet->counted = counted;
 	memcpy(packet->bytes, bytes, length);
@@ -65,26 +67,25 @@ outbox_add(struct outbox *outbox, const void *bytes, size_t length, bool counted
 
 /* How many packets may be written before one is acknowledged. */
 static uint32_t
-room(const struct outbox *outbox, const struct ack *ack)
+room(const struct outbox *outbox)
 {
-	if (outbox->window == 0 || !ack->on)
+	if (outbox->window == 0)
 		return UINT32_MAX;
-	return outbox->window > ack_waiting(ack) ? outbox->window - ack_waiting(ack) : 0;
+	return outbox->window > outbox->waiting ? outbox->window - outbox->waiting : 0;
 }
 
 bool
-outbox_has_more(const struct outbox *outbox, const struct ack *ack)
+outbox_has_more(const struct outbox *outbox)
 {
-	return !STAILQ_EMPTY(&outbox->queue) && room(outbox, ack) > 0;
+	return !STAILQ_EMPTY(&outbox->queue) && room(outbox) > 0;
 }
 
 unsigned
-outbox_gather(const struct outbox *outbox, const struct ack *ack, struct iovec *vectors, unsigned most, size_t *bytes_r,
-    bool *end_r)
+outbox_gather(const struct outbox *outbox, struct iovec *vectors, unsigned most, size_t *bytes_r, bool *end_r)
 {
 	struct outbox_packet *packet = STAILQ_FIRST(&outbox->queue);
 	size_t skip = outbox->head_written;
-	uint32_t left = room(outbox, ack);
+	uint32_t left = room(outbox);
 	unsigned count = 0;
 
 	*bytes_r = 0;
@@ -99,24 +100,26 @@ outbox_gather(const struct outbox *outbox, const struct ack *ack, struct iovec *
 }
 
 static void
-head_written(struct outbox *outbox, struct ack *ack)
+head_written(struct outbox *outbox, struct ack *ack, uint64_t end)
 {
 	struct outbox_packet *packet = STAILQ_FIRST(&outbox->queue);
 
 	STAILQ_REMOVE_HEAD(&outbox->queue, entry);
 	outbox->queued -= packet->length;
 	outbox->head_written = 0;
-	if (!ack->on || !packet->counted) {
-		packet_free(packet);
+	if (!packet->counted) {
+		outbox_packet_free(packet);
 		return;
 	}
+	packet->end = end;
 	STAILQ_INSERT_TAIL(&outbox->sent, packet, entry);
 	outbox->unacknowledged += packet->length;
-	ack->sent++;
+	outbox->waiting++;
+	ack->sent += ack->on;
 }
 
 void
-outbox_written(struct outbox *outbox, struct ack *ack, size_t length)
+outbox_written(struct outbox *outbox, struct ack *ack, uint64_t offset, size_t length)
 {
 	struct outbox_packet *packet;
 
@@ -128,8 +131,25 @@ outbox_written(struct outbox *outbox, struct ack *ack, size_t length)
 			return;
 		}
 		length -= rest;
-		head_written(outbox, ack);
+		offset += rest;
+		head_written(outbox, ack, offset);
 	}
+}
+
+static void
+sent_free(struct outbox *outbox, struct outbox_packet *first)
+{
+	STAILQ_REMOVE_HEAD(&outbox->sent, entry);
+	outbox->unacknowledged -= first->length;
+	outbox->waiting--;
+	outbox_packet_free(first);
+}
+
+static void
+window_grow(struct outbox *outbox)
+{
+	if (outbox->window > 0 && STAILQ_EMPTY(&outbox->sent))
+		outbox->window = outbox->window < WINDOW_MAX ? outbox->window * 2 : 0;
 }
 
 void
@@ -137,13 +157,19 @@ outbox_acknowledged(struct outbox *outbox, uint32_t count)
 {
 	struct outbox_packet *packet;
 
-	for (; count > 0 && (packet = STAILQ_FIRST(&outbox->sent)) != NULL; count--) {
-		STAILQ_REMOVE_HEAD(&outbox->sent, entry);
-		outbox->unacknowledged -= packet->length;
-		packet_free(packet);
-	}
-	if (outbox->window > 0 && STAILQ_EMPTY(&outbox->sent))
-		outbox->window = outbox->window < WINDOW_MAX ? outbox->window * 2 : 0;
+	for (; count > 0 && (packet = STAILQ_FIRST(&outbox->sent)) != NULL; count--)
+		sent_free(outbox, packet);
+	window_grow(outbox);
+}
+
+void
+outbox_arrived(struct outbox *outbox, uint64_t offset)
+{
+	struct outbox_packet *packet;
+
+	while ((packet = STAILQ_FIRST(&outbox->sent)) != NULL && packet->end <= offset)
+		sent_free(outbox, packet);
+	window_grow(outbox);
 }
 
 /* The link was lost, maybe because of the first. */
@@ -154,27 +180,21 @@ head_blame(struct outbox *outbox)
 
 	if (head == NULL || ++head->breaks < BREAKS_MAX)
 		return;
-	log_error("link packet-given-up bytes=%zu breaks=%u", head->length, head->breaks);
 	STAILQ_REMOVE_HEAD(&outbox->queue, entry);
 	outbox->queued -= head->length;
-	packet_free(head);
+	STAILQ_INSERT_TAIL(&outbox->given_up, head, entry);
 }
 
+/* (Connections that fail before anything is written change nothing of that.) */
 void
-outbox_cut(struct outbox *outbox, bool counts)
+outbox_cut(struct outbox *outbox)
 {
-	bool touched = outbox->head_written > 0;
-
+	outbox->touched = outbox->touched || outbox->head_written > 0;
 	outbox->head_written = 0;
-	/* Connections that fail before anything is written change nothing of that. */
-	if (counts)
-		outbox->touched = outbox->touched || touched;
-	else if (touched)
-		head_blame(outbox);
 }
 
 void
-outbox_requeue(struct outbox *outbox, bool blamed, bool lost)
+outbox_requeue(struct outbox *outbox, bool blamed, bool died)
 {
 	struct outbox_packet *first = STAILQ_FIRST(&outbox->sent);
 	bool one = first == NULL ? outbox->touched : STAILQ_NEXT(first, entry) == NULL && !outbox->touched;
@@ -184,9 +204,20 @@ outbox_requeue(struct outbox *outbox, bool blamed, bool lost)
 	STAILQ_CONCAT(&outbox->queue, &outbox->sent);
 	outbox->queued += outbox->unacknowledged;
 	outbox->unacknowledged = 0;
+	outbox->waiting = 0;
 	outbox->touched = false;
-	if ((blamed && any) || (lost && one))
+	if ((blamed && any) || (died && one))
 		head_blame(outbox);
-	if (lost)
+	if (died)
 		outbox->window = any ? 1 : 0;
+}
+
+struct outbox_packet *
+outbox_take_given_up(struct outbox *outbox)
+{
+	struct outbox_packet *packet = STAILQ_FIRST(&outbox->given_up);
+
+	if (packet != NULL)
+		STAILQ_REMOVE_HEAD(&outbox->given_up, entry);
+	return packet;
 }

@@ -464,6 +464,7 @@ reload_apply(struct master *master)
 	master->link.name = options->link.name;
 	master->link.secret = embedded ? master->embedded.secret : options->link.secret;
 	master->link.timeout = options->link.timeout * 1000;
+	master->link.dead = options->limits.dead_seconds * 1000;
 	master->link.high = options->link.queue_bytes;
 	master->link.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes;
 	master->link.acknowledge = options_acknowledge(options);

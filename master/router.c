@@ -21,15 +21,22 @@
 
 /* ---- to the link ---- */
 
+/* `from`: the serial number of the client whose packet it is; 0: it is one of ours. */
 static bool
-send_up(struct master *master, const struct entry *entry, const void *bytes, size_t length)
+send_up_from(struct master *master, const struct entry *entry, uint64_t from, const void *bytes, size_t length)
 {
-	if (!link_send(&master->link, bytes, length)) {
+	if (!link_send(&master->link, from, bytes, length)) {
 		log_error("link packet-lost reason=%s", master->link.state == LINK_CLOSED ? "came-after-goodbye" : "no-memory");
 		return false;
 	}
 	keeper_count(&master->keeper, entry, FATE_UP);
 	return true;
+}
+
+static bool
+send_up(struct master *master, const struct entry *entry, const void *bytes, size_t length)
+{
+	return send_up_from(master, entry, 0, bytes, length);
 }
 
 bool
@@ -460,9 +467,22 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 			return BREACH_FLOW;
 	}
 	/* What a client sent is on the link, or its connection is broken. */
-	if (!send_up(master, entry, frame->body, frame->length))
+	if (!send_up_from(master, entry, entry->serial, frame->body, frame->length))
 		router_close(master, entry, END_BROKEN);
 	return BREACH_NONE;
+}
+
+void
+router_given_up(struct master *master, uint64_t from)
+{
+	for (uint32_t worker = 0; from != 0 && worker < master->directory.workers; worker++) {
+		const struct slot_table *table = &master->directory.tables[worker];
+
+		for (uint32_t slot = 0; slot < table->size; slot++) {
+			if (table->entries[slot] != NULL && table->entries[slot]->serial == from)
+				router_close(master, table->entries[slot], END_GIVEN_UP);
+		}
+	}
 }
 
 enum contract_breach

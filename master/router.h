@@ -25,6 +25,12 @@ bool router_send(struct master *master, const void *bytes, size_t length);
 /* W2M_PACKET: what a client sent, if it is that. Queued for the link, or the client's connection is broken. */
 enum contract_breach router_from_worker(struct master *master, struct entry *entry, const struct frame *frame);
 
+/*
+ * The session manager breaks each time that it is sent a packet of this client's, which it will not get any more: the client's
+ * connection is broken, so that nothing of it is lost without a word.
+ */
+void router_given_up(struct master *master, uint64_t from);
+
 /* The worker's word on one of its clients: W2M_SESSION; W2M_SETTLED or W2M_CONSUMED. */
 enum contract_breach router_session(struct master *master, struct entry *entry, const struct frame *frame);
 enum contract_breach router_number(struct master *master, struct entry *entry, const struct frame *frame);

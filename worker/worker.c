@@ -249,6 +249,7 @@ client_close(struct client *client, enum end_reason reason)
 		client_lose(client, reason);
 		break;
 	case END_BROKEN:
+	case END_GIVEN_UP:
 		client_end(client, reason, CONDITION_INTERNAL_SERVER_ERROR, NULL);
 		break;
 	case END_CROWDED:

@@ -674,6 +674,7 @@ static const struct {
 	{ END_KICKED, "policy-violation", "ended by the operator" },
 	{ END_BROKEN, "internal-server-error", NULL },
 	{ END_RETIRED, "system-shutdown", NULL },
+	{ END_GIVEN_UP, "internal-server-error", NULL },
 };
 
 START_TEST(ended_by_the_master)
