@@ -12,6 +12,7 @@ enum {
 	EXIT_REFUSED = 1,	/* c2sd said no */
 	EXIT_USAGE = 2,
 	EXIT_ABSENT = 3,	/* no c2sd answers */
+	EXIT_UNBALANCED = 4,	/* the counters of packets do not balance */
 };
 
 /* Say why on standard error, and exit. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "ctl/ask.h"
+#include "ctl/balance.h"
 #include "ctl/cert.h"
 #include "ctl/print.h"
 #include "ctl/top.h"
@@ -326,6 +327,7 @@ take(const char *line, const json_t *object, void *argument)
 {
 	const struct request *request = argument;
 
+	balance_check(object);
 	if (request->json)
 		puts(line);
 	else
@@ -341,7 +343,7 @@ output_check(int status)
 	errno = 0;
 	if (fflush(stdout) == EOF)
 		failed = true;
-	if (failed && status == EXIT_OK)
+	if (failed && (status == EXIT_OK || status == EXIT_UNBALANCED))
 		ask_fail(EXIT_REFUSED, "cannot write the answer%s%s", errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
 	return status;
 }
@@ -362,6 +364,8 @@ main(int argc, char **argv)
 		status = ask(request.socket, request.object, request.wait, take, &request);
 	if (status == EXIT_OK && !request.json && request.cert.folder == NULL)
 		print_finish(request.command);
+	if (!balance_finish() && status == EXIT_OK)
+		status = EXIT_UNBALANCED;
 	json_decref(request.object);
 	return output_check(status);
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "ctl/balance.h"
+
 static unsigned long printed;
 
 static long long
@@ -83,7 +85,7 @@ print_packets(const char *name, const json_t *packets)
 	printf("%-10s", name);
 	for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
 		printf(" %10lld", number_of(packets, columns[i]));
-	printf("%s\n", json_is_true(json_object_get(packets, "balanced")) ? "" : "  NOT BALANCED");
+	printf("%s\n", balance_holds("packets", packets) ? "" : "  NOT BALANCED");
 }
 
 static void

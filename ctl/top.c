@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ctl/ask.h"
+#include "ctl/balance.h"
 #include "ctl/print.h"
 
 /* Where there is no terminal to fill. */
@@ -32,6 +33,7 @@ struct top {
 	const char *path;
 	json_t *filters;
 	json_t *status;		/* of the service, as of this page */
+	bool balanced;		/* and its counters of packets balance */
 	json_t *totals;		/* by id: what each client had sent and got when it was last seen */
 	json_t *fresh;		/* those of the survey of all that is under way, or NULL */
 	double seconds;		/* since the page before */
@@ -106,6 +108,7 @@ take_status(const char *line, const json_t *object, void *argument)
 	(void)line;
 	json_decref(top->status);
 	top->status = json_deep_copy(object);
+	top->balanced = balance_check(object);
 }
 
 /* Everybody, or (seconds) only those that did something. */
@@ -150,10 +153,11 @@ show_heading(const struct top *top)
 	const char *state = json_string_value(json_object_get(link, "state"));
 	char held[16];
 
-	printf("clients %lld, sessions %lld, workers %zu, link %s, packets held %lld (%s)\n",
+	printf("clients %lld, sessions %lld, workers %zu, link %s, packets held %lld (%s)%s\n",
 	    number_of(top->status, "clients"), number_of(top->status, "sessions"),
 	    json_array_size(json_object_get(top->status, "workers")), state == NULL ? "?" : state,
-	    number_of(packets, "held"), print_size(number_of(top->status, "held_bytes"), held));
+	    number_of(packets, "held"), print_size(number_of(top->status, "held_bytes"), held),
+	    top->balanced ? "" : ", NOT BALANCED");
 	printf("\n%-32s %-32s %6s %8s %8s %8s %6s %-8s\n", "id", "account", "worker", "in/s", "out/s", "idle", "unsent",
 	    "state");
 }

@@ -3,7 +3,11 @@
 import json
 import os
 import socket
+import shutil
 import stat
+import subprocess
+import tempfile
+import threading
 import unittest
 
 import harness
@@ -191,6 +195,89 @@ class Ctl(DaemonCase):
         result = self.daemon.ctl('status', check=False)
         self.assertNotEqual(0, result.returncode)
         self.assertTrue(result.stderr)
+
+
+
+def counters(said=True, **fates):
+    """As c2sd shows them; `said` is its own opinion of them."""
+    return dict({name: 0 for name in ('in', *COUNTED_AS, 'up')}, balanced=said, **fates)
+
+
+class Imbalance(unittest.TestCase):
+    """Counters that do not balance: c2sctl says so, and ends with a status of its own. What answers is made up here."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.path = os.path.join(self.folder, 'control')
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.socket.close)
+        self.socket.bind(self.path)
+        self.socket.listen()
+        self.answers = {}
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection = self.socket.accept()[0]
+            except OSError:
+                return
+            with connection, connection.makefile('rw') as stream:
+                request = json.loads(stream.readline())
+                for answer in self.answers.get(request['command'], []) + [{'done': True}]:
+                    stream.write(json.dumps(answer) + '\n')
+
+    def answer(self, total, *workers):
+        workers = [{'number': number, 'state': 'ready', 'packets': packets} for number, packets in enumerate(workers)]
+        self.answers = {'workers': workers, 'sessions': [],
+                        'status': [{'link': {'state': 'up'}, 'packets': total, 'workers': workers}]}
+
+    def ctl(self, *arguments):
+        return subprocess.run([harness.program('ctl/c2sctl'), '-s', self.path, *arguments], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=harness.TIMEOUT)
+
+    def test_balanced(self):
+        self.answer(counters(**{'in': 9, 'settled': 3, 'bounced': 2, 'consumed': 2, 'dropped': 1, 'held': 1}),
+                    counters(**{'in': 4, 'settled': 3, 'held': 1}), counters())
+        for arguments in (['status'], ['status', '--json'], ['workers'], ['top', '1']):
+            done = self.ctl(*arguments)
+            self.assertEqual((done.returncode, done.stderr), (0, ''), arguments)
+            self.assertNotIn('NOT BALANCED', done.stdout)
+
+    def test_total(self):
+        self.answer(counters(**{'in': 9, 'settled': 3, 'bounced': 2, 'consumed': 2, 'dropped': 1}), counters())
+        for arguments in (['status'], ['status', '--json'], ['top', '1']):
+            done = self.ctl(*arguments)
+            self.assertEqual(done.returncode, 4, arguments)
+            self.assertEqual(done.stderr, 'c2sctl: packets of all do not balance: in 9, but settled 3 + bounced 2 + '
+                             'consumed 2 + dropped 1 + held 0 = 8: a packet has vanished, or was counted twice\n')
+        self.assertRegex(self.ctl('status').stdout, r'(?m)^all .*  NOT BALANCED$')
+        self.assertRegex(self.ctl('top', '1').stdout, r'(?m)^clients .*, NOT BALANCED$')
+        self.assertEqual(self.ctl('sessions').returncode, 0)
+
+    def test_workers(self):
+        self.answer(counters(**{'in': 3, 'settled': 3}), counters(**{'in': 1, 'settled': 2}), counters(),
+                    counters(**{'settled': 1}))
+        for command in ('status', 'workers'):
+            done = self.ctl(command)
+            self.assertEqual(done.returncode, 4)
+            self.assertEqual([line.partition(':')[2].partition(' do ')[0] for line in done.stderr.splitlines()],
+                             [' packets of worker 0', ' packets of worker 2'], done.stderr)
+
+    def test_its_own_word(self):
+        """What c2sd says of itself is not taken for it; and when it complains it is heard."""
+        self.answer(counters(**{'in': 1}))
+        self.assertEqual(self.ctl('status').returncode, 4)
+        self.answer(counters(said=False))
+        self.assertEqual(self.ctl('status').returncode, 4)
+
+    def test_refused_all_the_same(self):
+        self.answer(counters(**{'in': 1}))
+        self.answers['status'].append({'error': 'no'})
+        done = self.ctl('status')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('do not balance', done.stderr)
 
 
 if __name__ == '__main__':
