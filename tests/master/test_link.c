@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -53,6 +56,24 @@ sendmsg(int fd, const struct msghdr *message, int flags)
 		left -= length;
 	}
 	return syscall(SYS_sendmsg, fd, &less, flags);
+}
+
+static int64_t acknowledged;	/* bytes of this connection that its TCP says it has; -1: there is no TCP */
+
+/* In place of the C library's: the socket is one of TCP's. */
+int
+ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+	void *argument;
+
+	va_start(arguments, request);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (request != SIOCOUTQ || acknowledged < 0)
+		return (int)syscall(SYS_ioctl, fd, request, argument);
+	*(int *)argument = (int)(link_under_test.given - (uint64_t)acknowledged);
+	return 0;
 }
 
 static void
@@ -163,6 +184,7 @@ setup(void)
 	log_init("master", LOG_LEVEL_INFO);
 	log_set_sink(sink, NULL);
 	write_max = 0;
+	acknowledged = -1;
 	peer = -1;
 	snprintf(path, sizeof path, "test-link.%d", (int)getpid());
 	listen_again();
@@ -968,12 +990,14 @@ END_TEST
 
 static int spawn_result;
 
+static bool spawn_anew;
+
 static int
 spawn(struct link *link)
 {
 	int fds[2];
 
-	(void)link;
+	link->anew = spawn_anew;
 	if (spawn_result < 0)
 		return spawn_result;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
@@ -1199,6 +1223,23 @@ START_TEST(not_resumed)
 }
 END_TEST
 
+/* The session manager has died, and the next one knows the stream, or does not. */
+static void
+die_and_come_back(bool resumes)
+{
+	peer_close();
+	try_again();
+	if (l->spawn == NULL)
+		peer_accept();
+	peer_say(THEIR_HEADER "<handshake/>");
+	if (resumes) {
+		peer_say("<resumed" SM " previd='s&amp;1' h='0'/>");
+		return;
+	}
+	peer_say("<failed" SM "/>");
+	peer_say(ENABLED);
+}
+
 /* What kills them each time is given up; what was with it is not. */
 START_TEST(packet_that_kills_is_given_up)
 {
@@ -1207,26 +1248,260 @@ START_TEST(packet_that_kills_is_given_up)
 		send_numbered(i, 1);
 	turns();
 	for (unsigned i = 0; i < 3; i++) {
-		peer_close();
-		try_again();
-		peer_accept();
-		peer_say(THEIR_HEADER "<handshake/>");
-		peer_say("<failed" SM "/>");
-		peer_say(ENABLED);
+		die_and_come_back(_i == 1);
+		ck_assert_uint_eq(buffer_length(&given_up), 0);
 		peer_read_all();
 		ck_assert_ptr_nonnull(strstr(text_of(&heard), "<m n='000001'>"));
 		ck_assert_ptr_null(strstr(text_of(&heard), "<m n='000002'>"));
 		buffer_clear(&heard);
 	}
-	peer_close();
-	try_again();
-	peer_accept();
-	peer_say(THEIR_HEADER "<handshake/>");
-	peer_say("<failed" SM "/>");
+	die_and_come_back(_i == 1);
 	ck_assert_ptr_nonnull(strstr(text_of(&lines), "packet-given-up"));
-	peer_say(ENABLED);
+	ck_assert_str_eq(text_of(&given_up), "m");
+	ck_assert_uint_eq(l->given_up, 1);
 	peer_read_all();
 	ck_assert_ptr_nonnull(strstr(text_of(&heard), "<m n='000002'>"));
+}
+END_TEST
+
+/* Of the embedded one is known whether it has died: a link that breaks by itself is no fault of any packet. */
+START_TEST(dead_or_only_cut)
+{
+	spawn_anew = _i == 1;
+	spawn_result = 0;
+	l->spawn = spawn;
+	l->acknowledge = true;
+	link_start(l);
+	peer_say(THEIR_HEADER "<handshake/>");
+	peer_say(ENABLED);
+	ck_assert(send_text("<a/>"));
+	turns();
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(buffer_length(&given_up), 0);
+		die_and_come_back(true);
+		ck_assert_int_eq(l->state, LINK_UP);
+	}
+	ck_assert_str_eq(text_of(&given_up), _i == 1 ? "a" : "");
+	if (_i == 0)
+		ck_assert_uint_eq(l->outbox.window, 0);
+	ck_assert_uint_eq(link_backlog(l), _i == 1 ? 0 : 4);
+	ck_assert_uint_eq(losses, 0);
+}
+END_TEST
+
+/* A connection on which time ran out, or that we end, was not ended by a packet. */
+START_TEST(only_a_death_is_held_against_a_packet)
+{
+	up_acknowledged();
+	ck_assert(send_text("<a/>"));
+	turns();
+	for (unsigned i = 0; i < 5; i++) {
+		peer_say("<not xml");
+		peer_say("<");
+		ck_assert_int_eq(l->state, LINK_DOWN);
+		die_and_come_back(true);
+		ck_assert_int_eq(l->state, LINK_UP);
+		ck_assert_uint_eq(link_backlog(l), 4);
+	}
+	ck_assert_str_eq(text_of(&given_up), "");
+}
+END_TEST
+
+/* A link that has achieved something is tried again at once, however short it was up; else the pauses grow. */
+START_TEST(who_achieves_something_is_not_waited_for)
+{
+	unsigned received = 0;
+
+	up_acknowledged();
+	for (unsigned i = 0; i < 50; i++) {
+		bool works = _i == 0 || (_i == 1 && i % 2 == 0);
+
+		memset(said, 0, sizeof said);
+		if (works && i % 4 == 0) {
+			peer_say("<p/>");
+			received++;
+		} else if (works) {
+			ck_assert(send_text("<a/>"));
+			turns();
+			peer_say_number("a", l->ack.sent);
+		}
+		peer_close();
+		if (_i < 2)
+			ck_assert_uint_eq(l->failures, works ? 1 : 2);
+		else
+			ck_assert_uint_eq(l->failures, i + 1);
+		try_again();
+		peer_accept();
+		peer_say(THEIR_HEADER "<handshake/>");
+		peer_say_number("resumed", l->ack.acknowledged);
+		ck_assert_int_eq(l->state, LINK_UP);
+	}
+	ck_assert_uint_eq(l->ack.received, received);
+}
+END_TEST
+
+/* ---- TCP's rule ---- */
+
+/* The peer's TCP has acknowledged so many bytes of what was sent behind the handshake when it resets the connection. */
+static void
+up_by_tcp(void)
+{
+	link_start(l);
+	bring_up();
+	l->is_unix = false;
+	acknowledged = (int64_t)l->given;
+}
+
+static void
+without_line_feeds(char *to, size_t size, const char *from)
+{
+	ck_assert_uint_lt(strlen(from), size);
+	for (; *from != '\0'; from++) {
+		if (*from != '\n')
+			*to++ = *from;
+	}
+	*to = '\0';
+}
+
+/* What is known to have arrived is gone, and the rest comes again, once, in order. Cut behind every byte. */
+START_TEST(tcp_says_what_has_arrived)
+{
+	static const char *const elements[] = { "<a/>", "<bb c='>'/>", "<d><e/></d>", "<f>text</f>" };
+	/* With the line feeds behind the two that were written alone. */
+	static const char all[] = "<a/>\n<bb c='>'/><d><e/></d>\n<f>text</f>\n";
+	static const size_t ends[] = { 4, 16, 27, 39 };
+
+	for (size_t cut = 0; cut < sizeof all; cut++) {
+		unsigned got = 0;
+		char left[100] = "", came[100];
+
+		up_by_tcp();
+		ck_assert(send_text(elements[0]));
+		turns();
+		ck_assert(send_text(elements[1]) && send_text(elements[2]));
+		turns();
+		ck_assert(send_text(elements[3]));
+		turns();
+		ck_assert_uint_eq(l->outbox.waiting, 4);
+		ck_assert_uint_eq(link_backlog(l), 0);
+		acknowledged += (int64_t)cut;
+		peer_close();
+		while (got < COUNT(ends) && ends[got] <= cut)
+			got++;
+		ck_assert_uint_eq(l->outbox.waiting, 0);
+		acknowledged = -1;
+		try_again();
+		bring_up();
+		while (got < COUNT(elements))
+			strcat(left, elements[got++]);
+		/* In small numbers at first, each with a line feed behind it. */
+		peer_read_all();
+		peer_read_all();
+		without_line_feeds(came, sizeof came, text_of(&heard));
+		ck_assert_str_eq(came, left);
+		ck_assert_uint_eq(l->outbox.waiting, 0);
+		ck_assert_uint_eq(losses, 1);
+		teardown();
+		setup();
+	}
+}
+END_TEST
+
+/* It is looked at from time to time, and not for ever. */
+START_TEST(tcp_is_asked)
+{
+	up_by_tcp();
+	ck_assert(send_text("<a/>") && send_text("<b/>"));
+	turns();
+	ck_assert_uint_eq(l->outbox.waiting, 2);
+	ck_assert(timer_is_set(&l->ask));
+	acknowledged += 4;
+	turns();
+	ck_assert_uint_eq(l->outbox.waiting, 1);
+	ck_assert(timer_is_set(&l->ask));
+	acknowledged += 4;
+	turns();
+	ck_assert_uint_eq(l->outbox.waiting, 0);
+	ck_assert(!timer_is_set(&l->ask));
+	/* Under load without a timer. */
+	for (unsigned i = 0; i < 20; i++) {
+		acknowledged = (int64_t)l->given;
+		send_numbered(i, 30000);
+		loop_turn(&loop);
+		peer_read_all();
+		ck_assert_uint_le(l->outbox.waiting, 4);
+	}
+}
+END_TEST
+
+/* What went again after the other end had closed may be what it closed for. */
+START_TEST(packet_that_resets_is_given_up)
+{
+	up_by_tcp();
+	ck_assert(send_text("<a/>") && send_text("<b/>"));
+	turns();
+	peer_close();
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(buffer_length(&given_up), 0);
+		acknowledged = -1;
+		try_again();
+		bring_up();
+		l->is_unix = false;
+		acknowledged = (int64_t)l->given - 5;
+		turns();
+		ck_assert_uint_eq(l->outbox.waiting, 1);
+		peer_close();
+	}
+	ck_assert_str_eq(text_of(&given_up), "a");
+	acknowledged = -1;
+	try_again();
+	bring_up();
+	expect("<b/>\n");
+}
+END_TEST
+
+/* A UNIX socket says what was not read, and says nothing any more when it was closed with something unread. */
+START_TEST(unix_sockets_say_what_was_read)
+{
+	static const char *const again[] = { "", "<b/>\n", "<b/>\n", "<a/>\n<b/>\n" };
+
+	up();
+	ck_assert(send_text("<a/>"));
+	turns();
+	if (_i != 3)
+		expect("<a/>\n");
+	turns();
+	ck_assert_uint_eq(l->outbox.waiting, _i == 3 ? 1 : 0);
+	ck_assert(send_text("<b/>"));
+	loop_turn(&loop);
+	if (_i == 0)
+		ck_assert_int_eq(peer_read(100), 5);
+	else if (_i == 2)
+		ck_assert_int_eq(peer_read(4), 4);
+	ck_assert_uint_eq(l->outbox.waiting, _i == 3 ? 2 : 1);
+	peer_close();
+	ck_assert_uint_eq(l->outbox.waiting, 0);
+	try_again();
+	bring_up();
+	expect(again[_i]);
+}
+END_TEST
+
+/* What is looked at between the session manager's end and our hearing of it is no answer. */
+START_TEST(unix_sockets_do_not_lie)
+{
+	up();
+	ck_assert(send_text("<a/>"));
+	loop_turn(&loop);
+	close(peer);
+	peer = -1;
+	/* Nothing is unread any more: it was thrown away. */
+	l->ask.fn(&l->ask);
+	turns();
+	ck_assert_int_eq(l->state, LINK_DOWN);
+	try_again();
+	bring_up();
+	expect("<a/>\n");
 }
 END_TEST
 
@@ -1523,7 +1798,15 @@ main(void)
 	tcase_add_test(tests, packet_that_kills_in_the_middle_is_given_up);
 	tcase_add_test(tests, asked_again_when_nothing_was_handled);
 	tcase_add_loop_test(tests, resumption_that_nobody_answers_is_given_up, 0, COUNT(no_answers));
-	tcase_add_test(tests, packet_that_kills_is_given_up);
+	tcase_add_loop_test(tests, packet_that_kills_is_given_up, 0, 2);
+	tcase_add_loop_test(tests, dead_or_only_cut, 0, 2);
+	tcase_add_test(tests, only_a_death_is_held_against_a_packet);
+	tcase_add_loop_test(tests, who_achieves_something_is_not_waited_for, 0, 3);
+	tcase_add_test(tests, tcp_says_what_has_arrived);
+	tcase_add_test(tests, tcp_is_asked);
+	tcase_add_test(tests, packet_that_resets_is_given_up);
+	tcase_add_loop_test(tests, unix_sockets_say_what_was_read, 0, 4);
+	tcase_add_test(tests, unix_sockets_do_not_lie);
 	tcase_add_loop_test(tests, answers_to_the_question, 0, COUNT(answers));
 	tcase_add_test(tests, silence_is_a_no);
 	tcase_add_loop_test(tests, counts_that_cannot_be, 0, COUNT(nonsense));
