@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,10 @@
 #define READ_BYTES 4096
 #define READS_PER_TURN 4
 
+/* So many that crash so soon after their start, in milliseconds: what they have in common is the journal. */
+#define CRASHES_MAX 3
+#define CRASH_TIME 10000
+
 /* Of an unfinished line; it sends none that is as long. */
 #define LINE_MAX_BYTES 8192
 
@@ -25,7 +30,9 @@ embedded_init(struct embedded *embedded, struct loop *loop, const struct options
 {
 	static const char digits[] = "0123456789abcdef";
 
-	*embedded = (struct embedded){ .options = options, .loop = loop, .control = { .fd = -1 }, .link_fd = -1 };
+	*embedded = (struct embedded){
+		.options = options, .loop = loop, .control = { .fd = -1 }, .link_fd = -1, .journal_fd = -1,
+	};
 	for (unsigned i = 0; i < EMBEDDED_SECRET_SIZE - 1; i++)
 		embedded->secret[i] = digits[arc4random_uniform(16)];
 }
@@ -108,15 +115,25 @@ control_close(struct embedded *embedded)
 		explicit_bzero(embedded->out.data, embedded->out.size);
 	buffer_deinit(&embedded->in);
 	buffer_deinit(&embedded->out);
-	embedded->outdated = embedded->reached = false;
+	embedded->outdated = false;
 	link_fd_set(embedded, -1);
+}
+
+static void
+journal_close(struct embedded *embedded)
+{
+	if (embedded->journal_fd >= 0)
+		close(embedded->journal_fd);
+	embedded->journal_fd = -1;
 }
 
 void
 embedded_deinit(struct embedded *embedded)
 {
-	if (embedded->loop != NULL)
+	if (embedded->loop != NULL) {
 		control_close(embedded);
+		journal_close(embedded);
+	}
 	embedded->loop = NULL;
 }
 
@@ -234,20 +251,36 @@ pair_open(struct pair *pair_r, int flags)
 	return fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+/* Without any the process works, and its sessions end with it. */
+static void
+journal_make(struct embedded *embedded)
+{
+	if (embedded->journal_fd >= 0)
+		return;
+	embedded->journal_fd = memfd_create("c2sd-journal", MFD_CLOEXEC);
+	if (embedded->journal_fd < 0)
+		log_error("sessiond journal-failed error=\"%s\"", strerror(errno));
+}
+
 static int
 process_start(struct embedded *embedded, const struct pair *link, const struct pair *control)
 {
 	char name[] = "c2sd-sessiond";
 	char *arguments[] = { name, NULL };
 	const struct spawn_limits limits = { .no_processes = true };
-	int fds[2] = { link->theirs, control->theirs }, result;
-	pid_t pid = spawn_program(embedded->options->sessiond.program, arguments, fds, 2, &limits);
+	int fds[3] = { link->theirs, control->theirs }, result;
+	pid_t pid;
 
+	journal_make(embedded);
+	fds[2] = embedded->journal_fd;
+	pid = spawn_program(embedded->options->sessiond.program, arguments, fds, fds[2] < 0 ? 2 : 3, &limits);
 	if (pid < 0) {
 		log_error("sessiond start-failed program=%s error=\"%s\"", embedded->options->sessiond.program, strerror(-pid));
 		return pid;
 	}
 	embedded->pid = pid;
+	embedded->started = loop_now(embedded->loop);
+	embedded->killed = embedded->reached = false;
 	log_info("sessiond started pid=%d", (int)pid);
 	result = watch_add(embedded->loop, &embedded->control, control->ours, EPOLLIN, on_control);
 	if (result == 0)
@@ -260,6 +293,7 @@ embedded_reached(struct embedded *embedded)
 {
 	embedded->reached = embedded->pid > 0;
 	embedded->served = embedded->pid;
+	embedded->crashes = 0;
 }
 
 /* It runs, and was there the last time. */
@@ -292,6 +326,7 @@ embedded_spawn(struct embedded *embedded)
 		return link_renew(embedded);
 	if (embedded->pid > 0) {
 		kill(embedded->pid, SIGKILL);
+		embedded->killed = true;
 		return -EAGAIN;
 	}
 	control_close(embedded);
@@ -313,12 +348,41 @@ embedded_spawn(struct embedded *embedded)
 	return result;
 }
 
+/* Somebody else's kill -9 says nothing of what the process was doing. */
+static bool
+has_crashed(const struct embedded *embedded, int status)
+{
+	if (WIFSIGNALED(status))
+		return embedded->killed || (WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM);
+	return WEXITSTATUS(status) != 0;
+}
+
+/* It may be what they read at their start that ends them. */
+static void
+crash_count(struct embedded *embedded, int status)
+{
+	bool soon = embedded->killed || loop_now(embedded->loop) - embedded->started < CRASH_TIME;
+
+	if (!has_crashed(embedded, status) || !soon) {
+		if (!soon)
+			embedded->crashes = 0;
+		return;
+	}
+	if (++embedded->crashes < CRASHES_MAX || embedded->journal_fd < 0)
+		return;
+	log_error("sessiond journal-dropped crashes=%u", embedded->crashes);
+	journal_close(embedded);
+	embedded->crashes = 0;
+}
+
 bool
 embedded_reaped(struct embedded *embedded, pid_t pid, int status)
 {
 	if (embedded->pid != pid || pid == 0)
 		return false;
 	embedded->pid = 0;
+	if (!embedded->reached)
+		crash_count(embedded, status);
 	control_close(embedded);
 	if (WIFSIGNALED(status))
 		log_warning("sessiond died pid=%d signal=%d", (int)pid, WTERMSIG(status));

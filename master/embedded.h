@@ -9,11 +9,17 @@
  * With acknowledgement the process outlives its link: when that is lost it gets the end of another socketpair, over the second
  * one, in a block that is the one line "link". When nothing came of the last one that it got, it is killed and started anew.
  *
+ * Descriptor 5 there is memory that outlives the process (sessiond/recovery.h): made once, never mapped here, closed with us.
+ * So a new process goes on where the one before was killed, whatever killed it. When three in a row have crashed within
+ * seconds, without that the link had come up, it is thrown away, and another one made: then the sessions are gone.
+ *
  * The secret is new at each start of the master.
  */
 #ifndef C2SD_MASTER_EMBEDDED_H
 #define C2SD_MASTER_EMBEDDED_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/buffer.h"
@@ -34,6 +40,10 @@ struct embedded {
 	int link_fd;			/* to be handed over when `out` is empty; -1: none */
 	pid_t served;			/* the one with which the link was up last */
 	bool reached;			/* the link that it got last was up */
+	int journal_fd;			/* the memory; -1: none, or none yet */
+	unsigned crashes;		/* of processes in a row that came to nothing */
+	uint64_t started;		/* when this one was: loop_now */
+	bool killed;			/* by us, because nothing came of it */
 };
 
 void embedded_init(struct embedded *embedded, struct loop *loop, const struct options *options);

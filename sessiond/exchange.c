@@ -14,6 +14,7 @@
 
 /* 24 characters: nobody guesses it, and it never comes again. */
 #define NONCE_BYTES 18
+#define NONCE_SIZE (NONCE_BYTES / 3 * 4 + 1)
 
 /* Of what a client says in one step, before base64 is read. */
 #define TEXT_MAX (SCRAM_MESSAGE_MAX / 3 * 4)
@@ -43,6 +44,8 @@ struct exchange {
 	struct scram_keys keys;
 	enum connection_binding binding;
 	char account[JID_SIZE];
+	char nonce[NONCE_SIZE];		/* our part; "": not yet */
+	char *first;			/* the client's first message, in base64; NULL: it has not come */
 };
 
 static bool
@@ -71,6 +74,7 @@ exchange_free(struct exchange *exchange)
 	if (exchange == NULL)
 		return;
 	scram_deinit(&exchange->scram);
+	free(exchange->first);
 	explicit_bzero(exchange, sizeof *exchange);
 	free(exchange);
 }
@@ -190,21 +194,32 @@ scram_check_names(const struct guest *guest, struct exchange *exchange)
 	return is_own_address(scram->authzid, exchange->account) ? EXCHANGE_CONTINUES : SASL_INVALID_AUTHZID;
 }
 
-static int
-scram_answer_first(struct exchange *exchange, struct buffer *out)
+/* False: no memory. */
+static bool
+nonce_make(struct exchange *exchange)
 {
 	unsigned char random[NONCE_BYTES];
 	struct buffer nonce = { 0 };
-	int result = -ENOMEM;
+	bool made;
 
 	arc4random_buf(random, sizeof random);
 	base64_encode(&nonce, random, sizeof random);
 	buffer_append(&nonce, "", 1);
-	if (!nonce.failed)
-		result = scram_write_first(&exchange->scram, &exchange->keys, (const char *)buffer_bytes(&nonce), out);
+	made = !nonce.failed && buffer_length(&nonce) == sizeof exchange->nonce;
+	if (made)
+		memcpy(exchange->nonce, buffer_bytes(&nonce), sizeof exchange->nonce);
 	buffer_deinit(&nonce);
+	return made;
+}
+
+/* One that is restored has its nonce. */
+static int
+scram_answer_first(struct exchange *exchange, struct buffer *out)
+{
 	exchange->asked = true;
-	return result_of(result);
+	if (exchange->nonce[0] == '\0' && !nonce_make(exchange))
+		return SASL_TEMPORARY_AUTH_FAILURE;
+	return result_of(scram_write_first(&exchange->scram, &exchange->keys, exchange->nonce, out));
 }
 
 static int
@@ -274,11 +289,23 @@ step_decoded(struct sessiond *sd, struct guest *guest, const char *text, struct 
 	return result;
 }
 
+/* A password is never kept. */
+static bool
+keep_first(struct exchange *exchange, const char *text)
+{
+	if (exchange->mechanism->plain || exchange->first != NULL)
+		return true;
+	exchange->first = strdup(text);
+	return exchange->first != NULL;
+}
+
 static int
 exchange_step(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out)
 {
-	int result = step_decoded(sd, guest, text, out);
+	int result = SASL_TEMPORARY_AUTH_FAILURE;
 
+	if (keep_first(guest->exchange, text))
+		result = step_decoded(sd, guest, text, out);
 	if (result != EXCHANGE_CONTINUES)
 		exchange_drop(guest);
 	return result;
@@ -300,6 +327,7 @@ exchange_begin(struct sessiond *sd, struct guest *guest, const char *mechanism, 
 	const struct mechanism *found = mechanism_find(mechanism);
 
 	exchange_drop(guest);
+	guest->interrupted = false;
 	if (found == NULL || !is_offered(sd, guest, found))
 		return found != NULL && found->plain && guest->modern ? SASL_ENCRYPTION_REQUIRED :
 		    SASL_INVALID_MECHANISM;
@@ -312,9 +340,37 @@ exchange_begin(struct sessiond *sd, struct guest *guest, const char *mechanism, 
 	return *text == '\0' ? EXCHANGE_CONTINUES : exchange_step(sd, guest, text, out);
 }
 
+void
+exchange_trace(const struct exchange *exchange, struct exchange_trace *trace_r)
+{
+	trace_r->mechanism = exchange->mechanism->name;
+	trace_r->first = exchange->first == NULL ? "" : exchange->first;
+	trace_r->nonce = exchange->nonce;
+}
+
+bool
+exchange_restore(struct sessiond *sd, struct guest *guest, const struct exchange_trace *trace)
+{
+	struct buffer said = { 0 };
+	int result;
+
+	result = exchange_begin(sd, guest, trace->mechanism, "", &said);
+	if (result == EXCHANGE_CONTINUES && trace->first[0] != '\0' && !guest->exchange->mechanism->plain) {
+		strlcpy(guest->exchange->nonce, trace->nonce, sizeof guest->exchange->nonce);
+		result = exchange_step(sd, guest, trace->first, &said);
+	}
+	buffer_deinit(&said);
+	if (result != EXCHANGE_CONTINUES)
+		exchange_drop(guest);
+	return result == EXCHANGE_CONTINUES;
+}
+
 int
 exchange_respond(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out)
 {
+	/* The fault of neither. */
+	if (guest->exchange == NULL && guest->interrupted)
+		return SASL_TEMPORARY_AUTH_FAILURE;
 	if (guest->exchange == NULL)
 		return SASL_MALFORMED_REQUEST;
 	return exchange_step(sd, guest, text, out);

@@ -41,6 +41,21 @@ int exchange_begin(struct sessiond *sd, struct guest *guest, const char *mechani
 /* The same for <response/>; without an exchange SASL_MALFORMED_REQUEST. */
 int exchange_respond(struct sessiond *sd, struct guest *guest, const char *text, struct buffer *out);
 
+/*
+ * What a process after this one needs to go on with it (recovery.h): nothing of it is secret. `first`: the client's first
+ * message, as it came, "" when there was none yet; `nonce`: our part. Valid while the exchange is.
+ */
+struct exchange_trace {
+	const char *mechanism;
+	const char *first;
+	const char *nonce;
+};
+
+void exchange_trace(const struct exchange *exchange, struct exchange_trace *trace_r);
+
+/* And that it does: guest->exchange is as it was. False: it cannot be; there is none then. */
+bool exchange_restore(struct sessiond *sd, struct guest *guest, const struct exchange_trace *trace);
+
 /* Give up what is under way, if anything. */
 void exchange_drop(struct guest *guest);
 

@@ -75,6 +75,7 @@ guest_open(struct sessiond *sd, const char *id, const char *host)
 void
 guest_end(struct sessiond *sd, struct guest *guest)
 {
+	recovery_guest_ended(sd, guest);
 	table_remove(&sd->guests.by_id, &guest->by_id);
 	TAILQ_REMOVE(&sd->guests.guests, guest, entry);
 	guest_free(guest);

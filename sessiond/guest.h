@@ -39,6 +39,7 @@ struct guest {
 	struct connection connection;
 	enum guest_state state;
 	bool modern;			/* version 1.0: it gets features */
+	bool interrupted;		/* what it has said in SASL went with another process (recovery.h) */
 	uint16_t failures;		/* of logins */
 	uint8_t registrations;
 };

@@ -24,6 +24,7 @@ entries_drop(struct ledger *ledger, uint32_t count)
 	for (; count > 0 && (entry = STAILQ_FIRST(&ledger->kept)) != NULL; count--) {
 		STAILQ_REMOVE_HEAD(&ledger->kept, entry);
 		ledger->kept_bytes -= entry->length;
+		ledger->dropped++;
 		free(entry);
 	}
 }
@@ -145,7 +146,8 @@ is_counted(const char *bytes, size_t length)
 	return element_read_complete(&element, bytes, length) && element_attribute(&element, "sto", &sto);
 }
 
-static void
+/* What stands behind the last of them. */
+static size_t
 keep_all(struct ledger *ledger, const char *bytes, size_t length)
 {
 	struct splitter splitter = { .element_max = SIZE_MAX, .depth = 1 };
@@ -157,6 +159,7 @@ keep_all(struct ledger *ledger, const char *bytes, size_t length)
 		bytes += event.skip + event.length;
 		length -= event.skip + event.length;
 	}
+	return length;
 }
 
 /* How many these are. */
@@ -238,6 +241,27 @@ ledger_release(struct ledger *ledger, const void *bytes, size_t length, struct b
 	entries_drop(ledger, UINT32_MAX);
 	ledger_forget(ledger);
 	return false;
+}
+
+bool
+ledger_restore(struct ledger *ledger, const void *bytes, size_t length)
+{
+	return keep_all(ledger, bytes, length) == 0;
+}
+
+bool
+ledger_restore_dropped(struct ledger *ledger, uint64_t dropped)
+{
+	uint64_t fresh = dropped - ledger->dropped;
+
+	if (ledger->dropped == 0 && STAILQ_EMPTY(&ledger->kept)) {
+		ledger->dropped = dropped;
+		return true;
+	}
+	if (fresh > UINT32_MAX)
+		return false;
+	entries_drop(ledger, (uint32_t)fresh);
+	return ledger->dropped == dropped;
 }
 
 bool

@@ -43,6 +43,7 @@ struct ledger {
 	struct ack ack;
 	struct ledger_entries kept;
 	size_t kept_bytes;
+	uint64_t dropped;		/* of all that were ever kept, those that are not any more */
 	uint32_t streams;		/* that were begun: to which one a number belongs */
 	enum ledger_answer answer;	/* with the end of the turn */
 	bool resumable;			/* LEDGER_ENABLED: as they have asked for */
@@ -71,6 +72,13 @@ bool ledger_is_through(const struct ledger *ledger, uint32_t stream, uint32_t nu
 
 /* Is acknowledgement in use: on this link, or on the next one that will resume it? */
 bool ledger_is_used(const struct ledger *ledger);
+
+/*
+ * What a process before this one has left (recovery.h): whole elements that were sent; and that so many have gone in all,
+ * of which the first call learns where to begin. False: these are no elements, or there were not so many.
+ */
+bool ledger_restore(struct ledger *ledger, const void *bytes, size_t length);
+bool ledger_restore_dropped(struct ledger *ledger, uint64_t dropped);
 
 /* The link is gone. */
 void ledger_suspend(struct ledger *ledger);

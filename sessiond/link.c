@@ -345,16 +345,32 @@ link_turn_fail(struct link *link)
 	link->turn = turn;
 }
 
-int
-link_turn_commit(struct sessiond *sd)
+/* With it goes what the turn has to say up to `end`. */
+static int
+commit_up_to(struct sessiond *sd, size_t end, bool under_way)
 {
-	int error = store_commit(&sd->store);
+	int error;
 
+	recovery_prepare(sd, end, under_way);
+	error = store_commit(&sd->store);
+	recovery_decided(sd, error == 0);
 	if (error < 0)
 		link_turn_fail(&sd->link);
 	marks_clear(&sd->link);
 	sd->link.packet_start = buffer_length(&sd->link.turn);
 	return error;
+}
+
+int
+link_turn_commit(struct sessiond *sd)
+{
+	return commit_up_to(sd, buffer_length(&sd->link.turn), false);
+}
+
+int
+link_packet_commit(struct sessiond *sd)
+{
+	return commit_up_to(sd, sd->link.packet_start, true);
 }
 
 /* `length` bytes of the turn have gone to the end of `out`. */

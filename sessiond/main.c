@@ -1,6 +1,7 @@
 /*
  * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, and
- * a socketpair for its settings and its log on descriptor 4 (control.h). Ends with 0 when the link ends or on SIGTERM.
+ * a socketpair for its settings and its log on descriptor 4 (control.h), and memory that outlives it on descriptor 5
+ * (journal_map.h). Ends with 0 when the link ends or on SIGTERM.
  */
 #include <bsd/unistd.h>
 #include <errno.h>
@@ -16,11 +17,15 @@
 #include "common/loop.h"
 #include "common/privilege.h"
 #include "sessiond/control.h"
+#include "sessiond/journal_map.h"
 #include "sessiond/sessiond.h"
 
 /* The first one; others come over the control socket. */
 #define LINK_FD 3
 #define CONTROL_FD 4
+
+/* Memory for what outlives the process; may not be there. */
+#define JOURNAL_FD 5
 
 /* What one turn takes from the link: many packets share one commit, and none waits long for it. */
 #define READ_BYTES (64 * 1024)
@@ -39,6 +44,7 @@ struct process {
 	struct control control;
 	struct settings settings;
 	struct sessiond sd;
+	struct journal_map journal;
 	bool ended;	/* nothing more comes from the link, or nothing more is wanted */
 	bool lost;	/* the link is gone, or of no use, and another one may come */
 	bool alone;	/* no other one will come */
@@ -312,6 +318,20 @@ process_start(void)
 	return error;
 }
 
+/* What the one before has left; without any memory for that nothing is left, and that is said. */
+static int
+process_recover(void)
+{
+	int error = journal_map_init(&process.journal, JOURNAL_FD);
+
+	if (error == 0)
+		return recovery_start(&process.sd, &process.settings, &process.journal.area);
+	close(JOURNAL_FD);
+	if (process.settings.acknowledge)
+		log_warning("journal none error=\"%s\"", strerror(-error));
+	return 0;
+}
+
 int
 main(int argc, char **argv, char **environment)
 {
@@ -320,7 +340,7 @@ main(int argc, char **argv, char **environment)
 	setproctitle_init(argc, argv, environment);
 	setproctitle("-c2sd: sessiond");
 	log_init("sessiond", LOG_LEVEL_INFO);
-	privilege_close_from(CONTROL_FD + 1);
+	privilege_close_from(JOURNAL_FD + 1);
 	umask(S_IRWXG | S_IRWXO);
 	if (privilege_renounce() < 0 || privilege_seal() < 0) {
 		log_error("sessiond still-privileged error=\"%s\"", strerror(errno));
@@ -332,12 +352,15 @@ main(int argc, char **argv, char **environment)
 	if (error == 0)
 		error = sessiond_init(&process.sd, &process.settings);
 	if (error == 0) {
-		error = process_start();
+		error = process_recover();
+		if (error == 0)
+			error = process_start();
 		if (error == 0)
 			error = loop_run(&process.loop);
 		if (error < 0)
 			process_fail("process cannot run", error);
 		sessiond_deinit(&process.sd);
+		journal_map_deinit(&process.journal);
 	}
 	control_deinit(&process.control);
 	if (process.loop.epoll_fd > 0)

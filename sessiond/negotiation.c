@@ -378,4 +378,7 @@ negotiation_handle(struct sessiond *sd, struct packet *packet, enum node_result 
 		unread(sd, packet, guest, result);
 	else
 		guest_fsm(sd, packet, guest, event);
+	guest = guest_find(sd, packet->sfrom);
+	if (guest != NULL)
+		recovery_guest_changed(sd, guest);
 }

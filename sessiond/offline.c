@@ -108,28 +108,68 @@ page_hand_over(struct sessiond *sd, const struct session *session)
 	return last;
 }
 
+static struct offline_page *
+page_new(const char *account)
+{
+	size_t length = strlen(account) + 1;
+	struct offline_page *page = malloc(sizeof *page + length);
+
+	if (page == NULL)
+		return NULL;
+	*page = (struct offline_page){ 0 };
+	memcpy(page->account, account, length);
+	return page;
+}
+
 void
 offline_deliver(struct sessiond *sd, const struct session *session)
 {
 	struct offline_page *page;
-	size_t length = strlen(session->user->jid) + 1;
 
 	/* The rest follows when that page is through, to whoever is the most available then. */
 	if (page_find(sd, session->user->jid) != NULL)
 		return;
-	page = malloc(sizeof *page + length);
+	page = page_new(session->user->jid);
 	if (page == NULL) {
 		sd->link.broken = true;
 		return;
 	}
-	memcpy(page->account, session->user->jid, length);
-	page->stream = 0;
-	page->sent = 0;
 	page->last = page_hand_over(sd, session);
-	if (page->last > 0)
-		SLIST_INSERT_HEAD(&sd->offline.pages, page, entry);
-	else
+	if (page->last == 0) {
 		free(page);
+		return;
+	}
+	SLIST_INSERT_HEAD(&sd->offline.pages, page, entry);
+	recovery_page_changed(sd, page);
+}
+
+bool
+offline_restore(struct sessiond *sd, const char *account, long long last, uint32_t stream, uint32_t sent)
+{
+	struct offline_page *page = page_find(sd, account);
+
+	if (page == NULL) {
+		page = page_new(account);
+		if (page == NULL)
+			return false;
+		SLIST_INSERT_HEAD(&sd->offline.pages, page, entry);
+	}
+	page->last = last;
+	page->stream = stream;
+	page->sent = sent;
+	return true;
+}
+
+bool
+offline_restore_end(struct sessiond *sd, const char *account)
+{
+	struct offline_page *page = page_find(sd, account);
+
+	if (page == NULL)
+		return false;
+	SLIST_REMOVE(&sd->offline.pages, page, offline_page, entry);
+	free(page);
+	return true;
 }
 
 static const struct session *
@@ -160,6 +200,7 @@ offline_released(struct sessiond *sd)
 			continue;
 		page->stream = ledger->streams;
 		page->sent = ledger->ack.sent;
+		recovery_page_changed(sd, page);
 	}
 }
 
@@ -198,6 +239,7 @@ offline_drained(struct sessiond *sd)
 	while ((page = SLIST_FIRST(&done.pages)) != NULL) {
 		SLIST_REMOVE_HEAD(&done.pages, entry);
 		session = most_available(sd, page->account);
+		recovery_page_ended(sd, page);
 		if (deleted && session != NULL)
 			offline_deliver(sd, session);
 		free(page);

@@ -11,6 +11,7 @@
 
 #include <bsd/sys/queue.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "sessiond/stanza.h"
 
@@ -44,6 +45,10 @@ void offline_released(struct sessiond *sd);
 
 /* The link has taken all pages, or acknowledged some: delete these and hand over the next ones. */
 void offline_drained(struct sessiond *sd);
+
+/* A page of a process before this one (recovery.h). False: no memory; there is none of that account. */
+bool offline_restore(struct sessiond *sd, const char *account, long long last, uint32_t stream, uint32_t sent);
+bool offline_restore_end(struct sessiond *sd, const char *account);
 
 void offline_deinit(struct sessiond *sd);
 

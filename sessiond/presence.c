@@ -178,6 +178,20 @@ priority_read(const struct node *stanza, int8_t *priority_r)
 	return wrong == NULL;
 }
 
+/* False: no memory. */
+static bool
+presence_set(struct session *session, const char *text, int8_t priority)
+{
+	char *copy = strdup(text);
+
+	if (copy == NULL)
+		return false;
+	free(session->presence);
+	session->presence = copy;
+	session->priority = priority;
+	return true;
+}
+
 static enum stanza_error
 presence_available(struct sessiond *sd, struct packet *packet)
 {
@@ -187,20 +201,16 @@ presence_available(struct sessiond *sd, struct packet *packet)
 	bool first = session->presence == NULL;
 	bool took = session_takes_messages(session);
 	int8_t priority;
-	char *copy;
 
 	if (text == NULL || !priority_read(packet->stanza, &priority))
 		return STANZA_BAD_REQUEST;
 	if (strlen(text) > PRESENCE_BYTES_MAX)
 		return STANZA_NOT_ACCEPTABLE;
-	copy = strdup(text);
-	if (copy == NULL) {
+	if (!presence_set(session, text, priority)) {
 		sd->link.broken = true;
 		return 0;
 	}
-	free(session->presence);
-	session->presence = copy;
-	session->priority = priority;
+	recovery_presence_changed(sd, session);
 	roster = roster_list(sd, session->user->jid);
 	broadcast(sd, roster, text);
 	send_to_account(sd, session->user->jid, text, NULL);
@@ -238,6 +248,14 @@ directed_end(struct sessiond *sd, struct session *session, const char *text, boo
 }
 
 static void
+presence_clear(struct session *session)
+{
+	free(session->presence);
+	session->presence = NULL;
+	session->priority = 0;
+}
+
+static void
 presence_end(struct sessiond *sd, struct session *session, const char *text)
 {
 	bool was_available = session->presence != NULL;
@@ -245,9 +263,8 @@ presence_end(struct sessiond *sd, struct session *session, const char *text)
 	if (was_available)
 		broadcast(sd, roster_list(sd, session->user->jid), text);
 	directed_end(sd, session, text, was_available);
-	free(session->presence);
-	session->presence = NULL;
-	session->priority = 0;
+	presence_clear(session);
+	recovery_presence_ended(sd, session);
 }
 
 static enum stanza_error
@@ -290,31 +307,69 @@ directed_find(const struct session *session, const char *jid)
 	return NULL;
 }
 
+static void
+directed_remove(struct session *session, struct directed *directed)
+{
+	SLIST_REMOVE(&session->directed, directed, directed, entry);
+	session->directed_count--;
+	free(directed);
+}
+
+/* False: no memory. */
+static bool
+directed_add(struct session *session, const char *jid)
+{
+	size_t length = strlen(jid) + 1;
+	struct directed *directed = malloc(sizeof *directed + length);
+
+	if (directed == NULL)
+		return false;
+	memcpy(directed->jid, jid, length);
+	SLIST_INSERT_HEAD(&session->directed, directed, entry);
+	session->directed_count++;
+	return true;
+}
+
 /* False: there are too many. */
 static bool
 directed_remember(struct sessiond *sd, struct session *session, const char *jid, bool available)
 {
 	struct directed *directed = directed_find(session, jid);
-	size_t length = strlen(jid) + 1;
 
-	if (!available && directed != NULL) {
-		SLIST_REMOVE(&session->directed, directed, directed, entry);
-		session->directed_count--;
-		free(directed);
-	}
-	if (!available || directed != NULL)
+	if (available == (directed != NULL))
 		return true;
-	if (session->directed_count == DIRECTED_MAX)
+	if (available && session->directed_count == DIRECTED_MAX)
 		return false;
-	directed = malloc(sizeof *directed + length);
-	if (directed == NULL) {
+	if (!available)
+		directed_remove(session, directed);
+	else if (!directed_add(session, jid))
 		sd->link.broken = true;
-		return true;
-	}
-	memcpy(directed->jid, jid, length);
-	SLIST_INSERT_HEAD(&session->directed, directed, entry);
-	session->directed_count++;
+	recovery_directed(sd, session, jid, available);
 	return true;
+}
+
+bool
+presence_restore(struct session *session, const char *text, int8_t priority)
+{
+	return presence_set(session, text, priority);
+}
+
+bool
+presence_restore_directed(struct session *session, const char *jid, bool available)
+{
+	struct directed *directed = directed_find(session, jid);
+
+	if (!available && directed != NULL)
+		directed_remove(session, directed);
+	return !available || directed != NULL || directed_add(session, jid);
+}
+
+void
+presence_restore_absence(struct session *session)
+{
+	while (!SLIST_EMPTY(&session->directed))
+		directed_remove(session, SLIST_FIRST(&session->directed));
+	presence_clear(session);
 }
 
 static enum stanza_error

@@ -6,6 +6,9 @@
 #ifndef C2SD_SESSIOND_PRESENCE_H
 #define C2SD_SESSIOND_PRESENCE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "sessiond/stanza.h"
 
 struct packet;
@@ -21,6 +24,11 @@ const char *presence_text(struct sessiond *sd, const struct node *stanza, const 
 /* The presence of all available resources of an account, or that they are gone, to all of a contact's. */
 void presence_send_all(struct sessiond *sd, const char *account, const char *contact);
 void presence_withdraw_all(struct sessiond *sd, const char *account, const char *contact);
+
+/* What a process before this one knew of a session (recovery.h); nobody is told. False: no memory. */
+bool presence_restore(struct session *session, const char *text, int8_t priority);
+bool presence_restore_directed(struct session *session, const char *jid, bool available);
+void presence_restore_absence(struct session *session);
 
 /* The session is about to be freed. */
 void presence_session_ended(struct sessiond *sd, struct session *session, const char *status);

@@ -145,7 +145,10 @@ roster_get(struct sessiond *sd, struct packet *packet)
 		if (item->listed)
 			item_add(query, item);
 	}
-	packet->session->interested = true;
+	if (!packet->session->interested) {
+		packet->session->interested = true;
+		recovery_session_interested(sd, packet->session);
+	}
 	packet_answer(sd, packet, answer);
 	return 0;
 }

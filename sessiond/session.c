@@ -83,8 +83,8 @@ user_close(struct sessiond *sd, struct user *user)
 	free(user);
 }
 
-static void
-session_free(struct sessiond *sd, struct session *session)
+void
+session_forget(struct sessiond *sd, struct session *session)
 {
 	struct user *user = session->user;
 	struct directed *directed;
@@ -139,6 +139,7 @@ session_open(struct sessiond *sd, const char *jid, const char *resource, const c
 		return NULL;
 	}
 	LIST_INSERT_HEAD(&session->user->sessions, session, entry);
+	recovery_session_opened(sd, session);
 	log_debug("%s session open address=%s", session->id, log_quote(address, sizeof address, session->address));
 	return session;
 }
@@ -151,7 +152,8 @@ session_end(struct sessiond *sd, struct session *session, const char *status)
 	log_debug("%s session ended address=%s reason=%s", session->id, log_quote(address, sizeof address, session->address),
 	    log_quote(reason, sizeof reason, status));
 	presence_session_ended(sd, session, status);
-	session_free(sd, session);
+	recovery_session_ended(sd, session);
+	session_forget(sd, session);
 }
 
 enum stanza_error
@@ -203,7 +205,7 @@ session_deinit(struct sessiond *sd)
 
 	for (size_t i = 0; i < table->size; i++) {
 		while (table->buckets[i] != NULL)
-			session_free(sd, container_of(table->buckets[i], struct session, by_address));
+			session_forget(sd, container_of(table->buckets[i], struct session, by_address));
 	}
 	table_deinit(&sd->sessions.by_address);
 	table_deinit(&sd->sessions.by_id);

@@ -67,6 +67,9 @@ enum stanza_error session_begin(struct sessiond *sd, const char *jid, const char
 /* Tell who should know that it is gone, and free it. Nothing is sent to its own client. */
 void session_end(struct sessiond *sd, struct session *session, const char *status);
 
+/* Free it. Nobody is told, and nothing is recorded. */
+void session_forget(struct sessiond *sd, struct session *session);
+
 /* End all of an account, and their clients. */
 void session_end_all(struct sessiond *sd, const char *jid, const char *status);
 

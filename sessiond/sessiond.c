@@ -20,6 +20,7 @@ sessiond_init(struct sessiond *sd, const struct settings *settings)
 void
 sessiond_deinit(struct sessiond *sd)
 {
+	recovery_stop(sd);
 	session_deinit(sd);
 	guest_deinit(sd);
 	offline_deinit(sd);
@@ -43,8 +44,11 @@ sessiond_turn(struct sessiond *sd)
 	if (sd->link.ledger.fresh && !sd->link.broken)
 		offline_drained(sd);
 	sd->link.ledger.fresh = false;
+	recovery_output(sd);
 	link_turn_release(&sd->link);
 	offline_released(sd);
+	if (!sd->link.broken)
+		recovery_commit(sd);
 	sd->hashes = 0;
 	return sd->link.broken ? -ENOMEM : 0;
 }

@@ -31,6 +31,7 @@
 #include "sessiond/guest.h"
 #include "sessiond/link.h"
 #include "sessiond/offline.h"
+#include "sessiond/recovery.h"
 #include "sessiond/session.h"
 #include "sessiond/settings.h"
 #include "sessiond/store.h"
@@ -46,6 +47,7 @@ struct sessiond {
 	struct session_table sessions;
 	struct guest_table guests;
 	struct offline_queue offline;
+	struct recovery recovery;
 	unsigned hashes;		/* of passwords, in this turn */
 	unsigned long long push_serial;	/* ids of roster pushes */
 	time_t (*clock)(void);		/* for time stamps only; tests set it */

@@ -165,6 +165,20 @@ settings_has_host(const struct settings *settings, const char *host)
 	return hosts_have(settings->hosts, settings->host_count + settings->closed_count, host);
 }
 
+bool
+settings_keep_host(struct settings *settings, const char *host)
+{
+	unsigned all = settings->host_count + settings->closed_count;
+
+	if (all == 2 * SETTINGS_HOSTS_MAX || settings_has_host(settings, host))
+		return true;
+	settings->hosts[all] = strdup(host);
+	if (settings->hosts[all] == NULL)
+		return false;
+	settings->closed_count++;
+	return true;
+}
+
 /* What `next` serves, and behind it what it does not; the strings that are not wanted stay in `next`. */
 static void
 hosts_change(struct settings *settings, struct settings *next)

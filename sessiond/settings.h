@@ -55,6 +55,9 @@ void settings_deinit(struct settings *settings);
  */
 void settings_change(struct settings *settings, struct settings *next);
 
+/* It is served, or was, and there are sessions of it still: one more that is closed. False: no memory. */
+bool settings_keep_host(struct settings *settings, const char *host) __attribute__((warn_unused_result));
+
 /* Is it ours? `host` must be prepared. settings_is_open: and may somebody log in there? */
 bool settings_has_host(const struct settings *settings, const char *host);
 bool settings_is_open(const struct settings *settings, const char *host);

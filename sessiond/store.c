@@ -74,7 +74,9 @@ store_secret(struct store *store)
 
 	arc4random_buf(store->secret, sizeof store->secret);
 	if (sqlite3_exec(store->db, "CREATE TABLE IF NOT EXISTS secret (one INTEGER PRIMARY KEY CHECK (one = 1),"
-	    " bytes BLOB NOT NULL)", NULL, NULL, NULL) == SQLITE_OK &&
+	    " bytes BLOB NOT NULL);"
+	    "CREATE TABLE IF NOT EXISTS turn (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL)",
+	    NULL, NULL, NULL) == SQLITE_OK &&
 	    sqlite3_prepare_v2(store->db, "INSERT OR IGNORE INTO secret VALUES (1, ?)", -1, &statement, NULL) == SQLITE_OK &&
 	    sqlite3_bind_blob(statement, 1, store->secret, sizeof store->secret, SQLITE_STATIC) == SQLITE_OK &&
 	    sqlite3_step(statement) == SQLITE_DONE)
@@ -247,6 +249,15 @@ store_number(struct store *store, enum store_statement which, const char *format
 		number = sqlite3_column_int64(statement, 0);
 		store_rest(statement);
 	}
+	return number;
+}
+
+uint64_t
+store_turn(struct store *store)
+{
+	uint64_t number = (uint64_t)store_number(store, STORE_TURN_READ, "");
+
+	store->failed = store->touched = false;
 	return number;
 }
 

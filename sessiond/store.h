@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* name, SQL. Parameters are bound in order by store_query and store_execute. */
 #define STORE_STATEMENTS(X) \
@@ -35,7 +36,9 @@
 	X(OFFLINE_DELETE, "DELETE FROM offline WHERE account = ? AND id <= ?") \
 	X(PRIVATE_READ, "SELECT data FROM private WHERE account = ? AND key = ?") \
 	X(PRIVATE_WRITE, "INSERT OR REPLACE INTO private (account, key, data) VALUES (?, ?, ?)") \
-	X(PRIVATE_COUNT, "SELECT count(*) FROM private WHERE account = ? AND key <> ?")
+	X(PRIVATE_COUNT, "SELECT count(*) FROM private WHERE account = ? AND key <> ?") \
+	X(TURN_READ, "SELECT number FROM turn") \
+	X(TURN_WRITE, "INSERT OR REPLACE INTO turn (one, number) VALUES (1, ?)")
 
 #define STORE_ENUM(name, sql) STORE_##name,
 enum store_statement {
@@ -86,6 +89,9 @@ long long store_number(struct store *store, enum store_statement which, const ch
 
 /* A column's text or NULL, valid until the next store_row. */
 const char *store_text(sqlite3_stmt *statement, int column);
+
+/* The number that the last transaction wrote that wrote one (recovery.h); 0: none did. */
+uint64_t store_turn(struct store *store);
 
 /* End the turn's transaction. 0, or -EIO: nothing of this turn was written. */
 int store_commit(struct store *store) __attribute__((warn_unused_result));

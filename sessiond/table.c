@@ -93,6 +93,20 @@ table_next(const struct table_entry *entry)
 	return next;
 }
 
+struct table_entry *
+table_walk(const struct table *table, const struct table_entry *entry)
+{
+	size_t bucket = 0;
+
+	if (entry != NULL && entry->next != NULL)
+		return entry->next;
+	if (entry != NULL)
+		bucket = (size_t)(entry->hash & (table->size - 1)) + 1;
+	while (bucket < table->size && table->buckets[bucket] == NULL)
+		bucket++;
+	return bucket < table->size ? table->buckets[bucket] : NULL;
+}
+
 void
 table_deinit(struct table *table)
 {

@@ -30,6 +30,9 @@ void table_remove(struct table *table, struct table_entry *entry);
 struct table_entry *table_first(const struct table *table, uint64_t hash);
 struct table_entry *table_next(const struct table_entry *entry);
 
+/* All of them, in no order: the one behind `entry`, NULL the first. The table must not change meanwhile. */
+struct table_entry *table_walk(const struct table *table, const struct table_entry *entry);
+
 void table_deinit(struct table *table);
 
 #endif

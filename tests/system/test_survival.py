@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""The embedded session manager is killed, and its clients do not notice: doc/design.md 5 and 6, doc/link.md."""
+import os
+import random
+import select
+import signal
+import unittest
+
+import harness
+from harness import DaemonCase
+
+ROSTER = 'jabber:iq:roster'
+
+
+def linger(seconds):
+    """So that what follows comes at no particular moment."""
+    select.select([], [], [], seconds)
+
+
+class Conversation:
+    """Two clients that write to each other, with numbers: each must come, and in order; what comes twice is counted."""
+
+    def __init__(self, one, other, addresses):
+        self.clients = [one, other]
+        self.addresses = addresses
+        self.said = [0, 0]
+        self.heard = [0, 0]
+        self.twice = 0
+
+    def say(self, count, padding=0):
+        for _ in range(count):
+            for side in 0, 1:
+                self.clients[side].message(self.addresses[1 - side], '%d %s' % (self.said[side], 'x' * padding))
+                self.said[side] += 1
+
+    def take(self, side, message):
+        body = message.child_text('body')
+        if message.get('type') == 'error' or body is None:
+            raise AssertionError('%r' % message)
+        number = int(body.split()[0])
+        if number > self.heard[side]:
+            raise AssertionError('message %d of %s before %d' % (number, self.addresses[1 - side], self.heard[side]))
+        if number < self.heard[side]:
+            self.twice += 1
+        else:
+            self.heard[side] += 1
+
+    def hear_all(self, seconds=60):
+        for side in 0, 1:
+            while self.heard[side] < self.said[1 - side]:
+                self.take(side, self.clients[side].expect('message', seconds))
+
+    def settle(self):
+        """What comes now came twice."""
+        for side in 0, 1:
+            for element in self.clients[side].settle():
+                if element.name == 'message':
+                    self.take(side, element)
+
+
+class SurvivalCase(DaemonCase):
+    dialect = 'xmpp'
+
+    def survivor(self, users, **arguments):
+        daemon = self.start(users=users, embedded=dict(dialect=self.dialect, **arguments.pop('embedded', {})), **arguments)
+        self.pids = set(daemon.children('c2sd-sessiond'))
+        self.dice = random.Random(os.environ.get('C2SD_TEST_SEED', 7))
+        return daemon
+
+    def pid(self, daemon):
+        """Of the session manager that runs; there may be none for a moment."""
+        deadline = harness.Deadline()
+        while deadline.left() > 0:
+            pids = daemon.children('c2sd-sessiond')
+            if pids:
+                return pids[0]
+            linger(0.01)
+        self.fail('there is no session manager')
+
+    def kill(self, daemon, how=signal.SIGKILL):
+        pid = self.pid(daemon)
+        os.kill(pid, how)
+        self.assertEqual(harness.wait_gone([pid]), [])
+        return pid
+
+    def assert_all_arrived(self, daemon):
+        deadline = harness.Deadline()
+        while True:
+            status = daemon.status()
+            self.assertTrue(status['packets']['balanced'], status)
+            link = status['link']
+            if (link['state'], link['queued_bytes'], link['unacknowledged'], status['packets']['held']) == ('up', 0, 0, 0):
+                self.assertEqual(status['packets']['dropped'], 0)
+                return status
+            if deadline.left() == 0:
+                self.fail(status)
+            linger(0.02)
+
+    def assert_nobody_noticed(self, daemon, kills):
+        log = '\n'.join(daemon.log.lines)
+        self.assertNotIn('client ended', log)
+        self.assertNotIn('link not-resumed', log)
+        self.assertNotIn('journal refused', log)
+        self.assertGreaterEqual(log.count('sessiond died'), kills)
+        # Some are killed before they can say that.
+        self.assertGreater(log.count('journal replayed'), kills // 2)
+
+
+class Killed(SurvivalCase):
+    def test_fifty_times_in_the_middle_of_a_chat(self):
+        names = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank']
+        daemon = self.survivor(names)
+        clients = {name: daemon.login(name).available() for name in names}
+        address = '%s@localhost/home'
+        talks = [Conversation(clients[one], clients[other], [address % one, address % other])
+                 for one, other in zip(names[::2], names[1::2])]
+        for talk in talks:
+            talk.say(2)
+            talk.hear_all()
+        for _ in range(50):
+            for talk in talks:
+                talk.say(self.dice.randrange(1, 8), self.dice.choice((0, 10, 1000)))
+            linger(self.dice.choice((0, 0.001, 0.003, 0.01, 0.1)))
+            self.kill(daemon)
+            for talk in talks:
+                talk.say(self.dice.randrange(0, 3))
+                talk.hear_all()
+        for talk in talks:
+            talk.settle()
+        status = self.assert_all_arrived(daemon)
+        print('# twice: %d of %d' % (sum(talk.twice for talk in talks), sum(sum(talk.said) for talk in talks)))
+        self.assertEqual((status['clients'], status['sessions'], status['packets']['bounced']), (6, 6, 0))
+        self.assertEqual(sum(talk.twice for talk in talks), 0)
+        self.assert_nobody_noticed(daemon, 50)
+        daemon.stop()
+
+
+class KilledInSfrom(Killed):
+    dialect = 'sfrom'
+
+
+if __name__ == '__main__':
+    harness.main()
