@@ -13,6 +13,12 @@
 /* Longer lines are cut. */
 #define LINE_MAX_LENGTH 768
 
+/*
+ * Of a worker when it is told not to read: its channel's high mark and what the sockets hold; and beside that the element
+ * that it was at.
+ */
+#define WORKER_UNDER_WAY (2u * 1024 * 1024)
+
 /* What a reload makes of the place of a listener. */
 enum listener_fate {
 	LISTENER_FREE,		/* nothing is there */
@@ -450,6 +456,19 @@ settings_apply(struct master *master)
 		settings->hosts[i] = options->hosts[i].name;
 }
 
+/*
+ * What may wait for the link before the session manager is given up. In this order: what clients may send, what they have sent
+ * and workers have on the way when they are told to stop, and all that is kept, which may come back with an error in it.
+ */
+static size_t
+link_bound(const struct master *master, const struct options *options)
+{
+	size_t under_way = WORKER_UNDER_WAY + options->limits.stanza_bytes;
+
+	return (size_t)options->link.queue_bytes + under_way * options_worker_count(options, master->source.workers) +
+	    2 * (size_t)options->limits.held_bytes;
+}
+
 void
 reload_apply(struct master *master)
 {
@@ -466,7 +485,7 @@ reload_apply(struct master *master)
 	master->link.timeout = options->link.timeout * 1000;
 	master->link.dead = options->limits.dead_seconds * 1000;
 	master->link.high = options->link.queue_bytes;
-	master->link.bound = (size_t)options->link.queue_bytes + options->limits.held_bytes;
+	master->link.bound = link_bound(master, options);
 	master->link.acknowledge = options_acknowledge(options);
 	master->embedded.options = options;
 	proxies_apply(&master->proxies, options);
