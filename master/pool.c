@@ -18,6 +18,9 @@
 /* doc/design.md, "Processes": a worker that does not answer for this long is killed. */
 #define PING_LIMIT 10000
 
+/* Nothing that a worker does takes as long. */
+#define PONG_LATE 500
+
 /* Dying within this time of its start makes the next pause longer. */
 #define LIFE_SHORT 10000
 #define PAUSE_FIRST 100
@@ -53,6 +56,13 @@ bool
 worker_takes_clients(const struct worker_process *worker)
 {
 	return worker->state == WORKER_READY && !worker->retiring;
+}
+
+bool
+worker_answers(const struct worker_process *worker)
+{
+	return worker->state == WORKER_READY &&
+	    (worker->pinged == 0 || loop_now(worker->pool->loop) - worker->pinged < PONG_LATE);
 }
 
 /* Forget the highest numbers when nothing of them is left. */

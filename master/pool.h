@@ -133,6 +133,9 @@ bool pool_is_ready(const struct pool *pool);
 /* May it be given a client? */
 bool worker_takes_clients(const struct worker_process *worker);
 
+/* It has answered what it was asked a while ago: it does not hang. */
+bool worker_answers(const struct worker_process *worker);
+
 /* "absent", "starting", "ready", "retiring", "ending". */
 const char *worker_state_name(const struct worker_process *worker);
 

@@ -12,7 +12,10 @@
 /* At most one line a second about packets that had to be dropped. */
 #define DROP_LOG_INTERVAL 1000
 
-/* How long the session manager waits before clients that take nothing are ended for it, and before any are. */
+/*
+ * How long the session manager waits before clients that take nothing are ended for it, beside the time after which their
+ * workers say what was taken; and before any are.
+ */
 #define RELIEF_TIME 1000
 #define RELIEF_PATIENCE 10000
 
@@ -238,7 +241,10 @@ is_in_the_way(const struct master *master, const struct entry *entry)
 {
 	if (entry == NULL || entry->closing || entry->held == 0)
 		return false;
-	return entry->progress < master->unread_since || loop_now(&master->loop) - master->unread_since > RELIEF_PATIENCE;
+	if (loop_now(&master->loop) - master->unread_since > RELIEF_PATIENCE)
+		return true;
+	/* Of one whose worker says nothing at all nothing is known. */
+	return entry->progress < master->unread_since && worker_answers(&master->pool.workers[entry->worker]);
 }
 
 /* Among those in the way, the one for which most is kept; NULL: there is none. */
@@ -290,7 +296,15 @@ on_relief(struct timer *timer)
 		going += entry->held;
 		router_close(master, entry, END_TOO_SLOW);
 	}
+	pool_ping(&master->pool);
 	timer_set(&master->loop, &master->relief, RELIEF_TIME, on_relief);
+}
+
+/* What is acknowledged is looked at once in `settle-seconds`, and settled by the look behind that. */
+static uint64_t
+relief_time(const struct master *master)
+{
+	return RELIEF_TIME + 2 * (uint64_t)master->pool.settings.limits.settle_time;
 }
 
 /* Too much is kept for all together: the session manager waits. Most often that is all: clients are reading. */
@@ -301,7 +315,8 @@ make_room(struct master *master)
 		return;
 	link_read(&master->link, false);
 	master->unread_since = loop_now(&master->loop);
-	timer_set(&master->loop, &master->relief, RELIEF_TIME, on_relief);
+	pool_ping(&master->pool);
+	timer_set(&master->loop, &master->relief, relief_time(master), on_relief);
 }
 
 /* A session that was not asked for is ended; the client's own, told of twice, stays. */
@@ -532,6 +547,8 @@ router_number(struct master *master, struct entry *entry, const struct frame *fr
 		return BREACH_BODY;
 	if (frame->type == W2M_SETTLED)
 		entry->progress = loop_now(&master->loop);
+	if (frame->type == W2M_SETTLED && number == 0)
+		return BREACH_NONE;
 	known = frame->type == W2M_SETTLED ? keeper_settle(&master->keeper, entry, number) :
 	    keeper_consume(&master->keeper, entry, number);
 	router_check_room(master);

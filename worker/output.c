@@ -118,16 +118,33 @@ output_acknowledged(const struct client *client)
 	return waiting < given ? given - waiting : 0;
 }
 
+/* 0: nothing more, but it is taking something. */
 static void
-say_settled(struct client *client, uint64_t number)
+send_settled(struct client *client, uint64_t number)
 {
 	struct buffer body = { 0 };
 
-	if (number == 0)
-		return;
 	message_put_number(&body, number);
 	channel_send(&client->worker->channel, W2M_SETTLED, client->slot, client->serial, &body);
 	buffer_deinit(&body);
+}
+
+static void
+say_settled(struct client *client, uint64_t number)
+{
+	if (number != 0)
+		send_settled(client, number);
+}
+
+/* The master must not take one that reads slowly for one that does not read (router.c: on_relief). */
+static void
+say_progress(struct client *client, uint64_t number, uint64_t acknowledged)
+{
+	struct output *output = client->output;
+
+	if (number != 0 || (output_length(output) > 0 && acknowledged != output->looked))
+		send_settled(client, number);
+	output->looked = acknowledged;
 }
 
 /* Look, and come again while anything is left. */
@@ -136,10 +153,11 @@ output_settle(struct client *client)
 {
 	struct worker *worker = client->worker;
 	struct output *output = client->output;
+	uint64_t acknowledged = output_acknowledged(client);
 
-	say_settled(client, unsettled_look(&output->unsettled, output_acknowledged(client), loop_now(&worker->loop),
-	    worker->settings.limits.settle_time));
-	if (unsettled_is_empty(&output->unsettled))
+	say_progress(client, unsettled_look(&output->unsettled, acknowledged, loop_now(&worker->loop),
+	    worker->settings.limits.settle_time), acknowledged);
+	if (unsettled_is_empty(&output->unsettled) && output_length(output) == 0)
 		deadline_clear(&worker->settle, &output->settle);
 	else
 		deadline_set(&worker->loop, &worker->settle, &output->settle);
@@ -229,7 +247,7 @@ note_written(struct client *client)
 		buffer_consume(&output->marks, sizeof mark);
 	}
 	buffer_release(&output->marks);
-	if (unsettled_is_empty(&output->unsettled))
+	if (unsettled_is_empty(&output->unsettled) && !output->blocked)
 		return !output->unsettled.marks.failed;
 	if (client->worker->settings.limits.settle_time == 0)
 		output_settle(client);

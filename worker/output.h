@@ -5,7 +5,8 @@
  * Exists only while there is something of either: a client that has everything owns none; worker->outputs counts them.
  * From it the worker tells the master which packets have arrived (W2M_SETTLED). It asks the socket for that
  * (SIOCOUTQ, tcp(7)) twice in `settle-seconds` while anything is unsettled, however much is sent, since no event tells of
- * an acknowledgement.
+ * an acknowledgement. Of one for which more waits than its socket takes it says, too, that it takes something: a
+ * W2M_SETTLED with the number 0.
  *
  * Overflow: who puts in asks output_length() against the client's hard bound, and ends the client. Above the soft bound
  * one whose TCP acknowledges nothing for `stall-seconds` is lost (output_on_stall); below it TCP decides
@@ -28,9 +29,10 @@ struct output {
 	uint64_t written;		/* bytes written since this output was made */
 	uint64_t shown;			/* output_total() when the client was last traced */
 	uint64_t given;			/* what TCP was given in all, from the end of our half on */
+	uint64_t looked;		/* acknowledged at the last look */
 	uint64_t taken;			/* acknowledged when `stall` was set */
 	struct deadline stall;		/* set while it is above the soft bound */
-	struct deadline settle;		/* set while anything is unsettled */
+	struct deadline settle;		/* set while anything is unsettled or not written */
 	bool blocked;			/* the socket did not take everything */
 };
 

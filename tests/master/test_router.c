@@ -414,7 +414,7 @@ START_TEST(numbers_that_were_never_given)
 	struct entry *entry = client_login(0, ALICE);
 
 	/* Its login's answer was number 1. */
-	puppet_say_number(entry, _i % 2 == 0 ? W2M_SETTLED : W2M_CONSUMED, _i < 2 ? 2 : 0);
+	puppet_say_number(entry, _i == 0 ? W2M_SETTLED : W2M_CONSUMED, _i < 2 ? 2 : 0);
 	assert_breach(0, BREACH_CLIENT);
 }
 END_TEST
@@ -1218,7 +1218,8 @@ START_TEST(readers_are_not_in_the_way)
 	send_big(other, 5000);
 	send_big(reader, 28000);
 	ck_assert(stage.link.unread);
-	puppet_say_number(reader, W2M_SETTLED, 2);
+	/* It has settled something, or only taken some of it. */
+	puppet_say_number(reader, W2M_SETTLED, _i == 0 ? 2 : 0);
 	stage_turns();
 	relief_is_due();
 	ck_assert(other->closing && !reader->closing && !nothing->closing);
@@ -1234,6 +1235,24 @@ START_TEST(readers_are_not_in_the_way)
 	puppet_say_ended(reader);
 	stage_turns();
 	ck_assert(!stage.link.unread);
+}
+END_TEST
+
+/* Nothing is known of those whose worker hangs; not for ever. */
+START_TEST(those_of_a_hanging_worker_are_not_in_the_way)
+{
+	struct entry *hung = client_login(0, "hung@foo.com/r"), *other = client_login(1, "other@foo.com/r");
+
+	send_big(hung, 90000);
+	send_big(other, 20000);
+	ck_assert(stage.link.unread);
+	stage.pool.workers[0].pinged = loop_now(&stage.loop) - 1000;
+	relief_is_due();
+	ck_assert(other->closing && !hung->closing);
+	stage.pool.workers[0].pinged = loop_now(&stage.loop) - 1000;
+	stage.unread_since -= 10001;
+	relief_is_due();
+	ck_assert(hung->closing);
 }
 END_TEST
 
@@ -1383,7 +1402,7 @@ add_of_workers(TCase *tests)
 	tcase_add_loop_test(tests, session_is_made_once, 0, 2);
 	tcase_add_test(tests, session_does_not_change_its_address);
 	tcase_add_test(tests, address_with_entities);
-	tcase_add_loop_test(tests, numbers_that_were_never_given, 0, 4);
+	tcase_add_loop_test(tests, numbers_that_were_never_given, 0, 3);
 }
 
 /* Who is taken, by whom, and under which id. */
@@ -1428,7 +1447,8 @@ add_of_ends(TCase *tests)
 	tcase_add_test(tests, killed_before_login);
 	tcase_add_loop_test(tests, packets_for_the_gone, 0, 2);
 	tcase_add_test(tests, fullest_make_room);
-	tcase_add_test(tests, readers_are_not_in_the_way);
+	tcase_add_loop_test(tests, readers_are_not_in_the_way, 0, 2);
+	tcase_add_test(tests, those_of_a_hanging_worker_are_not_in_the_way);
 	tcase_add_test(tests, several_make_room);
 	tcase_add_test(tests, session_is_given_who_has_asked);
 	tcase_add_loop_test(tests, session_that_nobody_asked_for_goes_back, 0, 2);
