@@ -49,7 +49,7 @@ class Idle(DaemonCase):
     @unittest.skipIf(os.getuid() != 0, 'only root may look into the processes')
     @unittest.skipIf(harness.is_sanitized(harness.program('worker/c2sd-worker')), 'a sanitizer has memory of its own')
     def test_less_than_a_kilobyte(self):
-        result = subprocess.run([sys.executable, BENCH, '--build', harness.BUILD, '--manager', 'stub',
+        result = subprocess.run([sys.executable, BENCH, '--build', harness.BUILD, '--manager', 'yes',
                                  '--clients', str(CLIENTS), '--goal', str(GOAL)], capture_output=True, text=True)
         self.assertEqual(0, result.returncode, result.stdout + result.stderr)
 
