@@ -901,6 +901,11 @@ on_ready(struct watch *watch, uint32_t events)
 		client_part(client);
 		return;
 	}
+	/* Closed in both directions in good order, though what it has sent before that is not read: it was too much. */
+	if ((events & (EPOLLERR | EPOLLHUP)) == EPOLLHUP && (watch->events & EPOLLIN) == 0 && client->shut) {
+		client_fsm(client, CLIENT_HUNG_UP, NULL);
+		return;
+	}
 	/* Of one that is not read the end of its connection is all that can be heard. */
 	if ((events & EPOLLERR) != 0 || ((events & EPOLLHUP) != 0 && (watch->events & EPOLLIN) == 0)) {
 		client_cut(client);
