@@ -10,9 +10,12 @@ import fcntl
 import json
 import os
 import re
+import select
 import signal
 import socket
+import ssl
 import termios
+import threading
 import time
 
 import harness
@@ -241,13 +244,21 @@ class Patient:
         stream.feed(b'<x>')
         return len(stream.feed(bytes(self.client.received[self.begun:]) + self.peek()))
 
-    def held(self):
-        """Bytes that the master keeps for it."""
+    def report(self):
+        """What c2sctl says of it; None: it is gone."""
         for line in self.case.daemon.ctl('sessions', '--json', '--account', self.names['account']).stdout.splitlines():
             session = json.loads(line)
             if self.identity.startswith(session.get('id', '-') + '@'):
-                return session['held']
+                return session
         return None
+
+    def held(self):
+        """Bytes that the master keeps for it."""
+        return self.report()['held']
+
+    def has_arrived(self):
+        """Its worker has got all that it was sent."""
+        return self.report()['packets_out'] == sum(not packet.idle for packet in self.sent)
 
     def is_settled(self):
         """The master keeps what it has not acknowledged, and nothing else."""
@@ -353,6 +364,12 @@ class EndsCase(DaemonCase):
         if patients is None:
             self.assertEqual(0, status['packets']['held'], status)
 
+    def stop(self):
+        """Nobody is left who has to be waited for."""
+        self.witness.leave()
+        self.sm.close()
+        self.daemon.stop()
+
     def check_gone(self, patients):
         """What is sent to them now comes back likewise, and nobody is told of an end a second time."""
         for patient in patients:
@@ -378,7 +395,8 @@ def say(text):
 
 
 def half_close(patient):
-    patient.client.socket.shutdown(socket.SHUT_WR)
+    """Of its TCP, whatever is above that."""
+    socket.socket.shutdown(patient.client.socket, socket.SHUT_WR)
 
 
 def say_and_half_close(patient):
@@ -423,7 +441,7 @@ class Table(EndsCase):
         for name, (action, goodbye) in ends.items():
             self.end(name, action, goodbye=goodbye)
         self.check()
-        self.daemon.stop()
+        self.stop()
 
     def test_of_others(self):
         """Of the operator, and of the session manager: only of the former it must be told."""
@@ -439,7 +457,7 @@ class Table(EndsCase):
         self.check()
         for name in self.heirs:
             self.assert_lives(*self.heirs[name])
-        self.daemon.stop()
+        self.stop()
 
     def more_ends(self):
         return {}
@@ -508,9 +526,9 @@ class Causes(EndsCase):
         for patient in self.patients:
             self.end(patient.user, action, **arguments)
 
-    def stop(self):
+    def finish(self):
         self.check()
-        self.daemon.stop()
+        self.stop()
 
     def reasons(self):
         return self.daemon.status()['ended']['reasons']
@@ -527,7 +545,7 @@ class Causes(EndsCase):
             self.sm.link._read(Deadline(0.2))
             self.patients[0].came += [e for e in self.sm.link.pending if self.patients[0].last in e.raw]
         self.patients[0].came = []
-        self.stop()
+        self.finish()
 
     def test_not_bound_in_time(self):
         """A session that its client has not heard of."""
@@ -545,7 +563,7 @@ class Causes(EndsCase):
         patient.send(self.form.packets(patient.names) + [self.form.packet(LAST, patient.names)])
         self.patients.append(patient)
         client.expect_stream_error('connection-timeout')
-        self.stop()
+        self.finish()
 
     def test_too_much_at_once(self):
         self.begin(limits={'unsent_bytes': '65536', 'unsent_soft_bytes': '65536'})
@@ -553,7 +571,7 @@ class Causes(EndsCase):
         self.patients[0].bare = True
         self.check(exact=False)
         self.assertEqual({'too-slow': 1}, self.reasons())
-        self.daemon.stop()
+        self.stop()
 
     def test_takes_nothing(self):
         """Time passes, and it has been sent more than a little."""
@@ -562,7 +580,7 @@ class Causes(EndsCase):
         self.ill('other').bare = True
         self.check(exact=False)
         self.assertEqual({'too-slow': 2}, self.reasons())
-        self.daemon.stop()
+        self.stop()
 
     def test_in_the_way_of_others(self):
         self.begin(limits={'held_bytes': '1048576', 'unsent_bytes': '262144', 'unsent_soft_bytes': '262144'})
@@ -579,7 +597,7 @@ class Causes(EndsCase):
         for patient in self.patients:
             patient.client.reset()
         self.check(exact=False)
-        self.daemon.stop()
+        self.stop()
 
     def test_throttled(self):
         """It is not read; what ends it is seen all the same."""
@@ -592,7 +610,7 @@ class Causes(EndsCase):
         self.end('reset', reset)
         self.end('unread', close_unread)
         self.end('ended', lambda patient: self.sm.end(patient.identity, patient.names['address']), bare=False)
-        self.stop()
+        self.finish()
 
     def test_link_stopped(self):
         """Nor is it while the session manager reads nothing."""
@@ -619,7 +637,7 @@ class Causes(EndsCase):
         patient.client.reset()
         self.sm.expect(lambda e: e.has_510() and e.get('sfrom') == identity)
         self.sm.link.pending[:] = [e for e in self.sm.link.pending if e.get('sfrom') != identity]
-        self.stop()
+        self.finish()
 
     def test_no_tls(self):
         """What is behind the handshake is none."""
@@ -634,7 +652,7 @@ class Causes(EndsCase):
         self.end('notified', lambda patient: os.write(patient.client.socket.fileno(), b''))
         self.end('notified', reset)
         self.check(exact=False)
-        self.daemon.stop()
+        self.stop()
 
     def test_shutdown(self):
         self.begin()
@@ -722,6 +740,202 @@ class Workers(EndsCase):
             p.identity for p in self.patients if p not in mine)), 'account': 'x@localhost', 'address': 'x@localhost/y'}).text)
         os.kill(pid, signal.SIGKILL)
         self.check(mine)
+
+
+class Closing(EndsCase):
+    """What is on its way when a client ends is not destroyed by that: who goes on to read gets all of it, and learns why."""
+
+    # Longer than any test: nothing is settled but by a FIN.
+    LIMITS = dict(EndsCase.LIMITS, settle_seconds='60')
+    tls = 'none'
+
+    def begin(self, **arguments):
+        limits = dict(self.LIMITS, **arguments.pop('limits', {}))
+        super().begin(limits=limits, tls=self.tls, **arguments)
+
+    def patient(self, user, **arguments):
+        """In whose worker everything is."""
+        if self.tls != 'none':
+            client = RawClient(self.daemon.listeners[0], receive_buffer=4096)
+            arguments = dict(client=client.open().starttls(), secure=True)
+        patient = super().patient(user, **arguments).give()
+        wait_until(patient.has_arrived, 'all has come to its worker')
+        return patient
+
+    def read_all(self, patient, condition=None):
+        """Everything that it was sent, whole and in order; a stream error where there is one; the end, by no reset."""
+        client = patient.client
+        if condition:
+            client.expect_stream_error(condition)
+        else:
+            client.expect_end()
+        self.assertFalse(client.truncated)
+        self.assertEqual([self.form.down(packet) for packet in patient.sent[5:]], [plain(e) for e in client.pending])
+
+    def check_nothing_back(self, *patients, goodbye=False, close=True):
+        """Only that they are gone."""
+        for patient in patients:
+            if close:
+                patient.client.close()
+        wait_until(lambda: self.daemon.status()['clients'] == 1, 'they are gone')
+        self.round_trip()
+        for patient in patients:
+            patient.came = [e for e in self.sm.link.pending if self.form.owner(e) == patient.identity]
+            self.assertEqual([self.form.bare(patient.names, goodbye)], [plain(e) for e in patient.came])
+        self.assertEqual(len(patients), len(self.sm.link.pending))
+        self.stop()
+
+    def test_kicked(self):
+        self.begin()
+        patient = self.patient('kicked')
+        self.kick(patient)
+        self.read_all(patient, 'policy-violation')
+        self.check_nothing_back(patient)
+
+    def test_half_closed(self):
+        """It says nothing any more, and goes on to read."""
+        self.begin()
+        patient = self.patient('halfclosed')
+        half_close(patient)
+        self.read_all(patient)
+        self.check_nothing_back(patient)
+
+    def test_closed(self):
+        self.begin()
+        patient = self.patient('closed')
+        patient.client.send('</stream:stream>')
+        self.read_all(patient)
+        self.check_nothing_back(patient, goodbye=True)
+
+    def test_closed_and_half_closed(self):
+        self.begin()
+        patient = self.patient('both')
+        say_and_half_close(patient)
+        self.read_all(patient)
+        self.check_nothing_back(patient, goodbye=True)
+
+    def test_much_is_unread(self):
+        """By us: to close would be to reset."""
+        self.begin(limits={'rate_bytes': '1024', 'burst_bytes': '65536', 'stanza_bytes': '65536'})
+        patient = self.patient('loud')
+        patient.client.send(' ' * 140000)
+        wait_until(lambda: self.daemon.status()['throttled'] == 1, 'it is throttled')
+        self.kick(patient)
+        self.read_all(patient, 'policy-violation')
+        self.check_nothing_back(patient)
+
+    def test_much_too_much(self):
+        """It goes on for as long as it can."""
+        self.begin(limits={'stanza_bytes': '20000'})
+        patient = self.patient('louder')
+        patient.client.send('<message><body>')
+        writer = threading.Thread(target=self.pour, args=(patient.client.socket.fileno(),), daemon=True)
+        if self.tls == 'none':      # two threads at one TLS are too many
+            writer.start()
+        else:
+            patient.client.send('x' * 200000)
+        self.read_all(patient, 'policy-violation')
+        self.pours = False
+        if self.tls == 'none':
+            writer.join()
+        self.check_nothing_back(patient)
+
+    def pour(self, fd):
+        """Whatever is taken, until it is said that it is enough."""
+        self.pours = True
+        while self.pours:
+            select.select([], [fd], [], 0.1)
+            try:
+                os.write(fd, b'x' * 10000)
+            except BlockingIOError:
+                pass
+            except OSError:
+                return
+
+    def test_reset_behind_everything(self):
+        """It has read all, but who knows that: the last second of it comes back."""
+        self.begin()
+        patient = self.patient('reset')
+        patient.client.expect(lambda e: e.get('id') == 'last')
+        self.end('reset', reset)
+        self.collect()
+        self.assertEqual(b"id='t0'", patient.came[1].raw[patient.came[1].raw.index(b"id='t"):][:7])
+        patient.check(0)
+        self.round_trip()
+        self.assertEqual([], self.sm.link.pending)
+        self.stop()
+
+    def test_end_behind_everything(self):
+        """It has read all and closes: nothing comes back."""
+        self.begin()
+        patient = self.patient('done')
+        patient.client.expect(lambda e: e.get('id') == 'last')
+        self.check_nothing_back(patient)
+
+
+class ClosableTls:
+    """TLS that can say that it is over and go on to read, which SSLSocket cannot."""
+
+    def __init__(self, sock):
+        self.socket = sock
+        self.fileno, self.close = sock.fileno, sock.close
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = harness.tls_context().wrap_bio(self.incoming, self.outgoing, server_hostname='localhost')
+        while not self._try(self.tls.do_handshake):
+            select.select([sock], [], [], harness.TIMEOUT)
+            self.incoming.write(sock.recv(65536))
+
+    def _try(self, call):
+        try:
+            call()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self.socket.sendall(self.outgoing.read())
+        return True
+
+    def notify(self):
+        self._try(self.tls.unwrap)
+
+    def send(self, data):
+        self._try(lambda: self.tls.write(data))
+        return len(data)
+
+    def recv(self, _size):
+        data = self.socket.recv(65536)
+        if data:
+            self.incoming.write(data)
+        else:
+            self.incoming.write_eof()
+        found = bytearray()
+        try:
+            while True:
+                more = self.tls.read(65536)
+                found += more
+                if not more:
+                    return bytes(found)
+        except ssl.SSLError:
+            if not found and data:
+                raise
+            return bytes(found)
+
+
+class TlsClosing(Closing):
+    tls = 'starttls'
+
+    def test_notified(self):
+        """Its TLS is closed in one direction (RFC 8446 6.1), and it reads on in the other."""
+        self.begin()
+        client = RawClient(self.daemon.listeners[0], receive_buffer=4096).open()
+        client.send("<starttls xmlns='%s'/>" % harness.TLS)
+        client.expect('proceed')
+        client.socket = ClosableTls(client.socket)
+        client.stream = XmlStream()
+        patient = EndsCase.patient(self, 'notified', client=client.open(), secure=True).give()
+        wait_until(patient.has_arrived, 'all has come to its worker')
+        client.socket.notify()
+        self.read_all(patient)
+        self.check_nothing_back(patient)
 
 
 class Comeback(DaemonCase):
