@@ -555,7 +555,7 @@ class Causes(EndsCase):
         asked = self.sm.expect('iq')
         patient = Patient.__new__(Patient)
         patient.__dict__.update(case=self, user='late', client=client, identity=asked.get('sfrom'), sent=[], came=[], goodbye=None,
-                                bare=True, had=0)
+                                bare=True, had=0, begun=len(client.received), secure=False)
         address = 'late@localhost/' + asked.child('query').child_text('resource')
         patient.names = dict(me=patient.identity, address=address, account='late@localhost', jid=address)
         self.sm.send("<iq type='result' id='%s' sto='%s' sfrom='%s'/>" % (asked.get('id'), patient.identity, address))
