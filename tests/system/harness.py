@@ -308,18 +308,20 @@ class Daemon:
     embedded: dict of attributes for <link type="embedded">, beside its name.
     limits: dict of attributes for <limits>, beside OPEN. extra: more XML. arguments: more command line.
     tls: of all listeners, or a list of one for each. Where any is not 'none' there is a certificate for each tuple of
-    names in `certificates`. tls_options: dict of attributes for <tls>.
+    names in `certificates`. tls_options: dict of attributes for <tls>. sessiond_options: likewise for <sessiond>.
     """
 
     def __init__(self, hosts=('localhost',), workers=2, link=None, limits=None, registration=True,
                  listen=('127.0.0.1',), log='debug', user=None, extra='', arguments=(), environment=None,
-                 tls='none', certificates=(('localhost',),), tls_options=None, embedded=None):
+                 tls='none', certificates=(('localhost',),), tls_options=None, embedded=None,
+                 sessiond_options=None):
         self.folder = tempfile.mkdtemp(prefix='c2sd-test.')
         Guard.watch(self.folder)
         self.hosts = hosts
         self.workers = workers
         self.link = link
         self.embedded = embedded or {}
+        self.sessiond_options = sessiond_options or {}
         self.limits = dict(OPEN, **{name.replace('-', '_'): value for name, value in (limits or {}).items()})
         self.registration = registration
         self.log_level = log
@@ -373,7 +375,7 @@ class Daemon:
         if self.link is None:
             text += element('link', name='c2s.localhost', type='embedded', **self.embedded)
             text += element('sessiond', program=self.sessiond_program, database=self.database,
-                            registration='yes' if self.registration else 'no')
+                            registration='yes' if self.registration else 'no', **self.sessiond_options)
         else:
             text += element('link', type='connect', **self.link)
         text += element('control', socket=self.socket_path)
