@@ -134,29 +134,22 @@ class Field:
             crowd.read(user)
         crowd.until(crowd.is_through, 'everything is sent and proven')
         crowd.until(crowd.all_ready, 'everybody is there again')
-        quiet, before = 0, None
+        quiet, arrived = 0, -1
+        # What is missing may still be on its way when all is quiet for a moment, but not when that comes three times.
         while quiet < 3:
+            crowd.until(self.is_quiet, 'nothing is held, on the link or in the store')
             crowd.ask_all()
-            status = self.status()
-            now = (crowd.arrived, status['packets']['held'], crowd.is_through(), len(crowd.books.missing(
-                crowd.live_ranges(), crowd.target)))
-            at_rest = now[1] == 0 and status['link']['unacknowledged'] == 0 and status['link']['state'] == 'up' and \
-                crowd.is_through() and self.offline() == 0
-            # What is missing may still be on its way, through time-outs of others.
-            quiet = quiet + 1 if at_rest and now == before else 0
-            if quiet and now[3] == 0:
+            quiet = quiet + 1 if crowd.arrived == arrived else 0
+            arrived = crowd.arrived
+            if self.is_quiet(held=len(crowd.accounts)) and not crowd.books.missing(crowd.live_ranges(), crowd.target):
                 break
-            if at_rest and now[3]:
-                crowd.pump(0.2)
-            self._not_for_ever(quiet, before == now)
-            before = now
         self.close_books()
 
-    def _not_for_ever(self, quiet, same):
-        if not hasattr(self, '_deadline') or quiet == 0 and not same:
-            self._deadline = harness.Deadline(LIMIT)
-        if self._deadline.left() == 0:
-            raise Hang('no rest')
+    def is_quiet(self, held=0):
+        """Nothing is under way anywhere, but for what was just asked."""
+        status = self.status()
+        return status['link']['state'] == 'up' and status['link']['unacknowledged'] == 0 and self.crowd.is_through() and \
+            self.crowd.all_ready() and status['packets']['held'] <= held and self.offline() == 0
 
     def close_books(self):
         crowd = self.crowd
