@@ -30,6 +30,7 @@ struct puppet {
 
 const char *stage_puppet;
 char stage_control[64];
+size_t puppet_breath = SIZE_MAX;
 struct master stage;
 struct options stage_options;
 
@@ -257,15 +258,18 @@ puppet_say_at(uint32_t worker, uint32_t slot, uint64_t serial, uint16_t type, co
 
 	frame_encode_header(&bytes, &frame);
 	buffer_append(&bytes, body, length);
-	while (buffer_length(&bytes) > 0) {
-		ssize_t sent = send(puppets[worker].fd, buffer_bytes(&bytes), buffer_length(&bytes), MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (buffer_length(&bytes) > 0 && puppet_breath > 0) {
+		size_t most = buffer_length(&bytes) < puppet_breath ? buffer_length(&bytes) : puppet_breath;
+		ssize_t sent = send(puppets[worker].fd, buffer_bytes(&bytes), most, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (sent > 0)
+		if (sent > 0) {
 			buffer_consume(&bytes, (size_t)sent);
-		else if (errno == EAGAIN)
+			puppet_breath -= (size_t)sent;
+		} else if (errno == EAGAIN) {
 			loop_turn(&stage.loop);
-		else
+		} else {
 			break;	/* killed while it spoke */
+		}
 	}
 	buffer_deinit(&bytes);
 }

@@ -37,6 +37,9 @@ void stage_log_clear(void);
 
 /* ---- the workers ---- */
 
+/* So many bytes more will they say, and stop wherever that is. */
+extern size_t puppet_breath;
+
 /* Say a frame, about nobody or about a client. */
 void puppet_say(uint32_t worker, uint16_t type, const void *body, size_t length);
 void puppet_say_of(const struct entry *entry, uint16_t type, const void *body, size_t length);
