@@ -52,6 +52,8 @@ struct packet {
 	bool asked;
 	bool expendable;	/* the stream's own business: where it reaches nobody, nothing is lost */
 	bool disconnect;	/* it holds a 510 or is an error of the link's, whatever its kind: never to be bounced again */
+	/* From here on the session manager keeps what it sends until the client itself has acknowledged it (XEP-0198). */
+	bool manages;
 };
 
 /*
@@ -68,6 +70,14 @@ enum dialect_verdict {
 	VERDICT_STARTS,		/* asks for a session of an account, which must be the one that it has proved to be */
 	VERDICT_NOTICE,		/* says that it has logged in (notice.h), to whom it may concern */
 	VERDICT_OPENS,		/* from here on the session manager holds a stream of this client, whose end it must hear of */
+};
+
+/* What a packet says of the session that was asked with link_probe. */
+enum probe_answer {
+	PROBE_NONE,		/* it is no answer to that */
+	PROBE_KNOWN,		/* the session is there */
+	PROBE_GONE,		/* it is not */
+	PROBE_AGAIN,		/* it is not, and the client's worker half is to start it again: it gets what was put out */
 };
 
 /* ---- worker half ---- */
@@ -208,6 +218,16 @@ struct dialect {
 	 * client has closed its stream in good order.
 	 */
 	void (*link_end)(struct buffer *out, const char *id, const char *name, const char *address, bool goodbye);
+
+	/*
+	 * Ask the session of client `id` for something that every session answers and that changes nothing: an iq with the id
+	 * `probe`, which needs no escaping. NULL: it need not be asked, because no session outlives its link. `silence_ends`:
+	 * the session manager says nothing about sessions that it does not know.
+	 */
+	void (*link_probe)(struct buffer *out, const char *id, const char *name, const char *address, const char *probe);
+	bool silence_ends;
+	/* Is it the answer to that? With PROBE_AGAIN `out` is what the client is to get instead of it: the same without the iq. */
+	enum probe_answer (*link_probe_answer)(struct buffer *out, const void *bytes, size_t length, const char *probe);
 
 	/* These three return 0; -ENOMEM; or another negative errno that the client cannot live with. */
 

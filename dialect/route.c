@@ -832,8 +832,9 @@ take_error_in_session(struct dialect_client *client, const struct dialect_contex
 	bool unknown = strcmp(meaning->text, "Invalid Session") == 0;
 	struct route_memo memo;
 
+	/* Nothing in it: the master has asked, because the link was lost, and with it perhaps our question for a session. */
 	if (client->stage == STAGE_AGAIN && unknown && range_decodes_to(head->from, client->address))
-		return hold_returned(client, head, answer);
+		return route_head_has_child(head) ? hold_returned(client, head, answer) : start_again(client, context, head, answer);
 	if (client->stage == STAGE_AGAIN && route_memo_read(&memo, client->memo) && memo.jid.length > 0 &&
 	    range_decodes_to_bytes(head->from, memo.jid.at, memo.jid.length))
 		return answer_end(answer, meaning->within, meaning->told);
@@ -910,6 +911,8 @@ const struct dialect dialect_route = {
 	.link_verify = route_link_verify,
 	.link_bounce = route_link_bounce,
 	.link_end = route_link_end,
+	.link_probe = route_link_probe,
+	.link_probe_answer = route_link_probe_answer,
 	.client_header = route_client_header,
 	.client_element = route_client_element,
 	.client_packet = route_client_packet,

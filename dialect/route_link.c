@@ -5,6 +5,7 @@
 #include "dialect/edit.h"
 #include "dialect/login.h"
 #include "dialect/notice.h"
+#include "dialect/question.h"
 #include "dialect/route_head.h"
 #include "dialect/wellformed.h"
 
@@ -216,4 +217,40 @@ route_link_verify(const void *bytes, size_t length, const char *id, const char *
 	if (head.type.at != NULL || !route_head_has_child(&head) || address == NULL || !range_decodes_to(head.to, address))
 		return VERDICT_FORGED;
 	return VERDICT_PACKET;
+}
+
+void
+route_link_probe(struct buffer *out, const char *id, const char *name, const char *address, const char *probe)
+{
+	route_append(out, NULL, range_of_string(address), id, name);
+	buffer_append_string(out, "><iq");
+	question_put(out, address, probe);
+	buffer_append_string(out, "</route>");
+}
+
+/*
+ * An error has the question in it as it went up: its client's worker half starts the session again, as for a packet of the
+ * client's own that came back, but must have nothing to send again.
+ */
+enum probe_answer
+route_link_probe_answer(struct buffer *out, const void *bytes, size_t length, const char *probe)
+{
+	struct element element;
+	struct route_head head;
+	struct edit edit;
+
+	if (!element_read_complete(&element, bytes, length))
+		return PROBE_NONE;
+	route_head_read(&head, &element);
+	if (!head.is_route || head.several || !route_head_has_child(&head))
+		return PROBE_NONE;
+	if (head.type.at == NULL)
+		return question_is_answered(&head.child, probe) ? PROBE_KNOWN : PROBE_NONE;
+	if (!route_head_is(&head, "error") || !range_equals(head.child.name, "iq") ||
+	    !element_attribute_is(&head.child, "id", probe))
+		return PROBE_NONE;
+	edit = edit_begin(out, &element);
+	edit_cut(&edit, head.child.whole);
+	edit_finish(&edit);
+	return PROBE_AGAIN;
 }

@@ -13,4 +13,7 @@ enum dialect_verdict route_link_verify(const void *bytes, size_t length, const c
 void route_link_bounce(struct buffer *out, const void *bytes, size_t length);
 void route_link_end(struct buffer *out, const char *id, const char *name, const char *address, bool goodbye);
 
+void route_link_probe(struct buffer *out, const char *id, const char *name, const char *address, const char *probe);
+enum probe_answer route_link_probe_answer(struct buffer *out, const void *bytes, size_t length, const char *probe);
+
 #endif

@@ -13,6 +13,7 @@
 #include "dialect/edit.h"
 #include "dialect/element.h"
 #include "dialect/login.h"
+#include "dialect/question.h"
 #include "dialect/sasl.h"
 #include "dialect/stamp.h"
 
@@ -62,6 +63,28 @@ sfrom_link_end(struct buffer *out, const char *id, const char *name, const char 
 {
 	(void)goodbye;
 	stamp_append_end(out, id, name, address);
+}
+
+static void
+sfrom_link_probe(struct buffer *out, const char *id, const char *name, const char *address, const char *probe)
+{
+	buffer_append_string(out, "<iq");
+	edit_put_attribute(out, "sto", address);
+	stamp_append_own_address(out, id, name);
+	question_put(out, address, probe);
+}
+
+static enum probe_answer
+sfrom_link_probe_answer(struct buffer *out, const void *bytes, size_t length, const char *probe)
+{
+	struct element element;
+	struct packet packet;
+
+	(void)out;
+	if (!element_read_complete(&element, bytes, length) || !question_is_answered(&element, probe))
+		return PROBE_NONE;
+	sfrom_link_read(&packet, bytes, length);
+	return packet.disconnect ? PROBE_GONE : PROBE_KNOWN;
 }
 
 static enum dialect_verdict
@@ -449,6 +472,9 @@ const struct dialect dialect_sfrom = {
 	.link_verify = sfrom_link_verify,
 	.link_bounce = stamp_bounce,
 	.link_end = sfrom_link_end,
+	.link_probe = sfrom_link_probe,
+	.silence_ends = true,
+	.link_probe_answer = sfrom_link_probe_answer,
 	.client_header = sfrom_client_header,
 	.client_element = sfrom_client_element,
 	.client_packet = sfrom_client_packet,

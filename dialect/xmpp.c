@@ -100,13 +100,31 @@ makes_session(const struct element *element, const struct stamp *stamp)
 	    (range_equals(element->name, "resumed") && is_in(element, NS_MANAGEMENT));
 }
 
+/* The answer to <enable/>, to <resume/>, or to either inside of SASL 2 (XEP-0198, XEP-0386, XEP-0388). */
+static bool
+manages(const struct element *element)
+{
+	struct element child, bound;
+
+	if (range_equals(element->name, "enabled") || range_equals(element->name, "resumed"))
+		return is_in(element, NS_MANAGEMENT);
+	if (!range_equals(element->name, "success") || !is_in(element, NS_SASL2))
+		return false;
+	return element_find_child(element, "resumed", NS_MANAGEMENT, &child) ||
+	    (element_find_child(element, "bound", NULL, &bound) &&
+	    element_find_child(&bound, "enabled", NS_MANAGEMENT, &child));
+}
+
 static void
 read_packet(struct packet *packet_r, const struct element *element, const struct stamp *stamp)
 {
 	stamp_packet(packet_r, element, stamp);
 	if (packet_r->kind == PACKET_OWN || packet_r->kind == PACKET_LOST)
 		return;
-	packet_r->expendable |= !is_stanza(element);
+	if (!is_stanza(element)) {
+		packet_r->expendable = true;
+		packet_r->manages = manages(element);
+	}
 	if (is_close(element) || is_stream_error(element)) {
 		packet_r->kind = PACKET_DISCONNECT;
 		packet_r->certain = packet_r->disconnect = true;

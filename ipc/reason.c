@@ -27,6 +27,7 @@ end_reason_name(enum end_reason reason)
 		[END_REFUSED] = "refused",
 		[END_CROWDED] = "crowded",
 		[END_GIVEN_UP] = "given-up",
+		[END_FORGOTTEN] = "forgotten",
 	};
 
 	return (unsigned)reason < END_REASON_COUNT ? names[reason] : "?";

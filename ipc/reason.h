@@ -31,6 +31,7 @@ enum end_reason {
 	END_REFUSED,		/* it may not connect: from its address, or now */
 	END_CROWDED,		/* it had not logged in, and made room for somebody who came later */
 	END_GIVEN_UP,		/* the session manager broke each time that it was sent a packet of it */
+	END_FORGOTTEN,		/* the session manager does not know its session any more */
 	END_REASON_COUNT,
 };
 

@@ -267,6 +267,7 @@ arrivals_refused(struct master *master, struct worker_process *worker, struct en
 	worker->full = true;
 	other = pick_worker(master);
 	if (other != NULL && directory_move(&master->directory, entry, other->number)) {
+		spread_renewed(&master->spread, entry);
 		hand_over(master, entry);
 		return BREACH_NONE;
 	}

@@ -249,6 +249,7 @@ directory_renew(struct directory *directory, struct entry *entry)
 	entry->serial = ++directory->serial;
 	entry->host = 0;
 	entry->superseded = entry->ended_upstream = entry->goodbye = false;
+	entry->doubtful = entry->probed = entry->forgotten = entry->managed = false;
 	entry->renewed = entry->renewal_unseen = true;
 }
 

@@ -27,6 +27,7 @@ struct kept {
 	STAILQ_ENTRY(kept) entry;
 	uint64_t number;
 	uint32_t length;
+	bool managed;			/* the session manager has it in a queue of its own */
 	uint8_t bytes[];
 };
 
@@ -60,6 +61,11 @@ struct entry {
 	bool proxied : 1;		/* it came through a proxy, whose header has not said yet where it comes from */
 	bool counted : 1;		/* for where it comes from (admission.h) */
 	bool closing : 1;		/* its worker was told to end it, for `close_reason` */
+	bool due : 1;			/* it will be (spread.h) */
+	bool doubtful : 1;		/* the link was lost, and whether it still has a session nobody knows (probe.h) */
+	bool probed : 1;		/* its session was asked, and the answer is not for it */
+	bool forgotten : 1;		/* it has none: the session manager has lost it */
+	bool managed : 1;		/* the session manager keeps what it sends, until the client has acknowledged it */
 	uint8_t close_reason;
 	uint8_t failures;		/* of its logins */
 };

@@ -42,6 +42,7 @@ keeper_keep(struct keeper *keeper, struct entry *entry, const void *bytes, size_
 		return 0;
 	kept->number = ++entry->numbers;
 	kept->length = (uint32_t)length;
+	kept->managed = entry->managed;
 	memcpy(kept->bytes, bytes, length);
 	STAILQ_INSERT_TAIL(&entry->kept, kept, entry);
 	entry->held += length;

@@ -30,13 +30,22 @@ static void
 on_hold_expired(struct timer *timer)
 {
 	struct master *master = container_of(timer, struct master, hold);
-	struct buffer body = { 0 };
 
 	log_error("link hold-expired seconds=%" PRIu32, master->options->link.hold);
 	master->hold_expired = true;
-	message_put_reason(&body, END_HOLD);
-	pool_broadcast(&master->pool, M2W_CLOSE_ALL, &body);
-	buffer_deinit(&body);
+	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
+		const struct slot_table *table = &master->directory.tables[worker];
+
+		for (uint32_t slot = 0; slot < table->size; slot++)
+			if (table->entries[slot] != NULL)
+				spread_add(&master->spread, table->entries[slot], END_HOLD);
+	}
+}
+
+static void
+on_due(struct spread *spread, struct entry *entry, enum end_reason reason)
+{
+	router_close(container_of(spread, struct master, spread), entry, reason);
 }
 
 static void
@@ -61,7 +70,11 @@ on_up(struct link *link)
 	struct master *master = container_of(link, struct master, link);
 
 	timer_clear(&master->loop, &master->hold);
+	/* Whoever was not told yet stays. */
+	if (master->hold_expired)
+		spread_cancel(&master->spread, END_HOLD);
 	master->hold_expired = false;
+	probe_begin(master);
 	embedded_reached(&master->embedded);
 	control_notice(&master->control);
 }
@@ -71,15 +84,19 @@ on_down(struct link *link)
 {
 	struct master *master = container_of(link, struct master, link);
 
+	probe_stop(master);
 	hold_begins(master);
 	control_notice(&master->control);
 }
 
-/* Nobody knows whether the logins that were on their way have arrived. */
+/* Nobody knows whether the logins that were on their way have arrived, nor whether the sessions are still there. */
 static void
 on_lost(struct link *link)
 {
-	pool_broadcast(&container_of(link, struct master, link)->pool, M2W_LOST, NULL);
+	struct master *master = container_of(link, struct master, link);
+
+	pool_broadcast(&master->pool, M2W_LOST, NULL);
+	probe_lost(master);
 }
 
 static void
@@ -371,6 +388,8 @@ on_terminate(int number, void *argument)
 		listener_close(&master->listeners[i]);
 	arrivals_close(master);
 	timer_clear(&master->loop, &master->hold);
+	spread_clear(&master->spread);
+	probe_stop(master);
 	message_put_reason(&body, END_SHUTDOWN);
 	pool_broadcast(&master->pool, M2W_CLOSE_ALL, &body);
 	buffer_deinit(&body);
@@ -587,6 +606,8 @@ parts_start(struct master *master, uint32_t workers)
 	if (result < 0)
 		return result;
 	pool_prepare(master);
+	probe_init(&master->probe);
+	master->spread = (struct spread){ .loop = &master->loop, .directory = &master->directory, .on_due = on_due };
 	result = tickets_init(&master->tickets, &master->loop, (uint64_t)master->options->tls.ticket_hours * HOUR);
 	if (result < 0)
 		return result;
@@ -672,6 +693,8 @@ master_deinit(struct master *master)
 	pool_deinit(&master->pool);
 	embedded_deinit(&master->embedded);
 	service_deinit(&master->service);
+	probe_deinit(master);
+	spread_deinit(&master->spread);
 	keeper_deinit(&master->keeper);
 	gate_deinit(master);
 	directory_deinit(&master->directory);

@@ -22,9 +22,11 @@
 #include "master/options.h"
 #include "master/ends.h"
 #include "master/pool.h"
+#include "master/probe.h"
 #include "master/proxies.h"
 #include "master/reload.h"
 #include "master/service.h"
+#include "master/spread.h"
 #include "master/tickets.h"
 
 /* In a reload there are the old ones and the new ones, and always those that were handed over. */
@@ -58,6 +60,8 @@ struct master {
 	struct timer hold;		/* how long clients are kept without a link */
 	uint64_t hold_since;		/* loop_now() when that began */
 	bool hold_expired;
+	struct spread spread;		/* of ends that need not come at once */
+	struct probe probe;
 	struct timer relief;		/* too much is kept, and the session manager has been waiting for a while */
 	uint64_t unread_since;		/* loop_now() when it began to wait */
 	struct timer patience;		/* with clients that do not take their leave */

@@ -117,6 +117,8 @@ static const struct config_option link_table[] = {
 	    "clients may register (type connect)" },
 	{ "hold", CONFIG_NUMBER, 1, 86400, NULL, "300", CONFIG_RELOAD, IN(link, hold),
 	    "seconds that clients are kept without a link" },
+	{ "spread", CONFIG_NUMBER, 0, 86400, NULL, "30", CONFIG_RELOAD, IN(link, spread),
+	    "seconds over which those are ended who were held too long, or forgotten" },
 	{ "timeout", CONFIG_NUMBER, 1, 600, NULL, "10", CONFIG_RELOAD, IN(link, timeout),
 	    "seconds for each step of connecting" },
 	{ "packet-bytes", CONFIG_NUMBER, 1024, 16777216, NULL, "4194304", CONFIG_RELOAD, IN(link, packet_bytes),

@@ -87,6 +87,7 @@ struct options {
 		bool digest;
 		bool registration;
 		uint32_t hold;		/* seconds */
+		uint32_t spread;	/* seconds */
 		uint32_t timeout;	/* seconds */
 		uint32_t packet_bytes;
 		uint32_t queue_bytes;

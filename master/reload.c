@@ -484,6 +484,7 @@ reload_apply(struct master *master)
 	master->link.secret = embedded ? master->embedded.secret : options->link.secret;
 	master->link.timeout = options->link.timeout * 1000;
 	master->link.dead = options->limits.dead_seconds * 1000;
+	spread_change(&master->spread, (uint64_t)options->link.spread * 1000);
 	master->link.high = options->link.queue_bytes;
 	master->link.bound = link_bound(master, options);
 	master->link.acknowledge = options_acknowledge(options);

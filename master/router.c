@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "dialect/notice.h"
+#include "dialect/wellformed.h"
 #include "master/master.h"
 
 /* At most one line a second about packets that had to be dropped. */
@@ -166,6 +167,9 @@ fate_at_end(struct master *master, const struct entry *entry, const struct kept 
 {
 	struct packet packet;
 
+	/* Where that queue has gone with the session manager, this copy is all that there is. */
+	if (kept->managed && !entry->forgotten)
+		return FATE_CONSUMED;
 	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
 	if (is_stale_login(entry, &packet) || is_own_disconnect(master, entry, &packet))
 		return FATE_CONSUMED;
@@ -329,6 +333,13 @@ unasked_session(struct master *master, const struct entry *entry, const struct p
 	return send_back(master, entry, packet, bytes, length);
 }
 
+/* It is told in its turn (spread.h), however often the session manager says so. */
+static bool
+is_told_later(const struct master *master, const struct entry *entry, const struct packet *packet)
+{
+	return entry->forgotten && entry->due && is_own_disconnect(master, entry, packet);
+}
+
 static void
 deliver(struct master *master, struct entry *entry, const struct packet *packet, const uint8_t *bytes, size_t length)
 {
@@ -349,6 +360,7 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 		flags = entry->superseded ? FRAME_FLAG_REPLACED : 0;
 	}
 	number = keeper_keep(&master->keeper, entry, bytes, length);
+	entry->managed |= packet->manages && wellformed_fault(bytes, length) == NULL;
 	if (number == 0) {
 		keeper_count(&master->keeper, entry, send_back(master, entry, packet, bytes, length));
 		router_close(master, entry, END_BROKEN);
@@ -361,6 +373,36 @@ deliver(struct master *master, struct entry *entry, const struct packet *packet,
 	buffer_deinit(&body);
 	if (keeper_is_full(&master->keeper))
 		make_room(master);
+}
+
+/* False: it was the answer to a probe, and that is all; else it is for the client, or what `out` holds then is. */
+static bool
+is_for_client(struct master *master, struct entry *entry, const struct packet *packet, const uint8_t *bytes,
+    size_t length, struct buffer *out)
+{
+	if (is_told_later(master, entry, packet))
+		return false;
+	if (!entry->doubtful && !entry->probed)
+		return true;
+	return probe_take(master, entry, is_own_disconnect(master, entry, packet), bytes, length, out) != PROBE_TAKEN;
+}
+
+/* It is counted already. */
+static void
+take(struct master *master, struct entry *entry, const struct packet *packet, const uint8_t *bytes, size_t length)
+{
+	struct buffer instead = { 0 };
+	struct packet other;
+
+	if (!is_for_client(master, entry, packet, bytes, length, &instead)) {
+		keeper_count(&master->keeper, entry, FATE_CONSUMED);
+	} else if (buffer_length(&instead) > 0) {
+		master->link.dialect->link_read(&other, buffer_bytes(&instead), buffer_length(&instead));
+		deliver(master, entry, &other, buffer_bytes(&instead), buffer_length(&instead));
+	} else {
+		deliver(master, entry, packet, bytes, length);
+	}
+	buffer_deinit(&instead);
 }
 
 static struct entry *
@@ -382,7 +424,7 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 		entry = entry_of(master, &packet);
 	keeper_count(&master->keeper, entry, FATE_IN);
 	if (entry != NULL) {
-		deliver(master, entry, &packet, bytes, length);
+		take(master, entry, &packet, bytes, length);
 	} else if (packet.kind == PACKET_OWN) {
 		keeper_count(&master->keeper, NULL, FATE_CONSUMED);
 		control_answer(&master->control, bytes, length);
@@ -476,6 +518,13 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 	case VERDICT_PACKET:
 		break;
 	}
+	/*
+	 * It would reach nobody. What a client sent is on the link, or its connection is broken: it is its turn now.
+	 */
+	if (entry->forgotten) {
+		router_close(master, entry, END_FORGOTTEN);
+		return BREACH_NONE;
+	}
 	if (master->pool.stopped) {
 		worker->after_stop += frame->length;
 		if (worker->after_stop > UNDER_WAY_MAX)
@@ -514,6 +563,8 @@ router_session(struct master *master, struct entry *entry, const struct frame *f
 	else if (!entry->confirmed)
 		gate_logged_in(master, entry);
 	entry->confirmed = true;
+	if (entry->doubtful)
+		probe_confirmed(master);
 	return BREACH_NONE;
 }
 
@@ -530,6 +581,7 @@ router_renew(struct master *master, struct entry *entry)
 	settle_end(master, entry);
 	directory_renew(&master->directory, entry);
 	control_renewed(&master->control, entry, before);
+	spread_renewed(&master->spread, entry);
 	message_put_number(&body, entry->serial);
 	channel_send(&master->pool.workers[entry->worker].channel, M2W_RENEWED, entry->slot, before, &body);
 	buffer_deinit(&body);

@@ -252,6 +252,9 @@ client_close(struct client *client, enum end_reason reason)
 	case END_GIVEN_UP:
 		client_end(client, reason, CONDITION_INTERNAL_SERVER_ERROR, NULL);
 		break;
+	case END_FORGOTTEN:
+		client_end(client, reason, CONDITION_REMOTE_CONNECTION_FAILED, "log in again");
+		break;
 	case END_CROWDED:
 		client_end(client, reason, CONDITION_RESOURCE_CONSTRAINT, "too many connections");
 		break;
@@ -317,7 +320,8 @@ shorter_time(uint32_t a, uint32_t b)
 
 /*
  * Their question or its answer was on the link when that broke. They could not ask again, and an answer that comes after
- * all must find nobody: it is sent back then, which ends the session that it may have made.
+ * all must find nobody: it is sent back then, which ends the session that it may have made. Who has a session and waits for
+ * another is asked again with the others (master/probe).
  */
 static void
 end_unanswered(struct worker *worker)
@@ -325,7 +329,7 @@ end_unanswered(struct worker *worker)
 	for (uint32_t slot = 0; slot < worker->slots; slot++) {
 		struct client *client = worker->clients[slot];
 
-		if (client != NULL && client->login != NULL && client->login->asked)
+		if (client != NULL && client->login != NULL && client->login->asked && client->login->address == NULL)
 			client_end(client, END_LINK_LOST, CONDITION_REMOTE_CONNECTION_FAILED, "try again");
 	}
 }

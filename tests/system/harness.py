@@ -300,12 +300,15 @@ OPEN = {name.replace('-', '_'): 'unlimited' for name in ('connections', 'address
                                        'rate-bytes')}
 OPEN['login_pause_seconds'] = 'none'
 
+# Whose session is gone is told at once, and not somewhere in a time.
+TOGETHER = {'spread': 0}
+
 
 class Daemon:
     """c2sd in the foreground in a folder of its own.
 
     link: None for the embedded session manager, else a dict of attributes for <link type="connect">.
-    embedded: dict of attributes for <link type="embedded">, beside its name.
+    embedded: dict of attributes for <link type="embedded">, beside its name. Beside both: TOGETHER.
     limits: dict of attributes for <limits>, beside OPEN. extra: more XML. arguments: more command line.
     tls: of all listeners, or a list of one for each. Where any is not 'none' there is a certificate for each tuple of
     names in `certificates`. tls_options: dict of attributes for <tls>. sessiond_options: likewise for <sessiond>.
@@ -373,11 +376,11 @@ class Daemon:
             text += element('user', name=self.user[0], group=self.user[1])
         text += element('workers', count=self.workers, program=self.worker_program)
         if self.link is None:
-            text += element('link', name='c2s.localhost', type='embedded', **self.embedded)
+            text += element('link', **dict(TOGETHER, name='c2s.localhost', type='embedded', **self.embedded))
             text += element('sessiond', program=self.sessiond_program, database=self.database,
                             registration='yes' if self.registration else 'no', **self.sessiond_options)
         else:
-            text += element('link', type='connect', **self.link)
+            text += element('link', **dict(TOGETHER, type='connect', **self.link))
         text += element('control', socket=self.socket_path)
         if '<pid' not in self.extra:
             text += element('pid', file=os.path.join(self.folder, 'c2sd.pid'))

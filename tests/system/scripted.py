@@ -205,6 +205,28 @@ class Conversation:
 
 # ---- step by step ----
 
+def probe_of(element):
+    """The iq with which c2sd asks whether a session is still there, in whatever it travels; None: it is none."""
+    iq = element.children[0] if element.name == 'route' and element.children else element
+    return iq if iq.name == 'iq' and re.fullmatch('c2sd-[0-9a-f]{16}', iq.get('id') or '') else None
+
+
+class LinkPeer(Peer):
+    """The link, for one that knows all sessions: it answers when c2sd asks, and shows nothing of it (`sm.answers`)."""
+
+    def __init__(self, sm, sock):
+        super().__init__(sock)
+        self.sm = sm
+
+    def _read(self, deadline):
+        found = super()._read(deadline)
+        if self.sm.answers:
+            for element in [element for element in self.pending if probe_of(element)]:
+                self.pending.remove(element)
+                self.sm.answer_probe(element)
+        return found
+
+
 class ScriptedSM:
     """The session manager's end of a link, on TCP or on a UNIX socket (`path`). The port is held all the time, so that
     it can refuse connections and come back."""
@@ -266,7 +288,7 @@ class ScriptedSM:
         if not select.select([self._listener], [], [], Deadline(seconds).left())[0]:
             raise AssertionError('nobody connects to the session manager')
         self.drop()
-        self.link = Peer(self._listener.accept()[0])
+        self.link = LinkPeer(self, self._listener.accept()[0])
         self.link.expect_header(seconds)
         return self.link
 
@@ -359,6 +381,14 @@ class ScriptedSM:
         element.attributes.update(sto=identity, sfrom=address.partition('/')[0])
         self.send(element.write(HOME))
 
+    answers = True
+
+    def answer_probe(self, element):
+        """The session is there."""
+        self.link.send("<iq type='result' id='%s' sto=%s sfrom=%s from='localhost' to=%s/>" % (
+            element.get('id'), quoteattr(element.get('sfrom')), quoteattr(element.get('sto').partition('/')[0]),
+            quoteattr(element.get('sto'))))
+
     def end(self, identity, address):
         """The session is over."""
         self.send("<message type='error' sto=%s sfrom=%s><error code='510'>Disconnected</error></message>" %
@@ -420,6 +450,10 @@ class RouteSM(ScriptedSM):
 
     def deliver(self, identity, address, stanza):
         self.send("<route to=%s from=%s>%s</route>" % (quoteattr(identity), quoteattr(address), stanza))
+
+    def answer_probe(self, element):
+        self.link.send("<route to=%s from=%s><iq type='result' id='%s'/></route>" % (
+            quoteattr(element.get('from')), quoteattr(element.get('to')), element.children[0].get('id')))
 
     def end(self, identity, address, error='Disconnected'):
         self.send("<route type='error' error=%s to=%s from=%s/>" %

@@ -211,7 +211,7 @@ class Killed(BridgeCase):
         self.bridge.kill()
         # The new one has no session of hers: her message comes back with its end.
         self.daemon.log.wait(r'link not-resumed again=\d+')
-        alice.expect_stream_error('undefined-condition')
+        alice.expect_stream_error('remote-connection-failed')
         self.assert_all_arrived(self.daemon)
         self.client('alice', 'again').leave()
         self.daemon.stop()
@@ -235,8 +235,7 @@ class Killed(BridgeCase):
             chain.hear_all()
             self.kill()
             for client in chain.clients:
-                client.message('bob@localhost', 'end me')
-                client.expect_stream_error('undefined-condition')
+                client.expect_stream_error('remote-connection-failed')
         self.assert_all_arrived(self.daemon)
 
 

@@ -304,6 +304,16 @@ class Steps(DaemonCase):
         """Was it asked for what it cannot know the answer of?"""
         return verb == 'up' and not talk.granted
 
+    def cut_link(self, talk, verb, rest):
+        self.sm.drop()
+        if self.is_lost_with_link(talk, verb):
+            talk.client.expect_stream_error('remote-connection-failed')
+            self.sm.up()
+            self.assert_quiet()
+        else:
+            self.sm.up()
+            self.go_on_to_the_end(talk, rest)
+
     def test_all_of_it(self):
         self.go_on_to_the_end(self.conversation(), self.steps())
 
@@ -324,16 +334,7 @@ class Steps(DaemonCase):
         self.each(disturb)
 
     def test_link_cut_behind_each_step(self):
-        def disturb(talk, verb, rest):
-            self.sm.drop()
-            if self.is_lost_with_link(talk, verb):
-                talk.client.expect_stream_error('remote-connection-failed')
-                self.sm.up()
-                self.assert_quiet()
-            else:
-                self.sm.up()
-                self.go_on_to_the_end(talk, rest)
-        self.each(disturb, ('features', 'up', 'session', 'down', 'done', 'gets'), fresh=True)
+        self.each(self.cut_link, ('features', 'up', 'session', 'down', 'done', 'gets'), fresh=True)
 
     def test_session_manager_ends_it_behind_each_step(self):
         def disturb(talk, _verb, _rest):
@@ -479,8 +480,22 @@ class Xmpp(Steps):
         if 'me' in talk.names:
             self.expect_the_end(talk, address='localhost')
 
-    def is_lost_with_link(self, talk, verb):
-        return 'me' in talk.names and not talk.granted
+    def cut_link(self, talk, verb, rest):
+        """All that the session manager has of clients is over with it, and all are told: who was about to log in at once."""
+        self.sm.drop()
+        if 'me' in talk.names and not talk.granted:
+            talk.client.expect_stream_error('remote-connection-failed')
+        self.sm.up()
+        if talk.granted:
+            talk.client.expect_stream_error('remote-connection-failed')
+        elif 'me' in talk.names:
+            self.expect_the_end_before_login(talk)
+        self.bob.expect_stream_error('remote-connection-failed')
+        self.bob = self.daemon.client()
+        self.bob.identity, self.bob.address = self.sm.admit(self.bob, 'bob')
+        if 'me' not in talk.names:
+            self.go_on_to_the_end(talk, rest)
+        self.assert_quiet()
 
 
 class XmppLegacy(Xmpp):

@@ -152,7 +152,8 @@ class Hundred(ReloadCase):
             'count': dice.randrange(1, 6), 'program': pick(self.programs), 'retire': pick((100, 3600, 'never')),
             'memory': pick(self.memory)}
         configuration.link = {
-            'name': 'c2s.localhost', 'type': 'embedded', 'hold': pick((100, 300)), 'timeout': pick((5, 10)),
+            'name': 'c2s.localhost', 'type': 'embedded', 'hold': pick((100, 300)), 'spread': pick((0, 30)),
+            'timeout': pick((5, 10)),
             'packet_bytes': pick((4194304, 8388608)), 'queue_bytes': pick((65536, 4194304)), 'acknowledge': pick(('auto', 'yes', 'no'))}
         configuration.sasl = {'plain': pick(('tls', 'always'))}
         configuration.sessiond.update(registration=pick(('yes', 'no')), offline=pick((0, 10, 1000)))

@@ -127,9 +127,11 @@ class Ends(XmppCase):
         opened.client.expect_stream_error('remote-connection-failed')
         self.sm.up()
         opened.play("up: <message sto='localhost' sfrom='{me}' type='error'><error code='510'>Disconnected</error></message>")
+        # Its session is over as well (link.md): nothing is said of it on the link, and its id is nobody's.
+        session.client.expect_stream_error('remote-connection-failed')
         session.play("""
-            client: <presence/>
-            up: <presence sto='alice@localhost/home' sfrom='{me}'/>
+            down: <message id='late' sto='{me}' sfrom='alice@localhost'/>
+            up: <message id='late' sto='alice@localhost' sfrom='{me}' type='error'><error code='510'>Disconnected</error></message>
         """)
 
 
