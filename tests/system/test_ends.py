@@ -21,6 +21,7 @@ import time
 import harness
 from harness import DaemonCase, Deadline, RawClient, wait_gone
 from scripted import FRAMING, HOME
+from test_reload import Configuration
 from xmlstream import STREAM_ERRORS, XmlStream, parse
 
 BACK, CONSUMED, DROPPED = 'back', 'consumed', 'dropped'
@@ -654,6 +655,64 @@ class Causes(EndsCase):
         self.check(exact=False)
         self.stop()
 
+    def test_retired(self):
+        """Its worker is drained, and has been told not to wait for ever."""
+        self.begin()
+        self.daemon.may_lose_workers = True
+        configuration = Configuration(self.daemon)
+        configuration.workers['retire'] = '1'
+        configuration.write()
+        self.daemon.ctl('reload')
+        number = 1 - int(self.witness_identity.split('.')[1])
+        while not self.patients or self.patients[-1].identity.split('.')[1] != str(number):
+            self.ill('retired%d' % len(self.patients))
+        self.settle()
+        stays = [p for p in self.patients if p.identity.split('.')[1] != str(number)]
+        goes = [p for p in self.patients if p not in stays]
+        for patient in goes:
+            self.end(patient.user, lambda patient: None)
+        self.daemon.ctl('drain', str(number))
+        self.check(goes)
+        for patient in stays:
+            self.end(patient.user, self.kick)
+        self.patients = stays
+        if stays:
+            self.check()
+        self.stop()
+
+    def test_no_memory(self):
+        """Its worker cannot have any more."""
+        if harness.is_sanitized(harness.program('worker/c2sd-worker')):
+            self.skipTest('a sanitizer takes what it wants')
+        self.begin(limits={'unsent_bytes': '268435456', 'unsent_soft_bytes': '268435456', 'held_bytes': '1073741824'})
+        self.daemon.may_lose_workers = True
+        number = 1 - int(self.witness_identity.split('.')[1])
+        configuration = Configuration(self.daemon)
+        configuration.workers['memory'] = '64'
+        configuration.write()
+        self.daemon.ctl('reload')
+        self.daemon.ctl('drain', str(number))
+        self.daemon.log.wait(r'worker %d started' % number, count=2)
+        self.daemon.ctl('wait')
+        patient = self.patient('poor')
+        self.assertEqual(str(number), patient.identity.split('.')[1])
+        big = FILLER.replace('x' * SIZE, 'x' * 50000)
+        patient.bare = True
+        patient.send([self.form.packet(big % ('f%d' % n), patient.names) for n in range(1500)] +
+                     [self.form.packet(LAST, patient.names)])
+        self.check(exact=False)
+        self.assertEqual(1, sum(self.reasons().get(reason, 0) for reason in ('broken', 'worker-died')), self.reasons())
+        self.stop()
+
+    def test_dead(self):
+        """Its machine has no room, and after a while it is as good as gone: below the soft bound TCP says so."""
+        self.begin(limits={'dead_seconds': '2', 'stall_seconds': '60'})
+        self.ill('dead').bare = True
+        self.check(exact=False)
+        self.assertEqual({'lost': 1}, self.reasons())
+        self.assertEqual({'dead-seconds': 1}, self.daemon.status()['ended']['limits'])
+        self.stop()
+
     def test_shutdown(self):
         self.begin()
         for number in range(3):
@@ -677,7 +736,8 @@ class Causes(EndsCase):
 
 class XmppCauses(Causes):
     dialect = 'xmpp'
-    test_not_bound_in_time = test_link_stopped = test_no_tls = test_in_the_way_of_others = None
+    test_not_bound_in_time = test_link_stopped = test_no_tls = test_in_the_way_of_others = test_retired = test_dead = \
+        test_no_memory = None
 
 
 class Workers(EndsCase):
@@ -725,6 +785,19 @@ class Workers(EndsCase):
     def test_crashed(self):
         self.begin()
         self.die(signal.SIGSEGV)
+
+    def test_hangs(self):
+        """It is found out by its silence, in about twelve seconds."""
+        self.begin()
+        self.settle()
+        pid, mine = self.victim()
+        for patient in mine:
+            self.end(patient.user, lambda patient: None)
+        os.kill(pid, signal.SIGSTOP)
+        self.assertEqual([], wait_gone([pid], 40))
+        self.daemon.log.wait('unresponsive pid=%d' % pid)
+        self.daemon.log.lines[:] = [line for line in self.daemon.log.lines if 'unresponsive' not in line]   # it is meant to be
+        self.check(mine)
 
     def test_nothing_was_read(self):
         """Everything lies in the socketpair, or waits for it, when the worker dies."""
@@ -1104,10 +1177,12 @@ class EmbeddedSfromComeback(Comeback):
 
 class RouteWorkers(Workers):
     dialect = 'route'
+    test_hangs = None
 
 
 class XmppWorkers(Workers):
     dialect = 'xmpp'
+    test_hangs = None
 
 
 if __name__ == '__main__':
