@@ -212,7 +212,7 @@ class Steps(DaemonCase):
     dialect = 'sfrom'
     script = None
     extra = ''
-    limits = {}
+    limits = {'settle_seconds': 0}   # what is asked behind each step is whether nothing is held
     names = {'address': 'alice@localhost/home'}
     WORDS = dict(jid='alice@localhost/home', plain=PLAIN, sasl=SASL, bind=BIND, framing=scripted.FRAMING)
 
@@ -330,7 +330,8 @@ class Steps(DaemonCase):
                     talk.step(*rest[0])
                 if talk.granted:    # to nobody: it comes back, and so is ended
                     self.expect_the_end(talk)
-            self.assert_quiet(under_way='<body>down</body>' if verb == 'down' and talk.granted else None)
+            # What it got last may come back, too: behind a reset nobody knows whether it was read.
+            self.assert_quiet(under_way='<body>down</body>' if verb in ('down', 'gets') and talk.granted else None)
         self.each(disturb)
 
     def test_link_cut_behind_each_step(self):
@@ -515,7 +516,7 @@ class Held(Steps):
     script = SFROM_SASL
     extra = '<sasl plain="always"/>'
 
-    limits = {'unsent_bytes': 65536}
+    limits = {'settle_seconds': 0, 'unsent_bytes': 65536}
 
     def to_the_session(self):
         talk, steps = self.conversation(), self.steps()
@@ -644,7 +645,7 @@ class Life(DaemonCase):
         for dialect, more in (('sfrom', {}), ('route', {}), ('route', {'version': 'head'}), ('xmpp', {})):
             with self.subTest(dialect=dialect, **more):
                 self.service = self.server(dialect, users=self.USERS, **more)
-                self.daemon = self.start_with(self.service)
+                self.daemon = self.start_with(self.service, limits={'settle_seconds': 0})
                 test()
                 self.assert_balanced()
                 self.daemon.cleanup()
@@ -727,7 +728,7 @@ class Slow(DaemonCase):
     def start_on(self, *rule):
         self.table = scripted.TableServer(self.manager(), [rule])
         self.addCleanup(self.table.close)
-        self.daemon = self.start_with(self.table, limits={'login_seconds': 60})
+        self.daemon = self.start_with(self.table, limits={'login_seconds': 60, 'settle_seconds': 0})
 
     def ask(self):
         client = self.daemon.client().open()
@@ -833,7 +834,7 @@ class Links(DaemonCase):
         for dialect in ('sfrom', 'route', 'xmpp'):
             with self.subTest(dialect=dialect):
                 self.sm = self.manager(dialect)
-                self.daemon = self.start_with(self.sm)
+                self.daemon = self.start_with(self.sm, limits={'settle_seconds': 0})
                 self.alice = self.daemon.client()
                 self.at = self.sm.admit(self.alice, 'alice')
                 test()
