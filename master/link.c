@@ -14,6 +14,9 @@
 /* A link that stayed up for less was no success: the pauses go on growing. */
 #define UP_LONG 10000
 
+/* What the session manager may have died of waits for so long, and the next time for four times that. */
+#define SUSPECT_TIME 1000
+
 /* For the session manager's end, after ours. */
 #define CLOSE_TIME 2000
 
@@ -93,6 +96,7 @@ link_disconnect(struct link *link)
 
 	timer_clear(link->loop, &link->step);
 	timer_clear(link->loop, &link->ask);
+	link->outbox.held = false;
 	if (fd >= 0)
 		link_tcp_settle(link);
 	watch_remove(link->loop, &link->watch);
@@ -135,6 +139,28 @@ link_failed(struct link *link, const char *why)
 	}
 }
 
+static void
+on_suspect(struct timer *timer)
+{
+	struct link *link = container_of(timer, struct link, ask);
+
+	link->outbox.held = false;
+	link_flush_later(link);
+}
+
+/* One that dies without it, too, did not die of it. */
+static void
+suspect_hold(struct link *link)
+{
+	const struct outbox_packet *suspect = outbox_suspect(&link->outbox);
+
+	if (suspect == NULL)
+		return;
+	log_warning("link packet-suspected bytes=%zu breaks=%u", suspect->length, suspect->breaks);
+	link->outbox.held = true;
+	timer_set(link->loop, &link->ask, SUSPECT_TIME << (2 * (suspect->breaks - 1)), on_suspect);
+}
+
 void
 link_step_up(struct link *link)
 {
@@ -148,6 +174,7 @@ link_step_up(struct link *link)
 	link->choked = link->backlog > link->high;
 	link->on_flow(link, !link->choked);
 	link->on_up(link);
+	suspect_hold(link);
 	link_flush_later(link);
 }
 
@@ -166,6 +193,7 @@ link_say_goodbye(struct link *link)
 	}
 	/* Nobody waits for anything any more. */
 	link->outbox.window = 0;
+	link->outbox.held = false;
 	link_flush_later(link);
 	timer_set(link->loop, &link->step, CLOSE_TIME, on_step_timeout);
 }

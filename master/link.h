@@ -98,7 +98,7 @@ struct link {
 	struct job flush;
 	struct timer step;	/* a step of connecting takes too long */
 	struct timer retry;
-	struct timer ask;	/* TCP's rule: it is time to look what has arrived */
+	struct timer ask;	/* TCP's rule: it is time to look what has arrived; before that: a suspect has waited */
 	unsigned failures;	/* since it was last up for a while */
 	const char *last_failure;	/* logged once while it stays the same */
 	uint64_t up_since;

@@ -69,6 +69,8 @@ outbox_add(struct outbox *outbox, uint64_t from, const void *bytes, size_t lengt
 static uint32_t
 room(const struct outbox *outbox)
 {
+	if (outbox->held)
+		return 0;
 	if (outbox->window == 0)
 		return UINT32_MAX;
 	return outbox->window > outbox->waiting ? outbox->window - outbox->waiting : 0;
@@ -193,6 +195,14 @@ outbox_cut(struct outbox *outbox)
 	outbox->head_written = 0;
 }
 
+const struct outbox_packet *
+outbox_suspect(const struct outbox *outbox)
+{
+	const struct outbox_packet *head = STAILQ_FIRST(&outbox->queue);
+
+	return head != NULL && head->breaks > 0 ? head : NULL;
+}
+
 void
 outbox_requeue(struct outbox *outbox, bool blamed, bool died)
 {
@@ -209,7 +219,7 @@ outbox_requeue(struct outbox *outbox, bool blamed, bool died)
 	if ((blamed && any) || (died && one))
 		head_blame(outbox);
 	if (died)
-		outbox->window = any ? 1 : 0;
+		outbox->window = any || outbox_suspect(outbox) != NULL ? 1 : 0;
 }
 
 struct outbox_packet *

@@ -9,7 +9,8 @@
  * What was sent again after the session manager had died may be what it dies of, so it goes in small numbers that are
  * doubled with each answer (`window`); what was alone on its way when the session manager died, or is the first that it
  * had not handled when it complained of the stream, is given up the third time: it is in `given_up` then, from where the
- * owner takes it.
+ * owner takes it. Meanwhile it is suspected: the owner may hold it back until the session manager has shown that it does not
+ * die without it.
  */
 #ifndef C2SD_MASTER_OUTBOX_H
 #define C2SD_MASTER_OUTBOX_H
@@ -44,6 +45,7 @@ struct outbox {
 	size_t head_written;		/* bytes of the first in `queue` that were written */
 	bool touched;			/* a part of it was, on a connection that is gone */
 	uint32_t window;		/* most that may be in `sent`; 0: any number */
+	bool held;			/* nothing is to be written for now */
 };
 
 void outbox_init(struct outbox *outbox);
@@ -81,6 +83,9 @@ void outbox_cut(struct outbox *outbox);
  * has complained of the stream. `died`: it is not there any more, perhaps because of what it was sent.
  */
 void outbox_requeue(struct outbox *outbox, bool blamed, bool died);
+
+/* The packet that would be written next, when the session manager may have died of it before; else NULL. */
+const struct outbox_packet *outbox_suspect(const struct outbox *outbox);
 
 /* The next packet that was given up, taken out, or NULL; to be freed with outbox_packet_free. */
 struct outbox_packet *outbox_take_given_up(struct outbox *outbox);

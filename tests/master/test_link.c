@@ -36,6 +36,7 @@ static struct buffer packets;	/* what on_packet was given, each with a line feed
 static char said[64];		/* callbacks: U(p) D(own) G(o) S(top) C(losed) */
 
 static struct buffer lines;	/* the log */
+static bool waits;		/* else time passes for l->ask */
 static size_t write_max;	/* most that the kernel takes at once, as far as the link can tell; 0: as it likes */
 
 /* In place of the C library's: it takes only part of what it is given. */
@@ -185,6 +186,7 @@ setup(void)
 	log_set_sink(sink, NULL);
 	write_max = 0;
 	acknowledged = -1;
+	waits = false;
 	peer = -1;
 	snprintf(path, sizeof path, "test-link.%d", (int)getpid());
 	listen_again();
@@ -220,7 +222,7 @@ static void
 turns(void)
 {
 	for (unsigned i = 0; i < 6; i++) {
-		if (timer_is_set(&l->ask))
+		if (timer_is_set(&l->ask) && !waits)
 			timer_is_due(&loop, &l->ask);
 		loop_turn(&loop);
 	}
@@ -1289,6 +1291,33 @@ START_TEST(dead_or_only_cut)
 }
 END_TEST
 
+/* One that dies although it was not sent what it may have died of does not die of that. */
+START_TEST(suspect_waits)
+{
+	up_acknowledged();
+	ck_assert(send_text("<a/>") && send_text("<b/>"));
+	turns();
+	for (unsigned i = 0; i < 2; i++)
+		die_and_come_back(true);
+	ck_assert_uint_eq(l->outbox.waiting, 1);
+	waits = true;
+	for (unsigned i = 0; i < 5; i++) {
+		die_and_come_back(true);
+		ck_assert_int_eq(l->state, LINK_UP);
+		ck_assert_uint_eq(l->outbox.waiting, 0);
+		ck_assert_int_eq(link_backlog(l), 8);
+	}
+	ck_assert_uint_eq(buffer_length(&given_up), 0);
+	ck_assert_uint_ge(l->ask.at - loop_now(&loop), 3000);
+	ck_assert_ptr_nonnull(strstr(text_of(&lines), "link packet-suspected bytes=4 breaks=2"));
+	peer_read_all();
+	buffer_clear(&heard);
+	waits = false;
+	turns();
+	expect("<a/>" ASK);
+}
+END_TEST
+
 /* A connection on which time ran out, or that we end, was not ended by a packet. */
 START_TEST(only_a_death_is_held_against_a_packet)
 {
@@ -1800,6 +1829,7 @@ main(void)
 	tcase_add_loop_test(tests, resumption_that_nobody_answers_is_given_up, 0, COUNT(no_answers));
 	tcase_add_loop_test(tests, packet_that_kills_is_given_up, 0, 2);
 	tcase_add_loop_test(tests, dead_or_only_cut, 0, 2);
+	tcase_add_test(tests, suspect_waits);
 	tcase_add_test(tests, only_a_death_is_held_against_a_packet);
 	tcase_add_loop_test(tests, who_achieves_something_is_not_waited_for, 0, 3);
 	tcase_add_test(tests, tcp_says_what_has_arrived);

@@ -464,6 +464,61 @@ class Foreign(AcknowledgeCase):
         self.sm.up()
         self.sm.expect('enable')
 
+    def resumed(self, handled):
+        """It has died, and is back with everything that it had handled."""
+        self.sm.drop()
+        self.sm.up()
+        self.assertEqual(self.sm.expect('resume').get('previd'), 'one')
+        self.sm.send("<resumed xmlns='%s' previd='one' h='%d'/>" % (SM, handled))
+
+    def test_dies_of_a_packet_and_resumes(self):
+        """Each time: the packet is given up, its client is told by its end, and nobody else loses anything."""
+        self.connect(acknowledge='yes')
+        self.sm.expect('enable')
+        self.sm.send("<enabled xmlns='%s' id='one' resume='true'/>" % SM)
+        self.daemon.wait_ready()
+        alice, bob = self.daemon.client(), self.daemon.client()
+        self.sm.let_in(alice, 'alice')
+        self.sm.let_in(bob, 'bob')
+        alice.message('carol@localhost', 'poison')
+        self.assertEqual(self.sm.expect('message').child_text('body'), 'poison')
+        bob.message('carol@localhost', 'medicine')
+        self.assertEqual(self.sm.expect('message').child_text('body'), 'medicine')
+        for _ in range(3):
+            self.resumed(2)
+            self.assertEqual(self.sm.expect('message').child_text('body'), 'poison')
+            self.daemon.wait_ready()
+            self.assertEqual(self.daemon.status()['link']['given_up'], 0)
+        self.resumed(2)
+        alice.expect_stream_error('internal-server-error')
+        # One by one at first.
+        self.assertEqual(self.sm.expect('message').child_text('body'), 'medicine')
+        self.sm.send("<a xmlns='%s' h='3'/>" % SM)
+        self.assertTrue(self.sm.is_end(self.sm.expect('message')))
+        self.sm.send("<a xmlns='%s' h='4'/>" % SM)
+        bob.message('carol@localhost', 'still here')
+        self.assertEqual(self.sm.expect('message').child_text('body'), 'still here')
+        self.sm.send("<a xmlns='%s' h='5'/>" % SM)
+        self.daemon.log.wait('client ended reason=given-up')
+        self.daemon.log.wait(r'link packet-given-up bytes=\d+ breaks=3')
+        self.assertEqual(self.assert_all_arrived(self.daemon)['link']['given_up'], 1)
+
+    def test_dies_again_and_again_and_works_in_between(self):
+        """Is not waited for as somebody who only dies is."""
+        self.connect(acknowledge='yes')
+        self.sm.expect('enable')
+        self.sm.send("<enabled xmlns='%s' id='one' resume='true'/>" % SM)
+        self.daemon.wait_ready()
+        client = self.daemon.client()
+        self.sm.let_in(client, 'alice')
+        for number in range(50):
+            client.message('bob@localhost', '%d' % number)
+            self.assertEqual(self.sm.expect('message').child_text('body'), '%d' % number)
+            self.sm.send("<a xmlns='%s' h='%d'/>" % (SM, number + 2))
+            self.resumed(number + 2)
+            self.daemon.wait_ready()
+        self.assertEqual(self.assert_all_arrived(self.daemon)['link']['resumptions'], 50)
+
     def test_acknowledges_nothing(self):
         """Clients are not read, and go on when it does."""
         self.connect(acknowledge='yes', queue_bytes=65536)

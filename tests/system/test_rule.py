@@ -9,8 +9,10 @@ import ctypes
 import os
 import random
 import select
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -350,6 +352,63 @@ class Quiet(RuleCase):
                 self.sm.up()
                 self.sm.expect('resume')
                 break
+
+
+class Unix(DaemonCase):
+    """A UNIX socket knows what was read."""
+
+    def begin(self):
+        folder = tempfile.mkdtemp(prefix='c2sd-test.')
+        self.addCleanup(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        self.sm = self.manager(path=os.path.join(folder, 'link'))
+        self.daemon = self.start_with(self.sm)
+
+    def read_some(self, dice):
+        """Perhaps all, perhaps nothing; but no part of a single packet alone: who always dies of that is believed."""
+        if dice.random() < 0.5 and select.select([self.sm.link.socket], [], [], harness.TIMEOUT)[0]:
+            self.sm.link.pending += self.sm.link.stream.feed(self.sm.link.socket.recv(dice.choice((4000, 10000, 100000))))
+        numbers = [number_of(element) for element in self.sm.link.pending]
+        self.sm.link.pending.clear()
+        return [number for number in numbers if number is not None]
+
+    def test_killed_with_something_unread(self):
+        """Again and again, at any moment: nothing that was not read is lost, and whoever comes meanwhile waits."""
+        self.begin()
+        dice = random.Random(9)
+        client = self.daemon.client()
+        identity = self.sm.let_in(client, 'alice')
+        said, heard, others = 0, [], []
+        for _ in range(30):
+            # It works, so it is not waited for.
+            self.sm.send("<message sto='%s' sfrom='bob@localhost'><body>works</body></message>" % identity)
+            client.expect('message')
+            for _ in range(dice.randrange(1, 30)):
+                client.message('bob@localhost', '%d %s' % (said, 'x' * dice.choice((0, 100, 3000))))
+                said += 1
+            heard.append(self.read_some(dice))
+            self.sm.drop()
+            other = self.daemon.client()
+            self.addCleanup(other.close)
+            other.open(wait=False)
+            others.append(other)
+            client.message('bob@localhost', '%d' % said)
+            said += 1
+            self.sm.up()
+        rest = []
+        while not rest or rest[-1] != said - 1:
+            rest.append(number_of(self.sm.expect(lambda e: number_of(e) is not None)))
+        heard.append(rest)
+        for numbers in heard:
+            self.assertEqual(numbers, list(range(numbers[0], numbers[-1] + 1)) if numbers else [])
+        flat = [number for numbers in heard for number in numbers]
+        self.assertEqual(sorted(set(flat)), list(range(said)))
+        print('# %d messages, %d connections, %d came twice' % (said, len(heard), len(flat) - len(set(flat))))
+        for other in others:
+            other.expect_header()
+        self.daemon.wait_ready()
+        self.assertEqual(self.daemon.status()['link']['given_up'], 0)
+        client.message('bob@localhost', 'x')
 
 
 if __name__ == '__main__':
