@@ -359,13 +359,10 @@ has_crashed(const struct embedded *embedded, int status)
 
 /* It may be what they read at their start that ends them. */
 static void
-crash_count(struct embedded *embedded, int status)
+crash_count(struct embedded *embedded)
 {
-	bool soon = embedded->killed || loop_now(embedded->loop) - embedded->started < CRASH_TIME;
-
-	if (!has_crashed(embedded, status) || !soon) {
-		if (!soon)
-			embedded->crashes = 0;
+	if (!embedded->killed && loop_now(embedded->loop) - embedded->started > CRASH_TIME) {
+		embedded->crashes = 0;
 		return;
 	}
 	if (++embedded->crashes < CRASHES_MAX || embedded->journal_fd < 0)
@@ -381,8 +378,9 @@ embedded_reaped(struct embedded *embedded, pid_t pid, int status)
 	if (embedded->pid != pid || pid == 0)
 		return false;
 	embedded->pid = 0;
-	if (!embedded->reached)
-		crash_count(embedded, status);
+	embedded->crashed = has_crashed(embedded, status);
+	if (embedded->crashed && !embedded->reached)
+		crash_count(embedded);
 	control_close(embedded);
 	if (WIFSIGNALED(status))
 		log_warning("sessiond died pid=%d signal=%d", (int)pid, WTERMSIG(status));

@@ -41,6 +41,7 @@ struct embedded {
 	pid_t served;			/* the one with which the link was up last */
 	bool reached;			/* the link that it got last was up */
 	int journal_fd;			/* the memory; -1: none, or none yet */
+	bool crashed;			/* the last one that has ended, and was not told to by anybody */
 	unsigned crashes;		/* of processes in a row that came to nothing */
 	uint64_t started;		/* when this one was: loop_now */
 	bool killed;			/* by us, because nothing came of it */

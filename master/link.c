@@ -302,6 +302,14 @@ link_close(struct link *link)
 }
 
 void
+link_forgive(struct link *link)
+{
+	link->failures = 0;
+	if (link->state == LINK_DOWN && timer_is_set(&link->retry))
+		retry_later(link);
+}
+
+void
 link_changed(struct link *link, size_t element_max)
 {
 	link->splitter.element_max = element_max;

@@ -140,6 +140,9 @@ void link_deinit(struct link *link);
  */
 void link_changed(struct link *link, size_t element_max);
 
+/* What ended the connection, or ends it now, is no failure: it is tried again as soon as after the first. */
+void link_forgive(struct link *link);
+
 /* Begin to connect. */
 void link_start(struct link *link);
 

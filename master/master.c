@@ -398,6 +398,13 @@ on_terminate(int number, void *argument)
 }
 
 static void
+on_sessiond_ended(struct master *master, pid_t pid, int status)
+{
+	if (embedded_reaped(&master->embedded, pid, status) && !master->embedded.crashed)
+		link_forgive(&master->link);
+}
+
+static void
 on_child(int number, void *argument)
 {
 	struct master *master = argument;
@@ -407,7 +414,7 @@ on_child(int number, void *argument)
 	(void)number;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (!pool_reaped(&master->pool, pid, status))
-			embedded_reaped(&master->embedded, pid, status);
+			on_sessiond_ended(master, pid, status);
 	}
 }
 

@@ -75,7 +75,7 @@ class SurvivalCase(DaemonCase):
             if pids:
                 return pids[0]
             linger(0.01)
-        self.fail('there is no session manager')
+        self.fail('there is no session manager:\n' + '\n'.join(daemon.log.lines[-60:]))
 
     def kill(self, daemon, how=signal.SIGKILL):
         pid = self.pid(daemon)
@@ -132,6 +132,134 @@ class Killed(SurvivalCase):
         self.assertEqual((status['clients'], status['sessions'], status['packets']['bounced']), (6, 6, 0))
         self.assertEqual(sum(talk.twice for talk in talks), 0)
         self.assert_nobody_noticed(daemon, 50)
+        daemon.stop()
+
+
+    def test_what_everybody_knew_is_known(self):
+        daemon = self.survivor(['alice', 'bob', 'carol'])
+        alice = daemon.login('alice').available()
+        bob = daemon.login('bob').available()
+        alice.send("<presence type='subscribe' to='bob@localhost'/>")
+        bob.expect_presence('subscribe')
+        bob.send("<presence type='subscribed' to='alice@localhost'/>")
+        alice.expect_presence('subscribed')
+        alice.settle()
+        bob.send('<presence><show>away</show><priority>3</priority></presence>')
+        alice.expect_presence(sender='bob@localhost')
+        carol = daemon.login('carol')
+        bob.send("<presence to='carol@localhost/home'><status>directed</status></presence>")
+        carol.expect_presence(sender='bob@localhost')
+        for _ in range(3):
+            self.kill(daemon)
+        # Somebody who comes is told of who was there.
+        third = daemon.login('alice', resource='third')
+        third.send('<presence/>')
+        self.assertEqual(third.expect_presence(sender='bob@localhost').child_text('show'), 'away')
+        # Both that asked for their roster hear of what becomes of it.
+        other = daemon.login('alice', resource='other')
+        alice.settle(), other.settle()
+        self.kill(daemon)
+        answer = third.iq('set', "<query xmlns='%s'><item jid='dora@localhost'/></query>" % ROSTER)
+        self.assertEqual(answer.get('type'), 'result')
+        pushes = [client.expect(lambda e: e.name == 'iq' and e.get('type') == 'set') for client in (alice, other)]
+        self.kill(daemon)
+        third.iq('set', "<query xmlns='%s'><item jid='dora@localhost' name='D'/></query>" % ROSTER)
+        pushes += [client.expect(lambda e: e.name == 'iq' and e.get('type') == 'set') for client in (alice, other)]
+        # Their ids are never used again.
+        self.assertEqual(len({push.get('id') for push in pushes}), 4)
+        bob.message('alice@localhost', 'to the most available')
+        alice.expect_message('to the most available')
+        # Whoever got directed presence hears of the end.
+        self.kill(daemon)
+        bob.leave()
+        carol.expect_presence('unavailable', 'bob@localhost')
+        alice.expect_presence('unavailable', 'bob@localhost')
+        self.assert_all_arrived(daemon)
+        daemon.stop()
+
+    def test_sigterm_is_no_worse(self):
+        daemon = self.survivor(['alice', 'bob'])
+        talk = Conversation(daemon.login('alice').available(), daemon.login('bob').available(),
+                            ['alice@localhost/home', 'bob@localhost/home'])
+        for how in (signal.SIGTERM, signal.SIGSEGV, signal.SIGTERM, signal.SIGABRT) * 3:
+            talk.say(20, 100)
+            self.kill(daemon, how)
+            talk.hear_all()
+        talk.settle()
+        self.assertEqual(talk.twice, 0)
+        self.assertEqual(self.assert_all_arrived(daemon)['sessions'], 2)
+        daemon.stop()
+
+    def test_messages_that_are_stored_meanwhile(self):
+        """Each of them once: the database and the journal are of one mind."""
+        daemon = self.survivor(['alice', 'bob'], limits={'offline-max': None})
+        alice = daemon.login('alice').available()
+        count = 0
+        for _ in range(40):
+            for _ in range(self.dice.randrange(1, 25)):
+                alice.message('bob@localhost', 'stored %d' % count)
+                count += 1
+            linger(self.dice.choice((0, 0.001, 0.002, 0.005, 0.01, 0.02)))
+            self.kill(daemon)
+        self.assertEqual(alice.settle(), [])
+        bob = daemon.login('bob').available()
+        for number in range(count):
+            bob.expect_message('stored %d' % number)
+        twice = [element for element in bob.settle() if element.name == 'message']
+        print('# twice: %d of %d' % (len(twice), count))
+        self.assertEqual(twice, [])
+        self.assert_all_arrived(daemon)
+        daemon.stop()
+
+    def test_while_stored_messages_are_delivered(self):
+        daemon = self.survivor(['alice', 'bob'])
+        alice = daemon.login('alice').available()
+        for number in range(900):
+            alice.message('bob@localhost', 'stored %d %s' % (number, 'x' * 1000))
+        alice.settle()
+        bob = daemon.login('bob')
+        bob.send('<presence/>')
+        heard, twice = 0, 0
+        while heard < 900:
+            if self.dice.randrange(40) == 0:
+                self.kill(daemon)
+            message = bob.expect('message', 60)
+            number = int(message.child_text('body').split()[1])
+            self.assertLessEqual(number, heard)
+            if number < heard:
+                twice += 1
+            else:
+                heard += 1
+        twice += len([element for element in bob.settle() if element.name == 'message'])
+        self.assert_all_arrived(daemon)
+        print('# twice: %d of 900' % twice)
+        self.assertEqual(twice, 0)
+        # Nothing of it is left.
+        bob.leave()
+        bob = daemon.login('bob').available()
+        self.assertEqual([element for element in bob.settle() if element.name == 'message'], [])
+        daemon.stop()
+
+    def test_a_flood_leaves_no_trace(self):
+        daemon = self.survivor(['alice', 'bob'], log='warning')
+        talk = Conversation(daemon.login('alice').available(), daemon.login('bob').available(),
+                            ['alice@localhost/home', 'bob@localhost/home'])
+        def memory():
+            pid = self.pid(daemon)
+            with open('/proc/%d/smaps_rollup' % pid) as file:
+                return next(int(line.split()[1]) for line in file if line.startswith('Rss:'))
+        sizes = []
+        for number in range(10):
+            for _ in range(25):
+                talk.say(200, 30)
+                talk.hear_all()
+            if number == 4:
+                self.kill(daemon)
+            talk.settle()
+            sizes.append(memory())
+        print('# kB behind each 10,000 messages: %s' % sizes)
+        self.assertLess(max(sizes[6:]), min(sizes[:4]) + 4096)
+        self.assert_all_arrived(daemon)
         daemon.stop()
 
 
