@@ -8,6 +8,20 @@
 #include <unistd.h>
 
 #define CONTROL 4
+#define JOURNAL 5
+
+/* How many processes have been asked that had this memory. */
+static void
+count(FILE *log)
+{
+	char number = 0;
+
+	if (pread(JOURNAL, &number, 1, 0) < 0)
+		fprintf(log, "error no memory\n");
+	number++;
+	if (pwrite(JOURNAL, &number, 1, 0) == 1)
+		fprintf(log, "info process %d\n", number);
+}
 
 static void
 order(FILE *log, const char *host)
@@ -21,6 +35,8 @@ order(FILE *log, const char *host)
 		fprintf(log, "debug d\nwarning w x\nerror\nloud l\n\nerror \n");
 	if (strcmp(host, "long") == 0)
 		fprintf(log, "info %020000d\ninfo after\n", 0);
+	if (strcmp(host, "count") == 0)
+		count(log);
 	if (strcmp(host, "hang-up") == 0) {
 		close(CONTROL);
 		fclose(log);

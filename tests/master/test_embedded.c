@@ -2,6 +2,7 @@
 #include <bsd/string.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -225,13 +226,81 @@ START_TEST(program_that_is_not_there)
 	options.sessiond.program = nowhere;
 	ck_assert_int_eq(embedded_spawn(&embedded), -ENOENT);
 	ck_assert_int_eq(embedded.pid, 0);
-	ck_assert_uint_eq(descriptors(), before);
+	/* The memory is there once and for all. */
+	ck_assert_uint_eq(descriptors(), before + 1);
 	options.sessiond.program = program;
 	start();
 	expect("info end\n");
 	kill(embedded.pid, SIGKILL);
 	reap();
-	ck_assert_uint_eq(descriptors(), before);
+	ck_assert_uint_eq(descriptors(), before + 1);
+}
+END_TEST
+
+/* Another process is there, and has looked what the ones before it have left. */
+static void
+start_and_count(const char *which)
+{
+	strcpy(options.hosts[0].name, "count");
+	buffer_clear(&lines);
+	start();
+	expect(which);
+}
+
+static void
+end_by(int signal)
+{
+	kill(embedded.pid, signal);
+	reap();
+}
+
+START_TEST(memory_outlives_the_process)
+{
+	start_and_count("info process 1\n");
+	ck_assert_int_ne(fcntl(embedded.journal_fd, F_GETFD) & FD_CLOEXEC, 0);
+	end_by(SIGKILL);
+	ck_assert(!embedded.crashed);
+	start_and_count("info process 2\n");
+	embedded_reached(&embedded);
+	end_by(SIGSEGV);
+	ck_assert(embedded.crashed);
+	start_and_count("info process 3\n");
+	end_by(SIGTERM);
+	ck_assert(!embedded.crashed);
+	start_and_count("info process 4\n");
+}
+END_TEST
+
+START_TEST(memory_with_which_all_crash_is_thrown_away)
+{
+	start_and_count("info process 1\n");
+	end_by(SIGSEGV);
+	/* Somebody else's doing says nothing. */
+	start_and_count("info process 2\n");
+	end_by(SIGKILL);
+	start_and_count("info process 3\n");
+	end_by(SIGABRT);
+	start_and_count("info process 4\n");
+	/* Ours does. */
+	ck_assert_int_eq(embedded_spawn(&embedded), -EAGAIN);
+	reap();
+	ck_assert_int_eq(embedded.journal_fd, -1);
+	start_and_count("info process 1\n");
+}
+END_TEST
+
+START_TEST(memory_with_which_one_came_up_is_kept)
+{
+	for (unsigned i = 1; i < 9; i++) {
+		char which[32];
+
+		snprintf(which, sizeof which, "info process %u\n", i);
+		start_and_count(which);
+		if (i % 3 == 0)
+			embedded_reached(&embedded);
+		end_by(SIGSEGV);
+	}
+	ck_assert_int_ge(embedded.journal_fd, 0);
 }
 END_TEST
 
@@ -255,6 +324,9 @@ main(int argc, char **argv)
 	tcase_add_test(tests, process_that_closes_the_pair);
 	tcase_add_test(tests, next_one_is_told_again);
 	tcase_add_test(tests, program_that_is_not_there);
+	tcase_add_test(tests, memory_outlives_the_process);
+	tcase_add_test(tests, memory_with_which_all_crash_is_thrown_away);
+	tcase_add_test(tests, memory_with_which_one_came_up_is_kept);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
