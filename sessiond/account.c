@@ -60,7 +60,7 @@ account_write(struct sessiond *sd, const char *jid, const char *password, bool c
 	else
 		store_execute(&sd->store, STORE_ACCOUNT_CHANGE, "bibbbbt", &blobs[0], iterations, &blobs[1],
 		    &blobs[2], &blobs[3], &blobs[4], jid);
-	return link_turn_commit(sd) == 0 ? ACCOUNT_DONE : ACCOUNT_BROKEN;
+	return sd->store.failed ? ACCOUNT_BROKEN : ACCOUNT_DONE;
 }
 
 enum account_result

@@ -28,9 +28,11 @@ struct account_name {
 	const char *local;
 };
 
-/* Each commits at once, so that the answer is known to be true. */
+/* Part of the turn's transaction: should that fail, another answer takes the place of that of the packet under way. */
 enum account_result account_create(struct sessiond *sd, const char *jid, const char *password);
 enum account_result account_change(struct sessiond *sd, const char *jid, const char *password);
+
+/* Commits at once: sessions are ended only when the account is gone for sure. */
 enum account_result account_remove(struct sessiond *sd, const char *jid);
 
 /* Takes the same time for an account that does not exist. */

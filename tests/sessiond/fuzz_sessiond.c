@@ -12,6 +12,9 @@
 #include "common/log.h"
 #include "sessiond/account.h"
 #include "sessiond/sessiond.h"
+#include "tests/sessiond/heir.h"
+
+#define AREA (64 * 1024)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -101,6 +104,8 @@ run_dialect(const char *dialect, const uint8_t *data, size_t size)
 	struct sessiond sd;
 	unsigned line;
 	size_t half = size / 2;
+	struct journal_area area = heir_area(AREA);
+	const char *text_a, *text_b;
 
 	snprintf(text, sizeof text, "host=localhost\nname=foo-sockets\nsecret=s\ndatabase=:memory:\nregistration=yes\n"
 	    "offline-max=5\nacknowledge=yes\ndialect=%s\n", dialect);
@@ -113,8 +118,12 @@ run_dialect(const char *dialect, const uint8_t *data, size_t size)
 	user_open(&sd, "bob@localhost", "b@foo-sockets");
 	if (strcmp(dialect, "xmpp") == 0)
 		guests_open(&sd);
+	must(recovery_start(&sd, &settings, &area) == 0);
 	input_all(&sd, data, half);
 	check_ledger(&sd.link.ledger);
+	/* Whatever has happened, one that comes after a kill knows it. */
+	if (sessiond_outlives_link(&sd))
+		must(heir_is_like(&sd, &area, &text_a, &text_b));
 	/* A stream that can be resumed has lost its link meanwhile. */
 	if (sessiond_outlives_link(&sd)) {
 		sessiond_lost(&sd);
@@ -125,6 +134,7 @@ run_dialect(const char *dialect, const uint8_t *data, size_t size)
 	check_ledger(&sd.link.ledger);
 	sessiond_deinit(&sd);
 	settings_deinit(&settings);
+	heir_area_free(&area);
 }
 
 int

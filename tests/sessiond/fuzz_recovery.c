@@ -1,0 +1,78 @@
+/*
+ * Any bytes as the records of a journal: whatever they are, a session manager begins with them, or without, and works.
+ * With libFuzzer, or replayed by fuzz_main.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "tests/sessiond/heir.h"
+
+#define AREA (256 * 1024)
+#define HALF ((AREA - JOURNAL_HEAD) / 2 / JOURNAL_HEAD * JOURNAL_HEAD)
+#define WORD_AT 32
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+log_nowhere(enum log_level level, const char *role, const char *line, void *argument)
+{
+	(void)level;
+	(void)role;
+	(void)line;
+	(void)argument;
+}
+
+static void
+must(bool good)
+{
+	if (!good)
+		abort();
+}
+
+/* Something for everybody who may be there. */
+static void
+use(struct sessiond *sd)
+{
+	static const char text[] = "<s><r xmlns='urn:xmpp:sm:3'/><message to='a@localhost' sto='b@localhost/r' sfrom='b@s'>"
+	    "<body/></message><presence sto='a@localhost/r' sfrom='a@s'/><close sto='localhost' sfrom='c@s' "
+	    "xmlns='urn:ietf:params:xml:ns:xmpp-framing'/><presence type='unavailable' sto='b@localhost/r' sfrom='b@s'/>";
+
+	must(sessiond_input(sd, text, 3) == 0);
+	sd->link.state = LINK_READY;
+	must(sessiond_input(sd, text + 3, sizeof text - 4) == 0);
+	must(sessiond_turn(sd) == 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct journal_area head;
+	struct journal_area area = heir_area(AREA);
+	struct sessiond *sd;
+	struct heir *heir;
+	uint64_t word = size;
+
+	log_set_sink(log_nowhere, NULL);
+	sd = calloc(1, sizeof *sd);
+	must(sd != NULL);
+	sd->settings = &(const struct settings){ .name = (char[]){ "s" }, .dialect = &link_dialect_xmpp };
+	/* What an empty one looks like, for its head. */
+	if (head.bytes == NULL) {
+		heir = heir_new(sd, heir_area(AREA), 0);
+		head = heir_area_copy(&heir->area);
+		heir_free(heir);
+	}
+	if (size <= HALF) {
+		memcpy(area.bytes, head.bytes, JOURNAL_HEAD);
+		memcpy(area.bytes + WORD_AT, &word, sizeof word);
+		if (size > 0)
+			memcpy(area.bytes + JOURNAL_HEAD, data, size);
+	}
+	heir = heir_new(sd, area, 0);
+	must(heir->error == 0);
+	use(&heir->sd);
+	heir_free(heir);
+	free(sd);
+	return 0;
+}
