@@ -346,6 +346,8 @@ class Daemon:
         self.process = None
         self.log = None
         self.may_lose_workers = False
+        self.may_drop = False       # packets that can be neither delivered nor sent back
+        self.may_not_answer = False     # on its control socket, at the end
         self.clock_jumps = False    # a question that was open in a jump is an old one behind it
         self._known = set()
         atexit.register(self.cleanup)
@@ -442,8 +444,28 @@ class Daemon:
     def worker_pids(self):
         return self.children('c2sd-worker')
 
+    def check_balance(self):
+        """Nothing has vanished, whatever the test has done: c2sctl adds it up. Nor was anything thrown away."""
+        if self.may_not_answer or not os.path.exists(self.socket_path):
+            return
+        result = self.ctl('status', '--json', check=False)
+        if result.returncode == 3 and self._ends():     # what it has counted to its end stands in the log (check_health)
+            return
+        if result.returncode == 0:
+            packets = json.loads(result.stdout)['packets']
+        if result.returncode != 0 or (packets['dropped'] > 0 and not self.may_drop):
+            raise AssertionError('c2sctl status: exit status %d: %s\n%s' % (result.returncode, result.stderr, result.stdout))
+
+    def _ends(self):
+        try:
+            self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def stop(self, status=0):
         """SIGTERM; it must end in time, with that exit status, and leave nobody behind."""
+        self.check_balance()
         children = set(self.children()) | self._known
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -456,7 +478,15 @@ class Daemon:
                                  (found, left, '\n'.join(self.log.lines[-40:])))
 
     def cleanup(self):
-        """Whatever happened: no process, no file."""
+        """Whatever happened: no process, no file; and nothing has vanished."""
+        try:
+            if self.process and self.process.poll() is None:
+                self.check_balance()
+        finally:
+            self._remove()
+        self.check_health()
+
+    def _remove(self):
         if self.process and self.process.poll() is None:
             self._known.update(process_children(self.process.pid))
             self.process.kill()
@@ -467,14 +497,13 @@ class Daemon:
         self._known.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.cleanup)
-        self.check_health()
 
     def check_health(self):
         """What no test may pass by: sanitizer reports, breaches of the contract, workers that died by themselves."""
         if self.log is None:
             return
         self.log.join(TIMEOUT)
-        bad = r'Sanitizer|runtime error:|broke-contract'
+        bad = r'Sanitizer|runtime error:|broke-contract|packets unbalanced'
         if not self.clock_jumps:
             bad += '|unresponsive'
         if not self.may_lose_workers:

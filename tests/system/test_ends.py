@@ -305,6 +305,7 @@ class EndsCase(DaemonCase):
         self.sm = self.manager(self.dialect)
         limits = dict(self.LIMITS, **(limits or {}))
         self.daemon = self.start_with(self.sm, limits=limits, **arguments)
+        self.daemon.may_drop = True     # some of what is sent can neither be delivered nor go back: DROPPED
         self.patients = []
         self.witness = self.daemon.client()
         if arguments.get('tls', 'none') != 'none':

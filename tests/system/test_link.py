@@ -303,6 +303,7 @@ class Packets(LinkCase):
                          tuple(bounce.get(a) for a in ('to', 'from', 'type', 'sto', 'sfrom')))
 
     def test_510_for_a_gone_id_is_swallowed(self):
+        self.daemon.may_drop = True
         self.alice.leave()
         self.sm.expect()
         self.sm.send("<message type='error' sto='%s' sfrom='alice@localhost/home'><error code='510'>Disconnected"
@@ -395,6 +396,7 @@ class Packets(LinkCase):
         self.assertEqual('alice@localhost/home', self.sm.expect().get('sto'))
 
     def test_packets_that_are_nobodys(self):
+        self.daemon.may_drop = True
         self.sm.send("<message/><message sto='foo-sockets'/><message sto='@foo-sockets'/><message sto=''/>"
                      "<message sto='x@elsewhere' sfrom='y'/>")
         self.sm.link.pending.clear()
