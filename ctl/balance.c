@@ -6,12 +6,14 @@
 /* `total` is the sum of `parts`. */
 struct law {
 	const char *member;	/* of the object: where the counters are */
+	const char *what;	/* they count */
 	const char *total;
 	const char *parts[6];
 };
 
 static const struct law laws[] = {
-	{ "packets", "in", { "settled", "bounced", "consumed", "dropped", "held" } },
+	{ "packets", "packets of", "in", { "settled", "bounced", "consumed", "dropped", "held" } },
+	{ "up", "packets to the link of", "in", { "acknowledged", "waiting", "lost" } },
 };
 
 /* By whose counters they are: what is to be said of them. */
@@ -27,7 +29,7 @@ static void
 remember(const char *whose, const struct law *law, const json_t *counters)
 {
 	char line[512], key[64];
-	int length = snprintf(line, sizeof line, "%s of %s do not balance: %s %lld, but", law->member, whose, law->total,
+	int length = snprintf(line, sizeof line, "%s %s do not balance: %s %lld, but", law->what, whose, law->total,
 	    number_of(counters, law->total));
 	long long sum = 0;
 

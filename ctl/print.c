@@ -202,6 +202,14 @@ print_certificates(const json_t *certificates)
 }
 
 static void
+print_up(const json_t *up)
+{
+	printf("to link    in %lld, acknowledged %lld, waiting %lld, lost %lld, again %lld%s\n", number_of(up, "in"),
+	    number_of(up, "acknowledged"), number_of(up, "waiting"), number_of(up, "lost"), number_of(up, "again"),
+	    balance_holds("up", up) ? "" : "  NOT BALANCED");
+}
+
+static void
 print_status(const json_t *status)
 {
 	const json_t *link = json_object_get(status, "link");
@@ -226,6 +234,7 @@ print_status(const json_t *status)
 	print_certificates(json_object_get(status, "certificates"));
 	print_workers(json_object_get(status, "workers"));
 	print_packets("all", json_object_get(status, "packets"));
+	print_up(json_object_get(status, "up"));
 }
 
 static void

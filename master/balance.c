@@ -33,6 +33,20 @@ workers_fit(const struct keeper *keeper)
 	return fit;
 }
 
+/* The other way. What was handed to the link it has, or has lost with a word. */
+static void
+check_link(struct master *master)
+{
+	const struct outbox_counters *counters = &master->link.outbox.counters;
+	uint64_t up = master->keeper.total.of[FATE_UP];
+
+	if (outbox_balances(&master->link.outbox) && counters->in == up)
+		return;
+	master->balance.lost = true;
+	log_error("link unbalanced up=%" PRIu64 " in=%" PRIu64 " acknowledged=%" PRIu64 " waiting=%" PRIu64 " lost=%" PRIu64,
+	    up, counters->in, counters->acknowledged, counters->waiting, counters->lost);
+}
+
 void
 balance_check(struct master *master)
 {
@@ -50,15 +64,19 @@ balance_check(struct master *master)
 	}
 	if (!master->balance.lost && !workers_fit(keeper))
 		unbalanced(master, "workers", &keeper->total);
+	check_link(master);
 }
 
 void
 balance_finish(struct master *master)
 {
+	const struct outbox_counters *up = &master->link.outbox.counters;
 	const uint64_t *of = master->keeper.total.of;
 
 	balance_check(master);
 	log_info("packets counted in=%" PRIu64 " settled=%" PRIu64 " bounced=%" PRIu64 " consumed=%" PRIu64
 	    " dropped=%" PRIu64 " held=%" PRIu64, of[FATE_IN], of[FATE_SETTLED], of[FATE_BOUNCED], of[FATE_CONSUMED],
 	    of[FATE_DROPPED], of[FATE_HELD]);
+	log_info("packets sent in=%" PRIu64 " acknowledged=%" PRIu64 " waiting=%" PRIu64 " lost=%" PRIu64 " again=%" PRIu64,
+	    up->in, up->acknowledged, up->waiting, up->lost, up->again);
 }

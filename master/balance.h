@@ -1,5 +1,5 @@
 /*
- * balance: the master looks whether its counters of packets obey their law (keeper.h), each time that a worker has answered
+ * balance: the master looks whether its counters of packets obey their laws (keeper.h, outbox.h), each time that a worker has answered
  * its ping, each time that somebody asks for them, and at its end. When they do not, a packet has vanished or was counted
  * twice: a bug of c2sd's, said in the log once, with the figures.
  */

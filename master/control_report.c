@@ -97,6 +97,17 @@ worker_json(const struct master *master, const struct worker_process *worker)
 	return object;
 }
 
+/* The other way. */
+static json_t *
+up_json(const struct outbox *outbox)
+{
+	const struct outbox_counters *counters = &outbox->counters;
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "in", (json_int_t)counters->in,
+	    "acknowledged", (json_int_t)counters->acknowledged, "waiting", (json_int_t)counters->waiting,
+	    "lost", (json_int_t)counters->lost, "again", (json_int_t)counters->again, "balanced", outbox_balances(outbox));
+}
+
 static json_t *
 link_json(const struct master *master)
 {
@@ -150,8 +161,8 @@ status_json(const struct master *master)
 		sessions += sessions_of(&master->directory.tables[i]);
 		json_array_append_new(workers, worker_json(master, &master->pool.workers[i]));
 	}
-	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
-	    "link", link_json(master), "packets", packets_json(&master->keeper.total),
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+	    "link", link_json(master), "packets", packets_json(&master->keeper.total), "up", up_json(&master->link.outbox),
 	    "clients", (json_int_t)master->directory.count, "sessions", (json_int_t)sessions,
 	    "bytes_in", (json_int_t)bytes_in, "bytes_out", (json_int_t)bytes_out,
 	    "handshakes", (json_int_t)handshakes, "resumed", (json_int_t)resumed, "handshakes_failed", (json_int_t)failed,

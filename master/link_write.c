@@ -175,8 +175,10 @@ link_flush_later(struct link *link)
 bool
 link_send(struct link *link, uint64_t from, const void *bytes, size_t length)
 {
-	if (link->state == LINK_CLOSED || !outbox_add(&link->outbox, from, bytes, length, true))
+	if (link->state == LINK_CLOSED || !outbox_add(&link->outbox, from, bytes, length, true)) {
+		outbox_refuse(&link->outbox);
 		return false;
+	}
 	link_flush_later(link);
 	return true;
 }

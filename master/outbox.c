@@ -62,7 +62,24 @@ outbox_add(struct outbox *outbox, uint64_t from, const void *bytes, size_t lengt
 	memcpy(packet->bytes, bytes, length);
 	STAILQ_INSERT_TAIL(&outbox->queue, packet, entry);
 	outbox->queued += length;
+	outbox->counters.in += counted;
+	outbox->counters.waiting += counted;
 	return true;
+}
+
+void
+outbox_refuse(struct outbox *outbox)
+{
+	outbox->counters.in++;
+	outbox->counters.lost++;
+}
+
+bool
+outbox_balances(const struct outbox *outbox)
+{
+	const struct outbox_counters *counters = &outbox->counters;
+
+	return counters->in == counters->acknowledged + counters->waiting + counters->lost;
 }
 
 /* How many packets may be written before one is acknowledged. */
@@ -144,6 +161,8 @@ sent_free(struct outbox *outbox, struct outbox_packet *first)
 	STAILQ_REMOVE_HEAD(&outbox->sent, entry);
 	outbox->unacknowledged -= first->length;
 	outbox->waiting--;
+	outbox->counters.waiting--;
+	outbox->counters.acknowledged++;
 	outbox_packet_free(first);
 }
 
@@ -185,6 +204,8 @@ head_blame(struct outbox *outbox)
 	STAILQ_REMOVE_HEAD(&outbox->queue, entry);
 	outbox->queued -= head->length;
 	STAILQ_INSERT_TAIL(&outbox->given_up, head, entry);
+	outbox->counters.waiting -= head->counted;
+	outbox->counters.lost += head->counted;
 }
 
 /* (Connections that fail before anything is written change nothing of that.) */
@@ -213,6 +234,7 @@ outbox_requeue(struct outbox *outbox, bool blamed, bool died)
 	STAILQ_CONCAT(&outbox->sent, &outbox->queue);
 	STAILQ_CONCAT(&outbox->queue, &outbox->sent);
 	outbox->queued += outbox->unacknowledged;
+	outbox->counters.again += outbox->waiting;
 	outbox->unacknowledged = 0;
 	outbox->waiting = 0;
 	outbox->touched = false;

@@ -35,6 +35,15 @@ struct outbox_packet {
 
 STAILQ_HEAD(outbox_queue, outbox_packet);
 
+/* Of elements: in = acknowledged + waiting + lost, always. */
+struct outbox_counters {
+	uint64_t in;			/* what was to go to the session manager */
+	uint64_t acknowledged;		/* by it, or by its TCP */
+	uint64_t waiting;		/* to be written, or acknowledged */
+	uint64_t lost;			/* could not be queued, or was given up */
+	uint64_t again;			/* how often one was queued again that had been written: what may come twice */
+};
+
 struct outbox {
 	struct outbox_queue queue;	/* not written wholly */
 	struct outbox_queue sent;	/* written and not acknowledged */
@@ -46,6 +55,7 @@ struct outbox {
 	bool touched;			/* a part of it was, on a connection that is gone */
 	uint32_t window;		/* most that may be in `sent`; 0: any number */
 	bool held;			/* nothing is to be written for now */
+	struct outbox_counters counters;
 };
 
 void outbox_init(struct outbox *outbox);
@@ -53,6 +63,12 @@ void outbox_deinit(struct outbox *outbox);
 
 /* Queue a copy. False: no memory. `counted`: an element. */
 bool outbox_add(struct outbox *outbox, uint64_t from, const void *bytes, size_t length, bool counted);
+
+/* One that was not queued: it is counted as lost. */
+void outbox_refuse(struct outbox *outbox);
+
+/* True when nothing has vanished. */
+bool outbox_balances(const struct outbox *outbox);
 
 /*
  * What may be written next, as the vectors of at most `most` packets; *bytes_r in all. 0: nothing may be. *end_r: there is

@@ -29,12 +29,11 @@
 static bool
 send_up_from(struct master *master, const struct entry *entry, uint64_t from, const void *bytes, size_t length)
 {
-	if (!link_send(&master->link, from, bytes, length)) {
-		log_error("link packet-lost reason=%s", master->link.state == LINK_CLOSED ? "came-after-goodbye" : "no-memory");
-		return false;
-	}
 	keeper_count(&master->keeper, entry, FATE_UP);
-	return true;
+	if (link_send(&master->link, from, bytes, length))
+		return true;
+	log_error("link packet-lost reason=%s", master->link.state == LINK_CLOSED ? "came-after-goodbye" : "no-memory");
+	return false;
 }
 
 static bool

@@ -102,6 +102,8 @@ stage_assert_balance(void)
 	}
 	ck_assert_uint_eq(keeper->held_bytes, held);
 	ck_assert_uint_eq(keeper->total.of[FATE_HELD], packets);
+	ck_assert(outbox_balances(&stage.link.outbox));
+	ck_assert_uint_eq(stage.link.outbox.counters.in, keeper->total.of[FATE_UP]);
 }
 
 /* ---- puppets come in ---- */
@@ -571,6 +573,8 @@ manager_take(void)
 	while ((packet = STAILQ_FIRST(&link->outbox.queue)) != NULL) {
 		STAILQ_REMOVE_HEAD(&link->outbox.queue, entry);
 		link->outbox.queued -= packet->length;
+		link->outbox.counters.waiting -= packet->counted;
+		link->outbox.counters.acknowledged += packet->counted;
 		free(packet);
 	}
 	return all;

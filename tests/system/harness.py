@@ -503,7 +503,7 @@ class Daemon:
         if self.log is None:
             return
         self.log.join(TIMEOUT)
-        bad = r'Sanitizer|runtime error:|broke-contract|packets unbalanced'
+        bad = r'Sanitizer|runtime error:|broke-contract|(packets|link) unbalanced'
         if not self.clock_jumps:
             bad += '|unresponsive'
         if not self.may_lose_workers:

@@ -198,9 +198,13 @@ class Ctl(DaemonCase):
 
 
 
+def sent(**fates):
+    return {**{name: 0 for name in ('in', 'acknowledged', 'waiting', 'lost', 'again')}, 'balanced': True, **fates}
+
+
 def counters(said=True, **fates):
     """As c2sd shows them; `said` is its own opinion of them."""
-    return dict({name: 0 for name in ('in', *COUNTED_AS, 'up')}, balanced=said, **fates)
+    return {**{name: 0 for name in ('in', *COUNTED_AS, 'up')}, 'balanced': said, **fates}
 
 
 class Imbalance(unittest.TestCase):
@@ -228,10 +232,11 @@ class Imbalance(unittest.TestCase):
                 for answer in self.answers.get(request['command'], []) + [{'done': True}]:
                     stream.write(json.dumps(answer) + '\n')
 
-    def answer(self, total, *workers):
+    def answer(self, total, *workers, up=None):
         workers = [{'number': number, 'state': 'ready', 'packets': packets} for number, packets in enumerate(workers)]
         self.answers = {'workers': workers, 'sessions': [],
-                        'status': [{'link': {'state': 'up'}, 'packets': total, 'workers': workers}]}
+                        'status': [{'link': {'state': 'up'}, 'packets': total, 'workers': workers,
+                                    'up': up or sent()}]}
 
     def ctl(self, *arguments):
         return subprocess.run([harness.program('ctl/c2sctl'), '-s', self.path, *arguments], stdin=subprocess.DEVNULL,
@@ -264,6 +269,16 @@ class Imbalance(unittest.TestCase):
             self.assertEqual(done.returncode, 4)
             self.assertEqual([line.partition(':')[2].partition(' do ')[0] for line in done.stderr.splitlines()],
                              [' packets of worker 0', ' packets of worker 2'], done.stderr)
+
+    def test_up(self):
+        self.answer(counters(up=7), up=sent(**{'in': 7, 'acknowledged': 4, 'waiting': 2, 'lost': 1, 'again': 5}))
+        self.assertEqual(self.ctl('status').returncode, 0)
+        self.answer(counters(up=7), up=sent(**{'in': 7, 'acknowledged': 4, 'waiting': 2}))
+        done = self.ctl('status')
+        self.assertEqual(done.returncode, 4)
+        self.assertEqual(done.stderr, 'c2sctl: packets to the link of all do not balance: in 7, but acknowledged 4 + waiting 2 + '
+                         'lost 0 = 6: a packet has vanished, or was counted twice\n')
+        self.assertRegex(done.stdout, r'(?m)^to link .*  NOT BALANCED$')
 
     def test_its_own_word(self):
         """What c2sd says of itself is not taken for it; and when it complains it is heard."""
