@@ -2,11 +2,11 @@
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
 import tempfile
-import time
 from collections import Counter
 
 import harness
@@ -40,6 +40,7 @@ class Field:
         self.faults = Counter()
         self.shaken = 0
         self.expected_errors = []
+        self.complaints = []    # beside those of the law
         self.daemon = None
         self.crowd = None
         listen = ['127.0.0.1'] + ([network.near] if network else [])
@@ -115,7 +116,6 @@ class Field:
 
     def check_log(self, log):
         """Nothing at level error that nobody has brought about."""
-        import re
         expected = '|'.join(self.expected_errors) or r'(?!)'
         found = [line for line in log.lines if ' error: ' in line and not re.search(expected, line)]
         if found:
@@ -134,22 +134,24 @@ class Field:
             crowd.read(user)
         crowd.until(crowd.is_through, 'everything is sent and proven')
         crowd.until(crowd.all_ready, 'everybody is there again')
+        crowd.ask_all()     # who has no session any more hears of that
         quiet, arrived = 0, -1
-        # What is missing may still be on its way when all is quiet for a moment, but not when that comes three times.
+        # Answers come behind everything else. What is missing then may still be on its way, where a session manager is as
+        # quiet as if it were not, but not when that comes three times.
         while quiet < 3:
             crowd.until(self.is_quiet, 'nothing is held, on the link or in the store')
             crowd.ask_all()
             quiet = quiet + 1 if crowd.arrived == arrived else 0
             arrived = crowd.arrived
-            if self.is_quiet(held=len(crowd.accounts)) and not crowd.books.missing(crowd.live_ranges(), crowd.target):
+            if not crowd.books.missing(crowd.live_ranges(), crowd.target):
                 break
         self.close_books()
 
-    def is_quiet(self, held=0):
-        """Nothing is under way anywhere, but for what was just asked."""
+    def is_quiet(self):
+        """Nothing is under way anywhere."""
         status = self.status()
         return status['link']['state'] == 'up' and status['link']['unacknowledged'] == 0 and self.crowd.is_through() and \
-            self.crowd.all_ready() and status['packets']['held'] <= held and self.offline() == 0
+            self.crowd.all_ready() and status['packets']['held'] == 0 and self.offline() == 0
 
     def close_books(self):
         crowd = self.crowd
@@ -230,12 +232,3 @@ class Folder:
 
     def __exit__(self, *_):
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def until(condition, what, seconds=None):
-    """For what only a process's outside can tell, when nobody has to be looked after meanwhile."""
-    deadline = harness.Deadline(seconds or LIMIT)
-    while not condition():
-        if deadline.left() == 0:
-            raise Hang('not in time: ' + what)
-        time.sleep(0.02)

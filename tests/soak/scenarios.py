@@ -1,12 +1,10 @@
 """The faults, each by itself. A scenario gets the run (soak.Run: dice, network, how many rounds) and returns its field."""
 import os
 import signal
-import socket
 
 import harness
 from bridge import Bridge
-from crowd import Hang
-from field import ERRORS, Field, Folder, until
+from field import ERRORS, Field, Folder
 from harness import wait_gone
 
 WHY = {
@@ -108,19 +106,24 @@ def until_ended_or_settled(field, client):
 def half_open(run):
     """Its machine is gone: it says nothing and acknowledges nothing, never a FIN. It ends by dead-seconds."""
     with Field(run.dice.random(), **run.sizes) as field:
-        crowd = field.crowd
         for _ in range(run.rounds):
-            crowd.load(run.load)
-            crowd.until(crowd.progress(0.4), 'part of the load')
-            gone = [(crowd.now[user], crowd.now[user].freeze()) for user in field.dice.sample(crowd.receivers, 2)]
-            field.fault('half-open', len(gone))
-            crowd.until(crowd.is_through, 'everything is sent')
-            # The others go on, and these are ended.
-            crowd.until(lambda: field.status()['packets']['held'] == 0, 'the time-out of who is gone')
-            for client, own in gone:
-                client.finish(own, 'half-open')
+            field.crowd.load(run.load)
+            field.crowd.until(field.crowd.progress(0.4), 'part of the load')
+            leave_half_open(field, 2)
             field.rest()
         return field
+
+
+def leave_half_open(field, count=1):
+    """While the others go on, until these are ended."""
+    crowd = field.crowd
+    users = field.dice.sample([user for user in crowd.receivers if user in crowd.now and crowd.now[user].ready], count)
+    gone = [(crowd.now[user], crowd.now[user].freeze()) for user in users]
+    field.fault('half-open', len(gone))
+    crowd.until(crowd.is_through, 'everything is sent')
+    crowd.until(lambda: field.status()['packets']['held'] == 0, 'the time-out of who is gone')
+    for client, own in gone:
+        client.finish(own, 'half-open')
 
 
 def network_cut(run):
@@ -246,6 +249,17 @@ def cut_link(field, bridge):
         field.crowd.load(100)
     field.crowd.until(lambda: link.over.is_set() or field.crowd.is_through(), 'the cut')
     link.cut()
+    field.crowd.until(lambda: len(bridge.links) > links, 'another connection')
+    field.crowd.until(lambda: field.status()['link']['state'] == 'up', 'the link')
+
+
+def kill_bridged(field, bridge):
+    """kill -9 of a session manager behind a link; another one, which knows no session, takes its place."""
+    field.fault('session manager killed')
+    field.crowd.fate = 'session manager killed'
+    field.shaken += 1
+    links = len(bridge.links)
+    bridge.kill()
     field.crowd.until(lambda: len(bridge.links) > links, 'another connection')
     field.crowd.until(lambda: field.status()['link']['state'] == 'up', 'the link')
 
