@@ -60,12 +60,14 @@ class Client:
         self.commands = b''
         self.socket = None
         self.written = self.next - 1
-        self.proven = 0
         self.leaving = False
 
     def say(self, name, value):
         struct.pack_into('=Q', self.page, 8 * PAGE.index(name), value)
         self.wake()
+
+    def get(self, name):
+        return struct.unpack_from('=Q', self.page, 8 * PAGE.index(name))[0]
 
     def wake(self):
         try:
@@ -101,16 +103,12 @@ class Client:
         return True
 
     def look(self, data):
-        """Which of our messages have been taken?"""
+        """What does it answer?"""
         self.tail += data
-        before = self.proven
-        for found in PROOF.finditer(self.tail):
-            self.proven = max(self.proven, int(found.group(1)))
+        for pattern, name in ((PROOF, 'proven'), (ANSWER, 'answered')):
+            for found in pattern.finditer(self.tail):
+                self.say(name, max(self.get(name), int(found.group(1))))
         self.tail = self.tail[-200:]
-        if self.proven != before:
-            self.say('proven', self.proven)
-        for found in ANSWER.finditer(self.tail):
-            self.say('answered', int(found.group(1)))
         self.wake()
 
     def write(self):
@@ -179,7 +177,7 @@ class Client:
         signal_wait()
 
     def turn(self):
-        if not self.out and self.until > self.written < max(self.proven, self.next - 1) + WINDOW:
+        if not self.out and self.until > self.written < max(self.get('proven'), self.next - 1) + WINDOW:
             self.batch()
         if self.leaving and not self.out:
             self.leaving = False

@@ -190,7 +190,9 @@ class Field:
                             state_name(client), client.process.pid, client.session, client.written, client.proven,
                             self.crowd.until_number.get(user), client.get('answered'), self.crowd.asked, client.taken, client.stopped, client.said)))
             if client and client.get('answered') < self.crowd.asked and not client.over:
-                said.append('    the end of what it read: %r' % os.pread(client.journal, 400, max(0, client.taken - 400)))
+                journal = os.pread(client.journal, client.taken, 0)
+                said.append('    the end of what it read: %r; iqs in it: %r' % (
+                    journal[-400:], [found.group() for found in re.finditer(rb'.{30}<iq[^>]*>.{30}', journal, re.S)][-5:]))
         pids = [self.daemon.process.pid] + harness.process_children(self.daemon.process.pid)
         said += ['process %d: %s' % (pid, process_state(pid)) for pid in pids]
         try:
