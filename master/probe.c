@@ -215,6 +215,14 @@ may_ask(const struct master *master)
 	return master->probe.walking && master->probe.count < PROBES_MAX && !master->link.choked;
 }
 
+/* Whose session was being started again, when the link was lost, is asked, too: the question for that may be lost. */
+static bool
+may_be_asked(const struct entry *entry)
+{
+	return entry->doubtful && !entry->probed && entry->confirmed && !entry->closing &&
+	    (!entry->ended_upstream || entry->starts);
+}
+
 static void
 walk(struct master *master)
 {
@@ -222,7 +230,7 @@ walk(struct master *master)
 	struct entry *entry;
 
 	while (most > 0 && may_ask(master) && (entry = next_entry(master, &looks)) != NULL) {
-		if (!entry->doubtful || entry->probed || !entry->confirmed || entry->closing || entry->ended_upstream)
+		if (!may_be_asked(entry))
 			continue;
 		/* A later login has its address: whatever is answered is about that. */
 		if (entry->superseded) {

@@ -573,7 +573,10 @@ class Server(threading.Thread):
             with self.lock:
                 watched = [self._wake] + [s for s in (self.sm._listener, self.sm.link and self.sm.link.socket)
                                           if s and s.fileno() >= 0]
-            ready = select.select(watched, [], [])[0]
+            try:
+                ready = select.select(watched, [], [])[0]
+            except OSError:     # it was closed meanwhile, by drop()
+                continue
             with self.lock:
                 try:
                     self._turn(ready)
