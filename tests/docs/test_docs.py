@@ -310,7 +310,7 @@ class Log(unittest.TestCase):
 
 
 class Documents(unittest.TestCase):
-    documents = ['README.md', 'HACKING.md', 'doc/design.md', 'doc/ipc.md', 'doc/link.md', 'doc/control.md', 'doc/tls.md']
+    documents = ['README.md', 'HACKING.md', 'doc/design.md', 'doc/ipc.md', 'doc/link.md', 'doc/control.md', 'doc/tls.md', 'doc/reliability.md']
 
     def test_links_lead_to_files(self):
         for document in self.documents:
@@ -325,6 +325,20 @@ class Documents(unittest.TestCase):
             for path in name.findall(read(document)):
                 self.assertTrue(os.path.exists(PATH(SOURCE, path)) or os.path.exists(PATH(SOURCE, path + '.h')),
                                 '%s: %s' % (document, path))
+
+    def test_tests_that_are_named_exist(self):
+        """`FILE`, `FILE CLASS`, `FILE CLASS.TEST`, `FILE TEST` of C, `tests/soak/soak SCENARIO`."""
+        named = re.findall(r'`(tests/[\w./-]+)(?: ([\w.-]+))?`', read('doc', 'reliability.md').partition('## Which test')[2])
+        self.assertGreater(len(named), 30)
+        for path, what in named:
+            with self.subTest(path=path, what=what):
+                text = read(path) if not path.endswith('/soak') else read('tests', 'soak', 'scenarios.py') + "'everything'"
+                name, _, test = what.partition('.')
+                form = r'class %s\b' if path.endswith('.py') else "'%s'" if path.endswith('/soak') else r'TEST\(%s\)'
+                if what:
+                    self.assertRegex(text, form % re.escape(name))
+                if test:
+                    self.assertRegex(text, r'def %s\(' % test)
 
     def test_documents_of_comments_exist(self):
         for folder in ('common', 'ipc', 'dialect', 'master', 'worker', 'sessiond', 'ctl'):

@@ -872,6 +872,7 @@ class Links(DaemonCase):
 
     def test_things_that_are_nobodys(self):
         def test():
+            self.daemon.may_drop = True
             for text in ('<message/>', '<route/>', "<open xmlns='%s'/>" % scripted.FRAMING,
                          "<iq type='result' to='x' sto='x'/>",
                          "<route to='@%s' from='x'/>" % self.sm.name, "<route type='session' to='%s' from='x'/>" % self.sm.name,
