@@ -430,6 +430,17 @@ class Table(EndsCase):
         'attributes': '<message ' + ' '.join("a%d=''" % n for n in range(10)) + '/>',
     }
 
+    def check_cut(self):
+        """Of what has come back nothing arrives after all, however late they read."""
+        for patient in self.patients:
+            if patient.client.ended:
+                continue
+            before = patient.peek()
+            patient.client.received.clear()
+            patient.client.expect_close()
+            self.assertTrue(patient.client.truncated, patient)
+            self.assertEqual(before, bytes(patient.client.received), patient)
+
     def test_of_itself(self):
         self.begin()
         ends = {
@@ -443,6 +454,7 @@ class Table(EndsCase):
         for name, (action, goodbye) in ends.items():
             self.end(name, action, goodbye=goodbye)
         self.check()
+        self.check_cut()
         self.stop()
 
     def test_of_others(self):
@@ -457,6 +469,7 @@ class Table(EndsCase):
         for name, (action, bare) in ends.items():
             self.end(name, action, bare=bare)
         self.check()
+        self.check_cut()
         for name in self.heirs:
             self.assert_lives(*self.heirs[name])
         self.stop()
