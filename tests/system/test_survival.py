@@ -3,7 +3,9 @@
 import os
 import random
 import select
+import shutil
 import signal
+import tempfile
 import unittest
 
 import harness
@@ -263,8 +265,136 @@ class Killed(SurvivalCase):
         daemon.stop()
 
 
+    def test_in_a_storm_of_logins(self):
+        """Nobody is sent away: logins go on where they were, whatever step they were at."""
+        names = ['user%d' % number for number in range(30)]
+        daemon = self.survivor(names)
+        kills = 0
+        for _ in range(3):
+            clients = [daemon.client() for _ in names]
+            for client in clients:
+                client.open(wait=False)
+            self.kill(daemon)
+            for client, name in zip(clients, names):
+                client.expect_header()
+                client.send("<iq type='set' id='log'><query xmlns='jabber:iq:auth'><username>%s</username>"
+                            '<password>secret</password><resource>home</resource></query></iq>' % name)
+            linger(self.dice.choice((0, 0.005, 0.02)))
+            self.kill(daemon)
+            kills += 2
+            for client in clients:
+                answer = client.expect(lambda e: e.get('id') == 'log')
+                self.assertEqual(answer.get('type'), 'result')
+                client.available()
+            self.assertEqual(self.assert_all_arrived(daemon)['sessions'], len(names))
+            for client in clients:
+                client.leave()
+        daemon.log.wait('sessiond died', count=kills)
+        self.assertNotIn('journal refused', '\n'.join(daemon.log.lines))
+        daemon.stop()
+
+
 class KilledInSfrom(Killed):
     dialect = 'sfrom'
+
+
+# In place of the session manager: it crashes when it finds that there was one before it, as often as the file says.
+CRASHER = '''#!/usr/bin/python3 -IS
+import os, signal
+with open('%(left)s', 'r+') as file:
+    left = int(file.read())
+    if left > 0 and os.pread(5, 8, 0).strip(b'\\0'):
+        file.seek(0)
+        file.write(str(left - 1))
+        file.close()
+        os.kill(os.getpid(), signal.SIGABRT)
+os.execv('%(program)s', ['c2sd-sessiond'])
+'''
+
+
+class Poisoned(SurvivalCase):
+    """What was left cannot be used."""
+
+    def journal(self, daemon):
+        try:
+            return os.open('/proc/%d/fd/5' % self.pid(daemon), os.O_RDWR)
+        except PermissionError:
+            raise unittest.SkipTest('needs CAP_SYS_PTRACE') from None
+
+    def garble(self, daemon, offset, data):
+        fd = self.journal(daemon)
+        os.kill(self.pid(daemon), signal.SIGSTOP)
+        os.pwrite(fd, data, offset)
+        os.close(fd)
+        self.kill(daemon)
+
+    def assert_works_again(self, daemon):
+        daemon.wait_ready()
+        alice = daemon.login('alice', resource='again').available()
+        alice.message('alice@localhost/again', 'works')
+        alice.expect_message('works')
+        self.kill(daemon)
+        alice.message('alice@localhost/again', 'again')
+        alice.expect_message('again')
+        self.assert_all_arrived(daemon)
+        alice.leave()
+
+    def test_what_cannot_be_read_is_refused(self):
+        daemon = self.survivor(['alice'])
+        for offset, data, reason in ((0, b'garbage!', 'unreadable'), (8, b'\xff\xff\xff\xff', 'other-version'),
+                                     (16, b'otherone', 'other-database')):
+            client = daemon.login('alice')
+            self.garble(daemon, offset, data)
+            daemon.log.wait('journal refused reason=%s' % reason)
+            # Its session is gone, and so is it, or with the next that it says.
+            client.send('<presence/>')
+            client.expect_close()
+            self.assert_works_again(daemon)
+        daemon.stop()
+
+    def crasher(self, times):
+        folder = tempfile.mkdtemp(prefix='c2sd-test.')
+        self.addCleanup(shutil.rmtree, folder)
+        os.chmod(folder, 0o755)
+        path, left = os.path.join(folder, 'crasher'), os.path.join(folder, 'left')
+        with open(path, 'w') as file:
+            file.write(CRASHER % {'left': left, 'program': harness.program('sessiond/c2sd-sessiond')})
+        os.chmod(path, 0o755)
+        with open(left, 'w') as file:
+            file.write(str(times))
+        os.chmod(left, 0o666)
+        return path
+
+    def crash(self, times):
+        daemon = harness.Daemon(embedded={'dialect': self.dialect})
+        daemon.sessiond_program = self.crasher(times)
+        self.addCleanup(daemon.cleanup)
+        daemon.start()
+        daemon.add_user('alice', 'secret')
+        client = daemon.login('alice').available()
+        self.kill(daemon)
+        return daemon, client
+
+    def kill(self, daemon, how=signal.SIGKILL):
+        pid = self.pid(daemon)
+        os.kill(pid, how)
+        self.assertEqual(harness.wait_gone([pid]), [])
+
+    def test_it_is_thrown_away_the_third_time(self):
+        daemon, client = self.crash(3)
+        daemon.log.wait('sessiond journal-dropped crashes=3')
+        client.send('<presence/>')
+        client.expect_close()
+        self.assert_works_again(daemon)
+        daemon.stop()
+
+    def test_and_not_before(self):
+        daemon, client = self.crash(2)
+        client.message('alice@localhost/home', 'still here')
+        client.expect_message('still here')
+        self.assertNotIn('journal-dropped', '\n'.join(daemon.log.lines))
+        self.assert_all_arrived(daemon)
+        daemon.stop()
 
 
 if __name__ == '__main__':
