@@ -423,6 +423,14 @@ class Daemon:
     def status(self):
         return json.loads(self.ctl('status', '--json').stdout)
 
+    def wait_settled(self):
+        """Until it is known of every packet what has become of it: that takes up to twice `settle-seconds`."""
+        deadline = Deadline()
+        while (packets := self.status()['packets'])['held'] > 0:
+            if deadline.left() == 0:
+                raise AssertionError('packets are held: %r' % packets)
+            time.sleep(0.05)
+
     def add_user(self, name, password, host=None):
         self.ctl('user', 'add', '%s@%s' % (name, host or self.hosts[0]), input=password + '\n')
 

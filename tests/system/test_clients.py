@@ -60,6 +60,8 @@ class Clients:
         alice.settle()
         bob = self.online()
         bob.expect(r'^delayed alice@localhost/home while you were out$')
+        # Some of them reset their connection as soon as they have said goodbye: what they have just got would come again.
+        self.daemon.wait_settled()
         bob.quit()
         bob = self.online()
         alice.message('bob@localhost', 'third time')
