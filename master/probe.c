@@ -90,7 +90,8 @@ static void
 swallow_no_more(struct master *master, struct entry *entry)
 {
 	(void)master;
-	entry->probed = false;
+	/* Who was silent may answer as long as the client is not told. */
+	entry->probed = entry->due;
 }
 
 static void

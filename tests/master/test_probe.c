@@ -1,0 +1,180 @@
+/* probe: whose session was asked hears nothing of it, who does not answer ends, and nobody else does. Argument: `puppet`. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/common/turn.h"
+#include "tests/dialect/tap.h"
+#include "tests/master/stage.h"
+
+#define ALICE "alice@foo.com/home"
+#define BOB "bob@foo.com/home"
+
+static struct entry *alice, *bob;
+
+/* Both were logged in when the link was lost, and it is back: what they were asked, ids only. */
+static void
+setup(void)
+{
+	stage_open(2, 100000);
+	stage.link.timeout = 10000;
+	alice = client_login(0, ALICE);
+	bob = client_login(1, BOB);
+	manager_up();
+	manager_die();
+	manager_take();
+	puppet_forget(0);
+	puppet_forget(1);
+	ck_assert(alice->doubtful && bob->doubtful);
+	manager_up();
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+}
+
+static void
+teardown(void)
+{
+	stage_assert_balance();
+	stage_close();
+}
+
+static const char *
+asked_id(const struct entry *entry)
+{
+	static char ids[2][30];
+	static const char *heard;
+	char start[200];
+	const char *at;
+	char *id = ids[entry == bob];
+
+	if (heard == NULL)
+		heard = strdup(manager_hear());
+	snprintf(start, sizeof start, " sfrom='%s' type='get' id='", id_of(entry));
+	at = strstr(heard, start);
+	ck_assert_msg(at != NULL, "%s not in %s", start, heard);
+	at += strlen(start);
+	snprintf(id, sizeof ids[0], "%.*s", (int)strcspn(at, "'"), at);
+	return id;
+}
+
+static void
+hears(uint32_t worker, enum frame_type type, bool expected)
+{
+	struct frame frame;
+	int fd;
+	bool heard = false;
+
+	while (puppet_hear(worker, &frame, &fd))
+		heard |= frame.type == type;
+	ck_assert_int_eq(heard, expected);
+}
+
+START_TEST(answers_are_swallowed)
+{
+	manager_say("<iq type='result' id='%s' sto='%s' sfrom='alice@foo.com'/>", asked_id(alice), id_of(alice));
+	manager_say("<iq type='error' id='%s' sto='%s' sfrom='bob@foo.com'><error code='501'/></iq>", asked_id(bob), id_of(bob));
+	stage_turns();
+	ck_assert(!alice->doubtful && !bob->doubtful && !alice->due && !bob->due);
+	hears(0, M2W_PACKET, false);
+	hears(1, M2W_PACKET, false);
+}
+END_TEST
+
+/* The id is hers alone, and in her answers alone. */
+START_TEST(others_are_not)
+{
+	manager_say("<iq type='result' id='%s' sto='%s' sfrom='bob@foo.com'/>", asked_id(alice), id_of(bob));
+	manager_say("<message id='%s' sto='%s' sfrom='alice@foo.com'/>", asked_id(alice), id_of(alice));
+	stage_turns();
+	ck_assert(alice->doubtful && bob->doubtful);
+	hears(0, M2W_PACKET, true);
+	hears(1, M2W_PACKET, true);
+}
+END_TEST
+
+START_TEST(the_end_is_told_later)
+{
+	spread_change(&stage.spread, 86400000);
+	manager_say("<message type='error' sto='%s' sfrom='" ALICE "'><error code='510'>x</error></message>", id_of(alice));
+	stage_turns();
+	ck_assert(alice->due && alice->forgotten && alice->ended_upstream && !bob->due);
+	/* However often it is said. */
+	manager_say("<message type='error' sto='%s' sfrom='" ALICE "'><error code='510'>x</error></message>", id_of(alice));
+	stage_turns();
+	hears(0, M2W_PACKET, false);
+	hears(0, M2W_CLOSE, false);
+	spread_change(&stage.spread, 0);
+	stage_turns();
+	hears(0, M2W_CLOSE, true);
+	hears(1, M2W_CLOSE, false);
+	ck_assert_uint_eq(alice->close_reason, END_FORGOTTEN);
+}
+END_TEST
+
+START_TEST(silence)
+{
+	spread_change(&stage.spread, 86400000);
+	manager_say("<iq type='result' id='%s' sto='%s' sfrom='bob@foo.com'/>", asked_id(bob), id_of(bob));
+	stage_turns();
+	stage.link.timeout = 0;
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->due && alice->forgotten && !alice->ended_upstream && !bob->due);
+	/* A late answer is good. */
+	manager_say("<iq type='result' id='%s' sto='%s' sfrom='alice@foo.com'/>", asked_id(alice), id_of(alice));
+	stage_turns();
+	ck_assert(!alice->due && !alice->forgotten);
+	hears(0, M2W_CLOSE, false);
+	hears(0, M2W_PACKET, false);
+}
+END_TEST
+
+START_TEST(what_the_forgotten_send)
+{
+	char text[300];
+
+	spread_change(&stage.spread, 86400000);
+	manager_say("<message type='error' sto='%s' sfrom='" ALICE "'><error code='510'>x</error></message>", id_of(alice));
+	stage_turns();
+	manager_hear();
+	snprintf(text, sizeof text, "<message sto='" ALICE "' sfrom='%s'><body>x</body></message>", id_of(alice));
+	puppet_say_of(alice, W2M_PACKET, text, strlen(text));
+	puppet_say_of(alice, W2M_PACKET, text, strlen(text));
+	stage_turns();
+	ck_assert_ptr_null(strstr(manager_hear(), "<body>x</body>"));
+	ck_assert(alice->closing && alice->close_reason == END_FORGOTTEN);
+}
+END_TEST
+
+START_TEST(lost_again)
+{
+	manager_die();
+	ck_assert_ptr_null(stage.probe.places);
+	ck_assert(alice->doubtful && !alice->probed);
+	manager_up();
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->probed && bob->probed);
+	ck_assert_uint_eq(stage.probe.count, 2);
+}
+END_TEST
+
+int
+main(int argc, char **argv)
+{
+	Suite *suite = suite_create("probe");
+	TCase *tests = tcase_create("probe");
+
+	if (argc != 2)
+		return EXIT_FAILURE;
+	stage_puppet = argv[1];
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, answers_are_swallowed);
+	tcase_add_test(tests, others_are_not);
+	tcase_add_test(tests, the_end_is_told_later);
+	tcase_add_test(tests, silence);
+	tcase_add_test(tests, what_the_forgotten_send);
+	tcase_add_test(tests, lost_again);
+	suite_add_tcase(suite, tests);
+	return tap_run(suite);
+}
