@@ -56,6 +56,9 @@ admin_delete(struct sessiond *sd, struct packet *packet, const char *account)
 {
 	int result = registration_remove(sd, account);
 
+	/* A session without an account: it was asked for before, of a process that was killed over it (recovery.h). */
+	if (result == ACCOUNT_UNKNOWN && session_find_user(sd, account) != NULL)
+		result = ACCOUNT_DONE;
 	if (result == ACCOUNT_DONE) {
 		packet->keep = true;
 		session_end_all(sd, account, "Account removed");

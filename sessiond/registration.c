@@ -95,7 +95,8 @@ registration_cancel(struct sessiond *sd, struct packet *packet)
 	if (account == NULL)
 		return STANZA_INTERNAL_SERVER_ERROR;
 	result = registration_remove(sd, account);
-	if (result != ACCOUNT_DONE)
+	/* A session without an account: it was asked for before, of a process that was killed over it (recovery.h). */
+	if (result != ACCOUNT_DONE && result != ACCOUNT_UNKNOWN)
 		return error_of((enum account_result)result);
 	/* The account is gone, and that was committed, whatever becomes of its contacts' rosters. */
 	packet->keep = true;
