@@ -128,11 +128,11 @@ def number_of(element):
 
 @unittest.skipUnless(NETWORK, 'needs network namespaces')
 class RuleCase(DaemonCase):
-    def begin(self, dialect='sfrom', dead_seconds=1, **link):
+    def begin(self, dialect='sfrom', dead_seconds=1, timeout=1):
         self.sm = distant(dialect)
         self.addCleanup(self.sm.close)
         self.addCleanup(self.mend)
-        self.daemon = Daemon(link=self.sm.attributes(timeout=1, **link), limits={'dead_seconds': dead_seconds})
+        self.daemon = Daemon(link=self.sm.attributes(timeout=timeout), limits={'dead_seconds': dead_seconds})
         self.addCleanup(self.daemon.cleanup)
         self.sm.listen()
         self.daemon.start(ready=False)
@@ -263,7 +263,7 @@ class Lost(RuleCase):
 
     def test_again_and_again(self):
         """Pulled at any moment: nothing is missing, and what comes twice is what had come last."""
-        self.begin()
+        self.begin(timeout=10)      # the session manager is not read meanwhile, and cannot say that it knows the session
         dice = random.Random(7)
         heard = []
         for _ in range(6):
