@@ -29,6 +29,7 @@ enum packet_kind {
 	PACKET_LOGIN,		/* looks like a positive answer to a login (in session any iq result may): `address` */
 	PACKET_SESSION,		/* certainly one, which may also come again in session: the new `address` */
 	PACKET_DISCONNECT,	/* says that the client's session is over; whether it is: dialect_ends_session */
+	PACKET_ASK,		/* wants to know when everything before it is settled: answered by link_answer, and never for the client */
 	PACKET_OWN,		/* addressed to `name` itself, not to one of its clients */
 	PACKET_LOST,		/* nobody's: no address that can be read; it cannot be bounced either */
 };
@@ -213,6 +214,8 @@ struct dialect {
 	 * where that is, or is not well-formed.
 	 */
 	void (*link_bounce)(struct buffer *out, const void *bytes, size_t length);
+	/* The answer to a PACKET_ASK; nothing when it does not say where that goes. NULL: this dialect has none. */
+	void (*link_answer)(struct buffer *out, const void *bytes, size_t length);
 	/*
 	 * Without a packet: the session of client `id`, or (VERDICT_OPENS) the stream with that host, is gone. `goodbye`: the
 	 * client has closed its stream in good order.

@@ -471,6 +471,7 @@ const struct dialect dialect_sfrom = {
 	.link_read = sfrom_link_read,
 	.link_verify = sfrom_link_verify,
 	.link_bounce = stamp_bounce,
+	.link_answer = stamp_answer,
 	.link_end = sfrom_link_end,
 	.link_probe = sfrom_link_probe,
 	.silence_ends = true,

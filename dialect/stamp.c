@@ -72,6 +72,16 @@ holds_disconnect(const struct element *element, bool *alone_r)
 	return found;
 }
 
+/* Nearly every packet is done with by its name. */
+static bool
+is_ask(const struct element *element)
+{
+	struct range xmlns;
+
+	return range_equals(element->name, "settle") && element_attribute(element, "xmlns", &xmlns) &&
+	    range_decodes_to(xmlns, STAMP_NS_SETTLE);
+}
+
 void
 stamp_packet(struct packet *packet_r, const struct element *element, const struct stamp *stamp)
 {
@@ -90,6 +100,8 @@ stamp_packet(struct packet *packet_r, const struct element *element, const struc
 	/* No id of ours has a resource: with one it is none of ours as a whole, and goes back like one that is gone. */
 	packet_r->id = address.resource.at == NULL ? address.user : stamp->sto;
 	packet_r->kind = packet_r->disconnect && range_decodes_to(stamp->type, "error") ? PACKET_DISCONNECT : PACKET_DATA;
+	if (packet_r->kind == PACKET_DATA && !packet_r->disconnect && is_ask(element))
+		packet_r->kind = PACKET_ASK;
 	packet_r->expendable = packet_r->kind == PACKET_DISCONNECT && alone && stamp->from.at == NULL &&
 	    stamp->to.at == NULL && stamp->id.at == NULL;
 }
@@ -155,26 +167,48 @@ append_end_tag(struct buffer *out, struct range name)
 	buffer_append_string(out, ">");
 }
 
-void
-stamp_bounce(struct buffer *out, const void *bytes, size_t length)
+/* The packet turned round, up to its attributes. False: it does not say where it comes from, or cannot be read. */
+static bool
+turn_begin(struct edit *edit_r, struct element *element_r, struct stamp *stamp_r, struct buffer *out, const void *bytes,
+    size_t length, const char *type)
 {
 	static const char *const replaced[] = { "sto", "sfrom", "type", NULL };
+
+	if (!element_read_complete(element_r, bytes, length))
+		return false;
+	stamp_read(stamp_r, element_r);
+	/* What is no XML would cost a session manager the link that it comes back on. */
+	if (stamp_r->sfrom.at == NULL || wellformed_fault(bytes, length) != NULL)
+		return false;
+	*edit_r = edit_begin(out, element_r);
+	edit_copy(edit_r, range_end(element_r->name));
+	edit_put_attribute_raw(out, "sto", stamp_r->sfrom);
+	edit_put_attribute_raw(out, "sfrom", stamp_r->sto);
+	edit_put_attribute(out, "type", type);
+	edit_cut_attributes(edit_r, element_r, replaced);
+	return true;
+}
+
+void
+stamp_answer(struct buffer *out, const void *bytes, size_t length)
+{
 	struct element element;
 	struct stamp stamp;
 	struct edit edit;
 
-	if (!element_read_complete(&element, bytes, length))
+	if (turn_begin(&edit, &element, &stamp, out, bytes, length, "result"))
+		edit_finish(&edit);
+}
+
+void
+stamp_bounce(struct buffer *out, const void *bytes, size_t length)
+{
+	struct element element;
+	struct stamp stamp;
+	struct edit edit;
+
+	if (!turn_begin(&edit, &element, &stamp, out, bytes, length, "error"))
 		return;
-	stamp_read(&stamp, &element);
-	/* What is no XML would cost a session manager the link that it comes back on. */
-	if (stamp.sfrom.at == NULL || wellformed_fault(bytes, length) != NULL)
-		return;
-	edit = edit_begin(out, &element);
-	edit_copy(&edit, range_end(element.name));
-	edit_put_attribute_raw(out, "sto", stamp.sfrom);
-	edit_put_attribute_raw(out, "sfrom", stamp.sto);
-	edit_put_attribute(out, "type", "error");
-	edit_cut_attributes(&edit, &element, replaced);
 	if (element_is_empty_tag(&element)) {
 		edit_copy(&edit, edit.end - strlen("/>"));
 		buffer_append_string(out, ">");

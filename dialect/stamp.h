@@ -13,6 +13,9 @@
 #include "dialect/edit.h"
 #include "dialect/element.h"
 
+/* <settle/>: doc/link.md, "Until a client has taken it" */
+#define STAMP_NS_SETTLE "urn:x-c2sd:settle:0"
+
 /* The attributes that say whose and what a packet is, as on the wire. */
 struct stamp {
 	struct range sto, sfrom, to, from, id, type;
@@ -49,6 +52,9 @@ bool stamp_ends(const struct packet *packet, const struct dialect_client *client
 
 /* struct dialect: link_bounce */
 void stamp_bounce(struct buffer *out, const void *bytes, size_t length);
+
+/* struct dialect: link_answer */
+void stamp_answer(struct buffer *out, const void *bytes, size_t length);
 
 /* A 510 with nothing in it. */
 void stamp_append_end(struct buffer *out, const char *id, const char *name, const char *address);

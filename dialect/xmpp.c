@@ -119,7 +119,7 @@ static void
 read_packet(struct packet *packet_r, const struct element *element, const struct stamp *stamp)
 {
 	stamp_packet(packet_r, element, stamp);
-	if (packet_r->kind == PACKET_OWN || packet_r->kind == PACKET_LOST)
+	if (packet_r->kind == PACKET_OWN || packet_r->kind == PACKET_LOST || packet_r->kind == PACKET_ASK)
 		return;
 	if (!is_stanza(element)) {
 		packet_r->expendable = true;
@@ -635,6 +635,7 @@ const struct dialect dialect_xmpp = {
 	.link_read = xmpp_link_read,
 	.link_verify = xmpp_link_verify,
 	.link_bounce = stamp_bounce,
+	.link_answer = stamp_answer,
 	.link_end = xmpp_link_end,
 	.client_header = xmpp_client_header,
 	.client_element = xmpp_client_element,

@@ -33,8 +33,8 @@ keeper_count(struct keeper *keeper, const struct entry *entry, enum fate fate)
 	count(keeper, entry, fate, 1);
 }
 
-uint64_t
-keeper_keep(struct keeper *keeper, struct entry *entry, const void *bytes, size_t length)
+static uint64_t
+keep(struct keeper *keeper, struct entry *entry, const void *bytes, size_t length, bool asks)
 {
 	struct kept *kept = malloc(sizeof *kept + length);
 
@@ -43,12 +43,25 @@ keeper_keep(struct keeper *keeper, struct entry *entry, const void *bytes, size_
 	kept->number = ++entry->numbers;
 	kept->length = (uint32_t)length;
 	kept->managed = entry->managed;
+	kept->asks = asks;
 	memcpy(kept->bytes, bytes, length);
 	STAILQ_INSERT_TAIL(&entry->kept, kept, entry);
 	entry->held += length;
 	keeper->held_bytes += length;
 	count(keeper, entry, FATE_HELD, 1);
 	return kept->number;
+}
+
+uint64_t
+keeper_keep(struct keeper *keeper, struct entry *entry, const void *bytes, size_t length)
+{
+	return keep(keeper, entry, bytes, length, false);
+}
+
+uint64_t
+keeper_keep_ask(struct keeper *keeper, struct entry *entry, const void *bytes, size_t length)
+{
+	return keep(keeper, entry, bytes, length, true);
 }
 
 static void
@@ -76,7 +89,7 @@ keeper_settle(struct keeper *keeper, struct entry *entry, uint64_t number)
 	/* A worker that lies about this is not believed in any of it: what it had goes back. */
 	if (!number_was_given(entry, number))
 		return false;
-	while ((first = STAILQ_FIRST(&entry->kept)) != NULL && first->number <= number)
+	while ((first = STAILQ_FIRST(&entry->kept)) != NULL && first->number <= number && !first->asks)
 		let_go(keeper, entry, first, FATE_SETTLED);
 	return true;
 }

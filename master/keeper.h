@@ -44,7 +44,13 @@ void keeper_count(struct keeper *keeper, const struct entry *entry, enum fate fa
 /* Keep a copy. Its number for this client, from 1 on; 0: no memory. */
 uint64_t keeper_keep(struct keeper *keeper, struct entry *entry, const void *bytes, size_t length);
 
-/* The worker says: everything up to this number has left. False: it never got that number. */
+/* Likewise one that asks (PACKET_ASK): it stays until the owner has let go of it, with keeper_finish. */
+uint64_t keeper_keep_ask(struct keeper *keeper, struct entry *entry, const void *bytes, size_t length);
+
+/*
+ * The worker says: everything up to this number has left. False: it never got that number. True, and the first that is kept is
+ * one that asks: it is the owner's turn, and then this is called again.
+ */
 bool keeper_settle(struct keeper *keeper, struct entry *entry, uint64_t number);
 
 /* The worker says: this one was the stream's own. False: it never got that number. Settled ones are let be. */

@@ -340,12 +340,50 @@ is_told_later(const struct master *master, const struct entry *entry, const stru
 }
 
 static void
+send_answer(struct master *master, const struct entry *entry, const void *bytes, size_t length)
+{
+	struct buffer answer = { 0 };
+
+	master->link.dialect->link_answer(&answer, bytes, length);
+	if (!answer.failed && buffer_length(&answer) > 0)
+		send_up(master, entry, buffer_bytes(&answer), buffer_length(&answer));
+	buffer_deinit(&answer);
+}
+
+/* True: there was one to be answered, since nothing before it is kept any more. */
+static bool
+answer_first_ask(struct master *master, struct entry *entry)
+{
+	const struct kept *kept = keeper_first(entry);
+
+	if (kept == NULL || !kept->asks)
+		return false;
+	send_answer(master, entry, kept->bytes, kept->length);
+	keeper_finish(&master->keeper, entry, FATE_CONSUMED);
+	return true;
+}
+
+/* It waits behind all that was kept for the client before it; at the client's end it goes back like any packet. */
+static void
+take_ask(struct master *master, struct entry *entry, const struct packet *packet, const uint8_t *bytes, size_t length)
+{
+	if (keeper_keep_ask(&master->keeper, entry, bytes, length) == 0)
+		keeper_count(&master->keeper, entry, send_back(master, entry, packet, bytes, length));
+	while (answer_first_ask(master, entry))
+		;
+}
+
+static void
 deliver(struct master *master, struct entry *entry, const struct packet *packet, const uint8_t *bytes, size_t length)
 {
 	struct buffer body = { 0 };
 	uint64_t number;
 	uint16_t flags = 0;
 
+	if (packet->kind == PACKET_ASK) {
+		take_ask(master, entry, packet, bytes, length);
+		return;
+	}
 	if (packet->kind == PACKET_SESSION && packet->asked && !entry->starts) {
 		keeper_count(&master->keeper, entry, unasked_session(master, entry, packet, bytes, length));
 		return;
@@ -600,8 +638,10 @@ router_number(struct master *master, struct entry *entry, const struct frame *fr
 		entry->progress = loop_now(&master->loop);
 	if (frame->type == W2M_SETTLED && number == 0)
 		return BREACH_NONE;
-	known = frame->type == W2M_SETTLED ? keeper_settle(&master->keeper, entry, number) :
-	    keeper_consume(&master->keeper, entry, number);
+	do
+		known = frame->type == W2M_SETTLED ? keeper_settle(&master->keeper, entry, number) :
+		    keeper_consume(&master->keeper, entry, number);
+	while (answer_first_ask(master, entry));
 	router_check_room(master);
 	return known ? BREACH_NONE : BREACH_CLIENT;
 }
