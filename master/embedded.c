@@ -22,6 +22,9 @@
 #define CRASHES_MAX 3
 #define CRASH_TIME 10000
 
+/* Most of offline messages that are under way to one client. */
+#define OFFLINE_BYTES (4u * 1024 * 1024)
+
 /* Of an unfinished line; it sends none that is as long. */
 #define LINE_MAX_BYTES 8192
 
@@ -139,6 +142,13 @@ embedded_deinit(struct embedded *embedded)
 
 /* ---- its settings ---- */
 
+/* Of offline messages under way to one client: well below what it may be ended for. */
+static unsigned
+offline_bytes(const struct options *options)
+{
+	return options->limits.unsent_bytes / 8 < OFFLINE_BYTES ? options->limits.unsent_bytes / 8 : OFFLINE_BYTES;
+}
+
 static void
 settings_put(struct buffer *settings, const struct embedded *embedded)
 {
@@ -146,10 +156,10 @@ settings_put(struct buffer *settings, const struct embedded *embedded)
 
 	for (unsigned i = 0; i < options->host_count; i++)
 		buffer_append_format(settings, "host=%s\n", options->hosts[i].name);
-	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\nlog-level=%s\n"
+	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\noffline-bytes=%u\nlog-level=%s\n"
 	    "dialect=%s\nacknowledge=%s\nplain=%s\n\n",
 	    options->link.name, embedded->secret, options->sessiond.database, options->sessiond.registration ? "yes" : "no",
-	    options->sessiond.offline, log_level_name(log_get_level()), options_dialect(options),
+	    options->sessiond.offline, offline_bytes(options), log_level_name(log_get_level()), options_dialect(options),
 	    options_acknowledge(options) ? "yes" : "no", options->sasl.plain != 0 ? "always" : "tls");
 }
 

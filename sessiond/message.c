@@ -130,6 +130,7 @@ message_handle(struct sessiond *sd, struct packet *packet)
 	char bare[JID_SIZE];
 
 	forged_stamps_remove(sd, stanza);
+	offline_forged_remove(sd, stanza);
 	if (to == NULL)
 		return route_bare(sd, stanza, packet->session->user->jid, NULL);
 	if (!jid_parse(&jid, to))
@@ -161,6 +162,8 @@ message_return(struct sessiond *sd, struct node *stanza, const char *jid, const 
 
 	/* A bare 510 carries nothing, and what nobody is said to have sent is nobody's. */
 	if (node_child(stanza) == NULL || node_get(stanza, "from") == NULL)
+		return;
+	if (offline_came_back(sd, stanza, jid, id))
 		return;
 	error = route_bare(sd, stanza, jid, id);
 	if (error != 0)

@@ -1,10 +1,14 @@
 #include "sessiond/offline.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sessiond/account.h"
 #include "sessiond/jid.h"
+#include "sessiond/packet.h"
 #include "sessiond/sessiond.h"
 
 #define NS_CHAT_STATES "http://jabber.org/protocol/chatstates"
@@ -75,101 +79,103 @@ offline_store(struct sessiond *sd, struct node *stanza, const char *account)
 	return 0;
 }
 
-static struct offline_page *
-page_find(const struct sessiond *sd, const char *account)
-{
-	struct offline_page *page;
+/* ---- readers ---- */
 
-	SLIST_FOREACH(page, &sd->offline.pages, entry) {
-		if (strcmp(page->account, account) == 0)
-			return page;
+static struct offline_reader *
+reader_find(const struct sessiond *sd, const char *account)
+{
+	struct offline_reader *reader;
+
+	SLIST_FOREACH(reader, &sd->offline.readers, entry) {
+		if (strcmp(reader->account, account) == 0)
+			return reader;
 	}
 	return NULL;
 }
 
-/* The id of the last message handed over; 0: there was none. */
-static long long
-page_hand_over(struct sessiond *sd, const struct session *session)
+static struct offline_reader *
+reader_new(struct sessiond *sd, const char *account, const char *id)
 {
-	const char *account = session->user->jid;
-	sqlite3_stmt *row = store_query(&sd->store, STORE_OFFLINE_LIST, "ti", account, 0LL);
+	size_t length = strlen(account) + 1;
+	struct offline_reader *reader = malloc(sizeof *reader + length + strlen(id) + 1);
+
+	if (reader == NULL)
+		return NULL;
+	*reader = (struct offline_reader){ .id = reader->account + length };
+	memcpy(reader->account, account, length);
+	memcpy(reader->account + length, id, strlen(id) + 1);
+	SLIST_INSERT_HEAD(&sd->offline.readers, reader, entry);
+	return reader;
+}
+
+static void
+reader_free(struct sessiond *sd, struct offline_reader *reader)
+{
+	SLIST_REMOVE(&sd->offline.readers, reader, offline_reader, entry);
+	free(reader);
+}
+
+/* ---- pages ---- */
+
+/* One as it was stored, and who knows it by which name. */
+static void
+message_send(struct sessiond *sd, const struct session *session, long long id, const char *text)
+{
+	static const char end[] = "</message>";
+	struct buffer *turn = &sd->link.turn;
+
+	link_send_text(sd, text, session->id, session->user->jid, NULL);
+	if (turn->failed)
+		return;
+	turn->end -= strlen(end);
+	buffer_append_string(turn, "<stanza-id xmlns='" NS_STANZA_ID "' by='");
+	buffer_append_escaped(turn, session->user->jid, strlen(session->user->jid));
+	buffer_append_format(turn, "' id='%lld'/>%s", id, end);
+}
+
+/* How long what it asks for is, stands in it: who reads the answer may be another process. */
+static void
+ask_send(struct sessiond *sd, const struct session *session, long long last, uint64_t bytes)
+{
+	struct node *ask = node_new(&sd->arena, "settle", NS_SETTLE);
+	char id[48];
+
+	snprintf(id, sizeof id, "%lld.%" PRIu64, last, bytes);
+	node_set(ask, "id", id);
+	link_send(sd, ask, session->id, session->user->jid);
+}
+
+static void
+page_hand_over(struct sessiond *sd, struct offline_reader *reader, const struct session *session)
+{
+	sqlite3_stmt *row = store_query(&sd->store, STORE_OFFLINE_LIST, "ti", reader->account, reader->last);
 	long long last = 0;
-	size_t bytes = 0;
+	uint64_t bytes = 0;
 
 	for (unsigned count = 0; store_row(&sd->store, row); count++) {
-		if (count == PAGE_MESSAGES || bytes > PAGE_BYTES) {
+		if (count == PAGE_MESSAGES || bytes > PAGE_BYTES || reader->waiting + bytes >= sd->settings->offline_bytes) {
 			store_rest(row);
 			break;
 		}
 		last = sqlite3_column_int64(row, 0);
-		bytes += (size_t)sqlite3_column_bytes(row, 1);
-		link_send_text(sd, store_text(row, 1), session->id, account, NULL);
+		bytes += (uint64_t)sqlite3_column_bytes(row, 1);
+		message_send(sd, session, last, store_text(row, 1));
 	}
-	return last;
-}
-
-static struct offline_page *
-page_new(const char *account)
-{
-	size_t length = strlen(account) + 1;
-	struct offline_page *page = malloc(sizeof *page + length);
-
-	if (page == NULL)
-		return NULL;
-	*page = (struct offline_page){ 0 };
-	memcpy(page->account, account, length);
-	return page;
-}
-
-void
-offline_deliver(struct sessiond *sd, const struct session *session)
-{
-	struct offline_page *page;
-
-	/* The rest follows when that page is through, to whoever is the most available then. */
-	if (page_find(sd, session->user->jid) != NULL)
+	reader->exhausted = last == 0;
+	if (last == 0)
 		return;
-	page = page_new(session->user->jid);
-	if (page == NULL) {
-		sd->link.broken = true;
-		return;
-	}
-	page->last = page_hand_over(sd, session);
-	if (page->last == 0) {
-		free(page);
-		return;
-	}
-	SLIST_INSERT_HEAD(&sd->offline.pages, page, entry);
-	recovery_page_changed(sd, page);
+	ask_send(sd, session, last, bytes);
+	reader->last = last;
+	reader->waiting += bytes;
+	reader->stream = reader->sent = 0;
 }
 
-bool
-offline_restore(struct sessiond *sd, const char *account, long long last, uint32_t stream, uint32_t sent)
+static bool
+has_arrived(const struct sessiond *sd, const struct offline_reader *reader)
 {
-	struct offline_page *page = page_find(sd, account);
+	const struct ledger *ledger = &sd->link.ledger;
 
-	if (page == NULL) {
-		page = page_new(account);
-		if (page == NULL)
-			return false;
-		SLIST_INSERT_HEAD(&sd->offline.pages, page, entry);
-	}
-	page->last = last;
-	page->stream = stream;
-	page->sent = sent;
-	return true;
-}
-
-bool
-offline_restore_end(struct sessiond *sd, const char *account)
-{
-	struct offline_page *page = page_find(sd, account);
-
-	if (page == NULL)
-		return false;
-	SLIST_REMOVE(&sd->offline.pages, page, offline_page, entry);
-	free(page);
-	return true;
+	return !ledger_is_used(ledger) || ledger_is_through(ledger, reader->stream, reader->sent);
 }
 
 static const struct session *
@@ -188,71 +194,193 @@ most_available(const struct sessiond *sd, const char *account)
 	return best;
 }
 
+/* Nothing of it is under way any more. What somebody else did not get, or it itself cannot get now, is for another one. */
+static void
+reader_end(struct sessiond *sd, struct offline_reader *reader)
+{
+	const struct session *next = most_available(sd, reader->account);
+	bool another = next != NULL && strcmp(next->id, reader->id) != 0;
+
+	if (reader->last > 0)
+		recovery_reader_ended(sd, reader);
+	reader_free(sd, reader);
+	if (another)
+		offline_deliver(sd, next);
+}
+
+/* Another page, if it can take one. `reader` may be gone behind it. */
+static void
+reader_go_on(struct sessiond *sd, struct offline_reader *reader)
+{
+	const struct session *session = session_find_id(sd, reader->id);
+	bool takes = session != NULL && session_takes_messages(session) && !reader->returned && !reader->exhausted;
+
+	if (takes && (reader->last == 0 || has_arrived(sd, reader)) && reader->waiting < sd->settings->offline_bytes)
+		page_hand_over(sd, reader, session);
+	if (reader->waiting == 0)
+		reader_end(sd, reader);
+	else
+		recovery_reader_changed(sd, reader);
+}
+
+void
+offline_deliver(struct sessiond *sd, const struct session *session)
+{
+	struct offline_reader *reader = reader_find(sd, session->user->jid);
+
+	if (reader == NULL)
+		reader = reader_new(sd, session->user->jid, session->id);
+	if (reader == NULL) {
+		sd->link.broken = true;
+		return;
+	}
+	reader->exhausted = false;
+	reader_go_on(sd, reader);
+}
+
 /* In a stream that was begun since, it was sent again, and has another number. */
 void
 offline_released(struct sessiond *sd)
 {
 	const struct ledger *ledger = &sd->link.ledger;
-	struct offline_page *page;
+	struct offline_reader *reader;
 
-	SLIST_FOREACH(page, &sd->offline.pages, entry) {
-		if (page->stream == ledger->streams)
+	SLIST_FOREACH(reader, &sd->offline.readers, entry) {
+		if (reader->stream == ledger->streams)
 			continue;
-		page->stream = ledger->streams;
-		page->sent = ledger->ack.sent;
-		recovery_page_changed(sd, page);
+		reader->stream = ledger->streams;
+		reader->sent = ledger->ack.sent;
+		recovery_reader_changed(sd, reader);
 	}
-}
-
-/* Take out those that have arrived. */
-static struct offline_queue
-pages_through(struct sessiond *sd)
-{
-	const struct ledger *ledger = &sd->link.ledger;
-	struct offline_queue all = sd->offline, through = SLIST_HEAD_INITIALIZER(&through);
-	struct offline_page *page;
-
-	SLIST_INIT(&sd->offline.pages);
-	while ((page = SLIST_FIRST(&all.pages)) != NULL) {
-		bool arrived = !ledger_is_used(ledger) || ledger_is_through(ledger, page->stream, page->sent);
-
-		SLIST_REMOVE_HEAD(&all.pages, entry);
-		SLIST_INSERT_HEAD(arrived ? &through.pages : &sd->offline.pages, page, entry);
-	}
-	return through;
 }
 
 void
 offline_drained(struct sessiond *sd)
 {
-	struct offline_queue done = pages_through(sd);
-	const struct session *session;
-	struct offline_page *page;
-	bool deleted;
+	struct offline_reader *reader, *next;
 
-	if (SLIST_EMPTY(&done.pages))
+	SLIST_FOREACH_SAFE(reader, &sd->offline.readers, entry, next)
+		reader_go_on(sd, reader);
+}
+
+/* ---- what became of them ---- */
+
+static bool
+ask_read(const struct node *ask, long long *last_r, uint64_t *bytes_r)
+{
+	const char *id = node_get(ask, "id");
+	char *end;
+
+	if (id == NULL)
+		return false;
+	errno = 0;
+	*last_r = strtoll(id, &end, 10);
+	if (errno != 0 || end == id || *end != '.')
+		return false;
+	*bytes_r = strtoull(end + 1, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+void
+offline_settled(struct sessiond *sd, const struct packet *packet)
+{
+	struct offline_reader *reader = reader_find(sd, packet->sto);
+	long long last;
+	uint64_t bytes;
+
+	if (reader == NULL || strcmp(reader->id, packet->sfrom) != 0 || !ask_read(packet->stanza, &last, &bytes) ||
+	    last > reader->last)
 		return;
-	SLIST_FOREACH(page, &done.pages, entry)
-		store_execute(&sd->store, STORE_OFFLINE_DELETE, "ti", page->account, page->last);
-	/* When this fails the messages are still there, and come a second time at the next login. */
-	deleted = link_turn_commit(sd) == 0;
-	while ((page = SLIST_FIRST(&done.pages)) != NULL) {
-		SLIST_REMOVE_HEAD(&done.pages, entry);
-		session = most_available(sd, page->account);
-		recovery_page_ended(sd, page);
-		if (deleted && session != NULL)
-			offline_deliver(sd, session);
-		free(page);
+	if (node_has(packet->stanza, "type", "result"))
+		store_execute(&sd->store, STORE_OFFLINE_DELETE, "ti", reader->account, last);
+	reader->waiting -= bytes < reader->waiting ? bytes : reader->waiting;
+	reader_go_on(sd, reader);
+}
+
+static struct node *
+stanza_id_find(const struct node *stanza, const char *by)
+{
+	for (struct node *child = node_child(stanza); child != NULL; child = node_next(child)) {
+		if (node_is(child, "stanza-id", NS_STANZA_ID) && node_has(child, "by", by))
+			return child;
 	}
+	return NULL;
+}
+
+bool
+offline_came_back(struct sessiond *sd, struct node *stanza, const char *account, const char *id)
+{
+	struct offline_reader *reader = reader_find(sd, account);
+	struct node *name = stanza_id_find(stanza, account);
+	long long row;
+
+	if (name == NULL)
+		return false;
+	row = node_get(name, "id") == NULL ? 0 : strtoll(node_get(name, "id"), NULL, 10);
+	node_remove(stanza, name);
+	if (store_number(&sd->store, STORE_OFFLINE_EXISTS, "it", row, account) == 0)
+		return false;
+	/* They come back in order: what is before the first of them, the client has. */
+	if (reader != NULL && strcmp(reader->id, id) == 0 && !reader->returned && row <= reader->last) {
+		reader->returned = true;
+		store_execute(&sd->store, STORE_OFFLINE_DELETE, "ti", account, row - 1);
+		recovery_reader_changed(sd, reader);
+	}
+	return true;
+}
+
+void
+offline_forged_remove(struct sessiond *sd, struct node *stanza)
+{
+	struct node *next;
+
+	for (struct node *child = node_child(stanza); child != NULL; child = next) {
+		const char *by = node_get(child, "by");
+		struct jid jid;
+
+		next = node_next(child);
+		if (by != NULL && node_is(child, "stanza-id", NS_STANZA_ID) &&
+		    (!jid_parse(&jid, by) || settings_has_host(sd->settings, jid.domain)))
+			node_remove(stanza, child);
+	}
+}
+
+/* ---- of a process before ---- */
+
+bool
+offline_restore(struct sessiond *sd, const struct offline_reader *from, const char *account)
+{
+	struct offline_reader *reader = reader_find(sd, account);
+
+	if (reader != NULL)
+		reader_free(sd, reader);
+	reader = reader_new(sd, account, from->id);
+	if (reader == NULL)
+		return false;
+	reader->last = from->last;
+	reader->waiting = from->waiting;
+	reader->returned = from->returned;
+	reader->stream = from->stream;
+	reader->sent = from->sent;
+	return true;
+}
+
+bool
+offline_restore_end(struct sessiond *sd, const char *account)
+{
+	struct offline_reader *reader = reader_find(sd, account);
+
+	if (reader == NULL)
+		return false;
+	reader_free(sd, reader);
+	return true;
 }
 
 void
 offline_deinit(struct sessiond *sd)
 {
-	struct offline_page *page;
+	struct offline_reader *reader;
 
-	while ((page = SLIST_FIRST(&sd->offline.pages)) != NULL) {
-		SLIST_REMOVE_HEAD(&sd->offline.pages, entry);
-		free(page);
-	}
+	while ((reader = SLIST_FIRST(&sd->offline.readers)) != NULL)
+		reader_free(sd, reader);
 }

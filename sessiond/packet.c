@@ -183,6 +183,11 @@ packet_handle(struct sessiond *sd, struct node *stanza, enum node_result result)
 	node_set(stanza, "sto", NULL);
 	node_set(stanza, "sfrom", NULL);
 	link_packet_begin(sd);
+	if (node_is(stanza, "settle", NS_SETTLE)) {
+		/* What cannot be deleted comes again: nobody has to be told. */
+		offline_settled(sd, &packet);
+		return;
+	}
 	if (disconnect != NULL)
 		packet_disconnect(sd, &packet, disconnect);
 	else

@@ -129,29 +129,32 @@ recovery_guest_ended(struct sessiond *sd, const struct guest *guest)
 }
 
 void
-recovery_page_changed(struct sessiond *sd, const struct offline_page *page)
+recovery_reader_changed(struct sessiond *sd, const struct offline_reader *reader)
 {
 	struct journal *journal = &sd->recovery.journal;
 
 	if (!sd->recovery.on)
 		return;
 	journal_put(journal, RECORD_PAGE);
-	journal_put_text(journal, page->account);
-	journal_put_number(journal, (uint64_t)page->last);
-	journal_put_number(journal, page->stream);
-	journal_put_number(journal, page->sent);
+	journal_put_text(journal, reader->account);
+	journal_put_text(journal, reader->id);
+	journal_put_number(journal, (uint64_t)reader->last);
+	journal_put_number(journal, reader->waiting);
+	journal_put_number(journal, reader->returned);
+	journal_put_number(journal, reader->stream);
+	journal_put_number(journal, reader->sent);
 	journal_put_end(journal);
 }
 
 void
-recovery_page_ended(struct sessiond *sd, const struct offline_page *page)
+recovery_reader_ended(struct sessiond *sd, const struct offline_reader *reader)
 {
 	struct journal *journal = &sd->recovery.journal;
 
 	if (!sd->recovery.on)
 		return;
 	journal_put(journal, RECORD_PAGE_END);
-	journal_put_text(journal, page->account);
+	journal_put_text(journal, reader->account);
 	journal_put_end(journal);
 }
 
@@ -220,7 +223,7 @@ put_everything(struct sessiond *sd)
 {
 	struct table_entry *entry = NULL;
 	const struct ledger_entry *kept;
-	const struct offline_page *page;
+	const struct offline_reader *reader;
 	const struct guest *guest;
 
 	put_counts(sd, sd->link.ledger.ack.received);
@@ -228,8 +231,8 @@ put_everything(struct sessiond *sd)
 		put_session_whole(sd, container_of(entry, struct session, by_address));
 	TAILQ_FOREACH(guest, &sd->guests.guests, entry)
 		recovery_guest_changed(sd, guest);
-	SLIST_FOREACH(page, &sd->offline.pages, entry)
-		recovery_page_changed(sd, page);
+	SLIST_FOREACH(reader, &sd->offline.readers, entry)
+		recovery_reader_changed(sd, reader);
 	STAILQ_FOREACH(kept, &sd->link.ledger.kept, entry)
 		put_output(sd, kept->bytes, kept->length);
 }
@@ -406,7 +409,7 @@ replay(struct sessiond *sd, struct settings *settings, struct journal_reader *re
 {
 	struct ledger *ledger = &sd->link.ledger;
 	struct journal_record record;
-	struct offline_page *page;
+	struct offline_reader *page;
 	int error = 0;
 
 	while (error == 0 && journal_next(reader, &record))
@@ -418,7 +421,7 @@ replay(struct sessiond *sd, struct settings *settings, struct journal_reader *re
 	/* All that is kept was sent in this stream. */
 	if (ledger->ack.id[0] != '\0')
 		ledger->ack.sent = ledger->ack.acknowledged + kept_count(ledger);
-	SLIST_FOREACH(page, &sd->offline.pages, entry) {
+	SLIST_FOREACH(page, &sd->offline.readers, entry) {
 		if (page->stream == 0) {
 			page->stream = ledger->streams;
 			page->sent = ledger->ack.sent;

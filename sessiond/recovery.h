@@ -6,7 +6,7 @@
  *
  *	sessions		whose they are, their presence, to whom they have directed any, who wants roster pushes
  *	guests			with their logins, of which nothing secret is written down
- *	offline pages		that are under way
+ *	offline readers		to whom pages are under way
  *	the ledger		what was sent and is not acknowledged, and how much was received
  *
  * What changes these calls a function here, which does nothing while there is no journal (acknowledge="no", tests, no memory).
@@ -29,7 +29,7 @@
 #include "sessiond/journal.h"
 
 struct guest;
-struct offline_page;
+struct offline_reader;
 struct session;
 struct sessiond;
 struct settings;
@@ -88,8 +88,8 @@ void recovery_directed(struct sessiond *sd, const struct session *session, const
 void recovery_guest_changed(struct sessiond *sd, const struct guest *guest);
 void recovery_guest_ended(struct sessiond *sd, const struct guest *guest);
 
-void recovery_page_changed(struct sessiond *sd, const struct offline_page *page);
-void recovery_page_ended(struct sessiond *sd, const struct offline_page *page);
+void recovery_reader_changed(struct sessiond *sd, const struct offline_reader *reader);
+void recovery_reader_ended(struct sessiond *sd, const struct offline_reader *reader);
 
 /*
  * The database's transaction is about to be committed: the turn's output up to `end` will count with it. `under_way`:

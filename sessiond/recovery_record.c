@@ -217,14 +217,20 @@ replay_guest_end(struct sessiond *sd, struct journal_record *record)
 static int
 replay_page(struct sessiond *sd, struct journal_record *record)
 {
-	uint64_t last, stream, sent;
+	struct offline_reader reader = { 0 };
+	uint64_t last, returned, stream, sent;
 	const char *account;
 
-	if (!journal_get_text(record, &account) || !journal_get_number(record, &last) ||
-	    !journal_get_number(record, &stream) || !journal_get_number(record, &sent) || last > INT64_MAX ||
-	    stream > UINT32_MAX || sent > UINT32_MAX)
+	if (!journal_get_text(record, &account) || !journal_get_text(record, &reader.id) ||
+	    !journal_get_number(record, &last) || !journal_get_number(record, &reader.waiting) ||
+	    !journal_get_number(record, &returned) || !journal_get_number(record, &stream) ||
+	    !journal_get_number(record, &sent) || last > INT64_MAX || returned > 1 || stream > UINT32_MAX || sent > UINT32_MAX)
 		return -EPROTO;
-	return offline_restore(sd, account, (long long)last, (uint32_t)stream, (uint32_t)sent) ? 0 : -ENOMEM;
+	reader.last = (long long)last;
+	reader.returned = returned == 1;
+	reader.stream = (uint32_t)stream;
+	reader.sent = (uint32_t)sent;
+	return offline_restore(sd, &reader, account) ? 0 : -ENOMEM;
 }
 
 static int

@@ -10,6 +10,7 @@
 /* RFC 5802 asks for at least 4096. */
 #define ITERATIONS 4096
 #define OFFLINE_DEFAULT 1000
+#define OFFLINE_BYTES_DEFAULT (4 * 1024 * 1024)
 #define OFFLINE_LIMIT 1000000
 
 static int
@@ -74,6 +75,15 @@ offline_max_set(struct settings *settings, const char *value)
 }
 
 static int
+offline_bytes_set(struct settings *settings, const char *value)
+{
+	const char *wrong;
+
+	settings->offline_bytes = (unsigned)strtonum(value, 1, UINT32_MAX, &wrong);
+	return wrong == NULL ? 0 : -EINVAL;
+}
+
+static int
 setting_read(struct settings *settings, const char *key, const char *value)
 {
 	if (*value == '\0')
@@ -96,6 +106,8 @@ setting_read(struct settings *settings, const char *key, const char *value)
 		return plain_set(settings, value);
 	if (strcmp(key, "offline-max") == 0)
 		return offline_max_set(settings, value);
+	if (strcmp(key, "offline-bytes") == 0)
+		return offline_bytes_set(settings, value);
 	if (strcmp(key, "log-level") == 0)
 		return log_level_find(value, strlen(value), &settings->log_level) ? 0 : -EINVAL;
 	return -EINVAL;
@@ -109,7 +121,8 @@ settings_read(struct settings *settings_r, char *text, unsigned *line_r)
 	int error;
 
 	*settings_r = (struct settings){
-		.dialect = &link_dialect_sfrom, .offline_max = OFFLINE_DEFAULT, .log_level = LOG_LEVEL_INFO,
+		.dialect = &link_dialect_sfrom, .offline_max = OFFLINE_DEFAULT,
+		.offline_bytes = OFFLINE_BYTES_DEFAULT, .log_level = LOG_LEVEL_INFO,
 		.iterations = ITERATIONS,
 	};
 	*line_r = 0;
@@ -208,5 +221,6 @@ settings_change(struct settings *settings, struct settings *next)
 	settings->plain_always = next->plain_always;
 	settings->acknowledge = next->acknowledge;
 	settings->offline_max = next->offline_max;
+	settings->offline_bytes = next->offline_bytes;
 	settings->log_level = next->log_level;
 }

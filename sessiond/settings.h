@@ -7,6 +7,7 @@
  *	database=PATH		the SQLite file
  *	registration=yes|no	may clients create accounts; default no
  *	offline-max=N		messages kept for one account; default 1000
+ *	offline-bytes=N		of them that are under way to one client at most; default 4194304
  *	dialect=xmpp|sfrom	of the link (doc/link.md); default sfrom
  *	plain=tls|always	where SASL PLAIN is offered; default tls
  *	acknowledge=yes|no	on the link (XEP-0198), and wait for another one when it is lost; default no
@@ -38,6 +39,7 @@ struct settings {
 	bool acknowledge;
 	bool plain_always;			/* SASL PLAIN where there is no TLS, too */
 	unsigned offline_max;
+	unsigned offline_bytes;
 	enum log_level log_level;
 	unsigned iterations;			/* of PBKDF2 for new passwords: not a setting, for tests */
 };
@@ -50,7 +52,7 @@ int settings_read(struct settings *settings_r, char *text, unsigned *line_r) __a
 void settings_deinit(struct settings *settings);
 
 /*
- * Take over what may change at any time: hosts, registration, plain, acknowledge, offline-max, log-level. Hosts that are not in `next` are
+ * Take over what may change at any time: hosts, registration, plain, acknowledge, offline-max, offline-bytes, log-level. Hosts that are not in `next` are
  * closed; when there are too many of those the oldest are forgotten. `next` is still the caller's to settings_deinit.
  */
 void settings_change(struct settings *settings, struct settings *next);

@@ -34,6 +34,7 @@
 	X(OFFLINE_COUNT, "SELECT waiting FROM account WHERE jid = ?") \
 	X(OFFLINE_LIST, "SELECT id, stanza FROM offline WHERE account = ? AND id > ? ORDER BY id") \
 	X(OFFLINE_DELETE, "DELETE FROM offline WHERE account = ? AND id <= ?") \
+	X(OFFLINE_EXISTS, "SELECT count(*) FROM offline WHERE id = ? AND account = ?") \
 	X(PRIVATE_READ, "SELECT data FROM private WHERE account = ? AND key = ?") \
 	X(PRIVATE_WRITE, "INSERT OR REPLACE INTO private (account, key, data) VALUES (?, ?, ?)") \
 	X(PRIVATE_COUNT, "SELECT count(*) FROM private WHERE account = ? AND key <> ?") \

@@ -40,6 +40,7 @@ setup(void)
 	options = (struct options){
 		.hosts = { { host } }, .host_count = 1, .link = { .name = name, .dialect = dialect },
 		.sessiond = { .program = program, .database = database, .offline = 5 },
+		.limits.unsent_bytes = 33554432,
 	};
 	embedded_init(&embedded, &loop, &options);
 }
@@ -105,7 +106,7 @@ START_TEST(first_block)
 	ck_assert_uint_eq(strspn(embedded.secret, "0123456789abcdef"), EMBEDDED_SECRET_SIZE - 1);
 	ck_assert(lines_have(secret));
 	ck_assert_ptr_eq(strstr(report_text(&lines), "info host=foo.com\ninfo name=c2s\n"), report_text(&lines));
-	expect("info database=/d\ninfo registration=no\ninfo offline-max=5\ninfo log-level=debug\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
+	expect("info database=/d\ninfo registration=no\ninfo offline-max=5\ninfo offline-bytes=4194304\ninfo log-level=debug\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
 	ck_assert_uint_eq(buffer_length(&embedded.out), 0);
 }
 END_TEST
@@ -120,7 +121,7 @@ START_TEST(further_blocks)
 	options.sessiond.offline = 7;
 	log_set_level(LOG_LEVEL_INFO);
 	embedded_settings_changed(&embedded);
-	expect("info database=/d\ninfo registration=yes\ninfo offline-max=7\ninfo log-level=info\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
+	expect("info database=/d\ninfo registration=yes\ninfo offline-max=7\ninfo offline-bytes=4194304\ninfo log-level=info\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
 	ck_assert(lines_have((char[]){ "info host=bar.com\n" }));
 }
 END_TEST
@@ -138,7 +139,7 @@ START_TEST(many_changes_are_one)
 	}
 	ck_assert_uint_gt(buffer_length(&embedded.out), 0);
 	kill(embedded.pid, SIGCONT);
-	expect("info offline-max=19999\ninfo log-level=debug\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
+	expect("info offline-max=19999\ninfo offline-bytes=4194304\ninfo log-level=debug\ninfo dialect=xmpp\ninfo acknowledge=yes\ninfo plain=tls\ninfo end\n");
 	ck_assert_uint_eq(buffer_length(&embedded.out), 0);
 }
 END_TEST
@@ -202,7 +203,7 @@ START_TEST(next_one_is_told_again)
 	buffer_clear(&lines);
 	options.sessiond.offline = 9;
 	start();
-	expect("info offline-max=9\n");
+	expect("info offline-max=9\ninfo offline-bytes=4194304\n");
 }
 END_TEST
 

@@ -34,6 +34,9 @@ clock_later(void)
 	return 2000000000;
 }
 
+/* Behind what was stored: by which name it is known there. */
+#define KNOWN(id) "<stanza-id xmlns='urn:xmpp:sid:0' by='bob@localhost' id='" id "'/>"
+
 static const char *
 alice_says(const char *attributes, const char *content)
 {
@@ -57,6 +60,20 @@ offline_count(void)
 		count = sqlite3_column_int(row, 0);
 	sqlite3_finalize(row);
 	return count;
+}
+
+/* The client `id` has taken, or not, what was asked for last in `text`. What comes then. */
+static const char *
+settles(const char *text, const char *id, const char *type)
+{
+	const char *ask = text, *next;
+	char name[64];
+
+	while ((next = strstr(ask + 1, "<settle ")) != NULL)
+		ask = next;
+	ck_assert_int_eq(sscanf(strstr(ask, " id='"), " id='%63[0-9.]'", name), 1);
+	return fake_sendf(fake, "<settle xmlns='urn:x-c2sd:settle:0' type='%s' sto='bob@localhost' sfrom='%s' id='%s'/>", type, id,
+	    name);
 }
 
 START_TEST(message_arrives_as_recorded)
@@ -182,9 +199,14 @@ START_TEST(offline_messages_wait_and_come_in_order)
 	answer = fake_stanza(fake, FAKE_B, BOB, "presence", "", "");
 	ck_has(answer, "<message sto='" FAKE_B "' sfrom='bob@localhost' to='bob@localhost' type='chat' id='1' "
 	    "from='" ALICE
-	    "'><body>one</body>" STAMPS "</message>"
+	    "'><body>one</body>" STAMPS KNOWN("1") "</message>"
 	    "<message sto='" FAKE_B "' sfrom='bob@localhost' to='bob@localhost/gone' id='2' from='" ALICE
-	    "'><body>t&amp;wo</body>" STAMPS "</message><message sto='" FAKE_B "'");
+	    "'><body>t&amp;wo</body>" STAMPS KNOWN("2") "</message><message sto='" FAKE_B "'");
+	ck_assert_int_eq(offline_count(), 3);
+	/* Another client, or another account, cannot have taken it. */
+	settles(answer, FAKE_C, "result");
+	ck_assert_int_eq(offline_count(), 3);
+	ck_assert_str_eq(settles(answer, FAKE_B, "result"), "");
 	ck_assert_int_eq(offline_count(), 0);
 	ck_has_not(fake_stanza(fake, FAKE_B, BOB, "presence", "", ""), "<message");
 }
@@ -210,13 +232,19 @@ END_TEST
 
 START_TEST(offline_messages_come_again_when_they_cannot_be_deleted)
 {
+	const char *answer;
+
 	alice_says("to='bob@localhost'", "<body>one</body>");
 	fake_login(fake, FAKE_B, "bob", "work");
+	answer = fake_stanza(fake, FAKE_B, BOB, "presence", "", "");
+	ck_assert_uint_eq(fake_count(answer, "<message"), 1);
 	sqlite3_exec(fake->sd.store.db, "PRAGMA query_only = 1", NULL, NULL, NULL);
-	ck_assert_uint_eq(fake_count(fake_stanza(fake, FAKE_B, BOB, "presence", "", ""), "<message"), 1);
+	ck_assert_str_eq(settles(answer, FAKE_B, "result"), "");
 	sqlite3_exec(fake->sd.store.db, "PRAGMA query_only = 0", NULL, NULL, NULL);
 	fake_stanza(fake, FAKE_B, BOB, "presence", "type='unavailable'", "");
-	ck_assert_uint_eq(fake_count(fake_stanza(fake, FAKE_B, BOB, "presence", "", ""), "<message"), 1);
+	answer = fake_stanza(fake, FAKE_B, BOB, "presence", "", "");
+	ck_assert_uint_eq(fake_count(answer, "<message"), 1);
+	settles(answer, FAKE_B, "result");
 	ck_assert_int_eq(offline_count(), 0);
 }
 END_TEST
@@ -277,16 +305,23 @@ START_TEST(bounced_message_is_kept_with_its_type)
 	answer = fake_stanza(fake, FAKE_C, BOB, "presence", "", "");
 	ck_has(answer, "<message sto='" FAKE_C "' sfrom='bob@localhost' to='" BOB "' from='" ALICE "' type='chat' "
 	    "id='m5'>"
-	    "<body>will bounce 2</body>" STAMPS "</message>");
-	/* And back again: stored once more, stamped only once. */
+	    "<body>will bounce 2</body>" STAMPS KNOWN("1") "</message>");
+	/* And back again: it is still there. Once it is not: stored once more, stamped only once. */
 	fake->sd.clock = clock_later;
+	if (_i == 1) {
+		settles(answer, FAKE_C, "result");
+		ck_assert_int_eq(offline_count(), 0);
+	}
 	fake_send(fake, "<message to='" BOB "' from='" ALICE "' type='error' id='m5' sto='" BOB "' sfrom='" FAKE_C "'>"
-	    "<body>will bounce 2</body>" STAMPS "<error code='510' type='chat'>Disconnected</error></message>");
+	    "<body>will bounce 2</body>" STAMPS KNOWN("1") "<error code='510' type='chat'>Disconnected</error></message>");
+	if (_i == 0)
+		settles(answer, FAKE_C, "error");
 	ck_assert_ptr_null(session_find(&fake->sd, BOB));
 	ck_assert_int_eq(offline_count(), 1);
 	fake_login(fake, FAKE_B, "bob", "work");
 	answer = fake_stanza(fake, FAKE_B, BOB, "presence", "", "");
-	ck_has(answer, "<body>will bounce 2</body>" STAMPS "</message>");
+	ck_has(answer, _i == 0 ? "<body>will bounce 2</body>" STAMPS KNOWN("1") "</message>" :
+	    "<body>will bounce 2</body>" STAMPS KNOWN("2") "</message>");
 }
 END_TEST
 
@@ -304,7 +339,8 @@ START_TEST(bounced_message_goes_to_another_client_never_the_same)
 	ck_assert_ptr_nonnull(session_find(&fake->sd, BOB));
 	ck_has_not(fake_stanza(fake, FAKE_B, BOB, "presence", "", "<show>away</show>"), "<message");
 	fake_login(fake, FAKE_C, "bob", "phone");
-	fake_available(fake, FAKE_C, "bob@localhost/phone", 1);
+	answer = fake_stanza(fake, FAKE_C, "bob@localhost/phone", "presence", "", "<priority>1</priority>");
+	settles(answer, FAKE_C, "result");
 	ck_assert_int_eq(offline_count(), 0);
 	answer = fake_send(fake, bounce);
 	ck_assert_str_eq(answer, "<message sto='" FAKE_C "' sfrom='bob@localhost' to='bob@localhost' "
@@ -487,7 +523,7 @@ main(void)
 	tcase_add_test(tests, offline_messages_come_once_while_the_link_has_not_taken_them);
 	tcase_add_test(tests, typing_is_not_kept);
 	tcase_add_test(tests, stamps_in_our_name_cannot_be_forged);
-	tcase_add_test(tests, bounced_message_is_kept_with_its_type);
+	tcase_add_loop_test(tests, bounced_message_is_kept_with_its_type, 0, 2);
 	tcase_add_test(tests, bounced_message_goes_to_another_client_never_the_same);
 	tcase_add_loop_test(tests, bounced_packets_that_are_nothing_to_keep, 0, 6);
 	tcase_add_test(tests, bounced_question_is_answered_with_an_error);
