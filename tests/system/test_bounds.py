@@ -9,10 +9,12 @@ import os
 import re
 import secrets
 import select
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -343,9 +345,13 @@ class Deadlock(BoundsCase):
         arguments = dict(workers=2, log='info', limits=self.TIGHT if tight else self.ROOMY)
         if manager is None:
             self.daemon = self.start(users=self.names() + ['away'], embedded={'queue_bytes': 65536},
-                                     sessiond={'offline': 1000000}, **arguments)
+                                     sessiond_options={'offline': 1000000}, **arguments)
         else:
-            sm = DaemonCase.manager(self)
+            # On a UNIX socket, which does not hold megabytes.
+            folder = tempfile.mkdtemp(prefix='c2sd-test.')
+            self.addCleanup(shutil.rmtree, folder)
+            os.chmod(folder, 0o755)
+            sm = DaemonCase.manager(self, path=os.path.join(folder, 'link'))
             sm.listen()
             self.daemon = harness.Daemon(link=sm.attributes(queue_bytes=65536, acknowledge=acknowledge), **arguments)
             self.addCleanup(self.daemon.cleanup)
@@ -485,9 +491,9 @@ class Deadlock(BoundsCase):
             self.assert_in_order(member.got)
             missing = [label for label in member.sent if label not in fates]
             if member.ended:
-                last = member.sent[len(member.sent) - len(missing):]
-                self.assertTrue(missing == last, 'holes in what %s sent: %d are missing, the first %r, and %d were sent behind that' % (
-                    member.name, len(missing), missing[:1], len(member.sent) - member.sent.index((missing or last)[0])))
+                if missing != member.sent[len(member.sent) - len(missing):]:
+                    self.fail('holes in what %s sent: %d are missing, the first %r, and %d were sent behind that' % (
+                        member.name, len(missing), missing[0], len(member.sent) - member.sent.index(missing[0])))
                 self.lost_count += len(missing)
             else:
                 self.assertEqual([], missing, 'vanished of what %s sent: %d of %d' % (
@@ -549,6 +555,114 @@ class Deadlock(BoundsCase):
 
     def test_blocking_roomy(self):
         self.all_orders(5, False, manager=True, blocking=True, acknowledge='no')
+
+
+class Slow(BoundsCase):
+    """Readers of what was kept for them while they were away."""
+
+    manager = None
+
+    def up(self, users, count, size, **arguments):
+        self.daemon = self.start(users=['sender'] + users, workers=1, log='info', sessiond_options={'offline': 1000000}, **arguments)
+        self.crowd_up()
+        sender = self.daemon.login('sender')
+        self.numbers = list(range(count))
+        for number in self.numbers:
+            for user in users:
+                sender.send("<message to='%s@localhost' id='o-%s-%d'><body>%s</body></message>" % (
+                    user, user, number, 'x' * size))
+        sender.settle()
+        sender.leave()
+
+    def labels(self, user, numbers):
+        return ['o-%s-%d' % (user, number) for number in numbers]
+
+    def kept(self):
+        with sqlite3.connect('file:%s?mode=ro' % self.daemon.database, uri=True) as database:
+            return database.execute('SELECT count(*) FROM offline').fetchone()[0]
+
+    def reader(self, user, resource='home'):
+        """It reads when it is told to, with a small buffer of its own."""
+        client = harness.RawClient(self.daemon.listeners[0], receive_buffer=65536)
+        client.open().login(user, 'secret', resource)
+        client.send('<presence/>')
+        member = Member(user, client)
+        member.reading = False
+        return self.crowd.add(member)
+
+    def read_slowly(self, member, wanted, size):
+        """Small pieces, each when it likes. How often all that there was had been read."""
+        waits = 0
+        deadline = Deadline(120)
+        while len(member.got) < wanted:
+            self.assertFalse(member.ended, 'ended: %s' % member.why)
+            self.assertGreater(deadline.left(), 0, '%d of %d\n%s' % (len(member.got), wanted, where(self.daemon)))
+            if select.select([member.socket], [], [], 1)[0]:
+                member.read(size)
+            else:
+                waits += 1
+        return waits
+
+    def most_held(self, member, wanted, size):
+        """Likewise; the most that was held meanwhile."""
+        most = 0
+        step = max(1, wanted // 20)
+        for until in list(range(step, wanted, step)) + [wanted]:
+            self.read_slowly(member, until, size)
+            most = max(most, self.daemon.status()['held_bytes'])
+        return most
+
+    def slow(self, count, size, piece, limits, most):
+        """All of it, in one session and in order, once."""
+        self.up(['alice'], count, size, limits=limits)
+        member = self.reader('alice')
+        held = self.most_held(member, count, piece)
+        self.assertEqual(self.labels('alice', self.numbers), member.got)
+        self.assertLess(held, most)
+        self.wait(self.is_quiet, 'everything is settled')
+        self.wait(lambda: self.kept() == 0, 'what was taken is deleted')
+        status = self.daemon.status()
+        self.assertEqual({}, status['ended']['limits'])
+        print('%s: %d of %d bytes, most held %d' % (self.id(), count, size, held))
+        chat(self.daemon.login('alice', resource='b').available(), self.daemon.login('sender').available(),
+             'alice@localhost/b', 'sender@localhost/home')
+
+    def test_a_thousand(self):
+        """More in all than a client may have waiting."""
+        self.slow(1000, 3000, 3000, {'unsent_bytes': 1048576, 'stall_seconds': 5, 'settle_seconds': 0}, 400000)
+
+    def test_near_the_maximum(self):
+        self.slow(80, 250000, 30000, {'unsent_bytes': 6 * 1048576, 'stall_seconds': 5}, 5 * 1048576)
+
+    def nothing(self, limits, limit, count, size):
+        """It reads nothing at first and some more later; what it did not get comes at its next login, in order."""
+        self.up(['alice', 'bob'], count, size, limits=limits)
+        stuck = self.reader('alice')
+        # All this time bob is served.
+        bob = self.reader('bob')
+        self.read_slowly(bob, count, 65536)
+        self.assertEqual(self.labels('bob', self.numbers), bob.got)
+        self.wait(lambda: self.daemon.status()['ended']['limits'].get(limit) == 1, 'the end of one that reads nothing')
+        self.assertEqual({'too-slow': 1}, {name: number for name, number in self.daemon.status()['ended']['reasons'].items()
+                                           if name != 'closed'})
+        self.daemon.log.wait('client ended reason=too-slow limit=%s .*account="alice@localhost/home"' % limit)
+        self.wait(self.is_quiet, 'everything came back')
+        # What is in its kernel was acknowledged by that.
+        self.crowd.tell([stuck], reading=True)
+        self.wait(lambda: stuck.ended, 'it has read to the end')
+        again = self.reader('alice')
+        self.crowd.tell([again], reading=True)
+        self.wait(lambda: self.kept() == 0, 'the rest is taken')
+        self.wait(self.is_quiet, 'everything is settled')
+        self.assertEqual(self.labels('alice', range(len(stuck.got))), stuck.got)
+        self.assertEqual(self.labels('alice', range(count - len(again.got), count)), again.got)
+        twice = len(stuck.got) + len(again.got) - count
+        self.assertGreaterEqual(twice, 0, 'something is missing')
+        print('%s: %d in the first session, %d in the second, %d twice' % (self.id(), len(stuck.got), len(again.got), twice))
+        self.assertFalse(again.ended)
+
+    def test_nothing_above_the_soft_bound(self):
+        self.nothing({'stall_seconds': 1, 'unsent_soft_bytes': 65536, 'send_buffer_bytes': 16384}, 'stall-seconds', 300, 9000)
 
 
 if __name__ == '__main__':
