@@ -254,7 +254,9 @@ def cut_link(field, bridge):
 
 
 def kill_bridged(field, bridge):
-    """kill -9 of a session manager behind a link; another one, which knows no session, takes its place."""
+    """kill -9 of a session manager behind a link; another one, which knows no session, takes its place. What is sent to it
+    again comes back with a 510, the first of which ends the client; the others have nowhere to go (doc/link.md, "510")."""
+    field.daemon.may_drop = True
     field.fault('session manager killed')
     field.crowd.fate = 'session manager killed'
     field.shaken += 1
