@@ -2,11 +2,13 @@
  * No memory: whichever allocation of ours fails, nothing stumbles and nothing leaks, and either everything is answered
  * as ever or the session manager says that it is broken. Linked with --wrap, so that the libraries are left alone.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sessiond/account.h"
 #include "tests/sessiond/fake.h"
+#include "tests/sessiond/heir.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -165,6 +167,35 @@ START_TEST(any_allocation_may_fail)
 }
 END_TEST
 
+/* Taken over, or not, or later, by the next process. */
+START_TEST(heirs_without_memory)
+{
+	struct journal_area area = heir_area(256 * 1024);
+	struct fake *fake = fake_with_accounts("acknowledge=yes\n");
+	bool failed = true;
+	long nth;
+
+	ck_assert_int_eq(recovery_start(&fake->sd, &fake->settings, &area), 0);
+	ck_assert(turn_run(&fake->sd, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"));
+	for (size_t i = 0; i < 9; i++)
+		ck_assert(turn_run(&fake->sd, turns[i]));
+	for (nth = 0; failed; nth++) {
+		struct heir *heir = heir_new(&fake->sd, heir_area(256 * 1024), 0);
+
+		memcpy(heir->area.bytes, area.bytes, area.size);
+		countdown = nth;
+		heir->error = recovery_start(&heir->sd, &heir->settings, &heir->area);
+		failed = countdown < 0;
+		countdown = -1;
+		ck_assert_int_eq(heir->error, failed ? -ENOMEM : 0);
+		heir_free(heir);
+	}
+	ck_assert_int_gt(nth, 10);
+	fake_free(fake);
+	heir_area_free(&area);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -173,6 +204,7 @@ main(void)
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, any_allocation_may_fail, 0, 2);
+	tcase_add_test(tests, heirs_without_memory);
 	suite_add_tcase(suite, tests);
 	return fake_run(suite);
 }
