@@ -134,7 +134,7 @@ heir_likeness(const struct sessiond *sd)
 	const struct ledger *ledger = &sd->link.ledger;
 	struct table_entry *entry = NULL;
 	const struct ledger_entry *kept;
-	const struct offline_page *page;
+	const struct offline_reader *reader;
 	const struct guest *guest;
 	struct buffer out = { 0 };
 	unsigned number = 0;
@@ -143,9 +143,9 @@ heir_likeness(const struct sessiond *sd)
 		write_session(&out, container_of(entry, struct session, by_address));
 	TAILQ_FOREACH(guest, &sd->guests.guests, entry)
 		write_guest(&out, guest);
-	SLIST_FOREACH(page, &sd->offline.pages, entry)
-		buffer_append_format(&out, "page %s %lld %" PRIu32 " %" PRIu32 "\n", page->account, page->last, page->stream,
-		    page->sent);
+	SLIST_FOREACH(reader, &sd->offline.readers, entry)
+		buffer_append_format(&out, "reader %s %s %lld %" PRIu64 " %d %" PRIu32 " %" PRIu32 "\n", reader->account,
+		    reader->id, reader->last, reader->waiting, reader->returned, reader->stream, reader->sent);
 	STAILQ_FOREACH(kept, &ledger->kept, entry)
 		buffer_append_format(&out, "kept %06u %.*s\n", number++, (int)kept->length, kept->bytes);
 	buffer_append_format(&out, "ledger %s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %zu %" PRIu64 "\n",
