@@ -28,7 +28,7 @@ struct kept {
 	uint64_t number;
 	uint32_t length;
 	bool managed;			/* the session manager has it in a queue of its own */
-	bool asks;		/* it is for nobody, and is answered when everything before it is settled */
+	bool asks;			/* it is for nobody, and is answered when everything before it is settled */
 	uint8_t bytes[];
 };
 

@@ -156,8 +156,8 @@ settings_put(struct buffer *settings, const struct embedded *embedded)
 
 	for (unsigned i = 0; i < options->host_count; i++)
 		buffer_append_format(settings, "host=%s\n", options->hosts[i].name);
-	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\noffline-bytes=%u\nlog-level=%s\n"
-	    "dialect=%s\nacknowledge=%s\nplain=%s\n\n",
+	buffer_append_format(settings, "name=%s\nsecret=%s\ndatabase=%s\nregistration=%s\noffline-max=%u\n"
+	    "offline-bytes=%u\nlog-level=%s\ndialect=%s\nacknowledge=%s\nplain=%s\n\n",
 	    options->link.name, embedded->secret, options->sessiond.database, options->sessiond.registration ? "yes" : "no",
 	    options->sessiond.offline, offline_bytes(options), log_level_name(log_get_level()), options_dialect(options),
 	    options_acknowledge(options) ? "yes" : "no", options->sasl.plain != 0 ? "always" : "tls");
