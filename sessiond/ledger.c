@@ -146,15 +146,19 @@ is_counted(const char *bytes, size_t length)
 	return element_read_complete(&element, bytes, length) && element_attribute(&element, "sto", &sto);
 }
 
-/* What stands behind the last of them. */
+/* What stands behind the last of them, and is not the end of the stream. */
 static size_t
 keep_all(struct ledger *ledger, const char *bytes, size_t length)
 {
 	struct splitter splitter = { .element_max = SIZE_MAX, .depth = 1 };
+	enum splitter_event_type type = SPLITTER_ELEMENT;
 	struct splitter_event event;
 
-	while (length > 0 && splitter_next(&splitter, bytes, length, &event) == SPLITTER_ELEMENT) {
-		if (is_counted(bytes + event.skip, event.length))
+	while (length > 0 && type == SPLITTER_ELEMENT) {
+		type = splitter_next(&splitter, bytes, length, &event);
+		if (type != SPLITTER_ELEMENT && type != SPLITTER_END)
+			break;
+		if (type == SPLITTER_ELEMENT && is_counted(bytes + event.skip, event.length))
 			keep(ledger, bytes + event.skip, event.length);
 		bytes += event.skip + event.length;
 		length -= event.skip + event.length;

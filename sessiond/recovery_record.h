@@ -26,7 +26,7 @@ enum recovery_record {
 	RECORD_GUEST,		/* tttnnnnnbbttt: id, host, account or "", state, modern, failures, registrations, tls, bindings,
 				 * and of its exchange mechanism, first message, nonce, or "" */
 	RECORD_GUEST_END,	/* t */
-	RECORD_PAGE,		/* tnnn: account, last, stream, sent */
+	RECORD_PAGE,		/* ttnnnnn: account, reader, last, waiting, returned, stream, sent */
 	RECORD_PAGE_END,	/* t: account */
 };
 

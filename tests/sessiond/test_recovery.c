@@ -167,6 +167,24 @@ START_TEST(from_one_to_the_next)
 }
 END_TEST
 
+/* The link ends, and says so in the turn: the process goes on, or another one does. */
+START_TEST(end_of_the_link_is_inherited)
+{
+	static const char *const ends[] = { "</stream:stream>", STORE("5") REQUEST "<a></b>" };
+
+	for (size_t i = 0; i < COUNT(ends); i++) {
+		begin(scripts[_i].settings);
+		for (size_t j = 0; j < scripts[_i].count / 2; j++)
+			fake_send(fake, scripts[_i].turns[j]);
+		fake_send(fake, ends[i]);
+		like();
+		sessiond_lost(&fake->sd);
+		like();
+		end();
+	}
+}
+END_TEST
+
 /* ---- between the database and the journal ---- */
 
 static struct {
@@ -507,6 +525,7 @@ main(void)
 	tcase_add_loop_test(tests, every_turn_is_inherited, 0, COUNT(scripts));
 	tcase_add_loop_test(tests, and_so_is_what_was_begun_anew, 0, COUNT(scripts));
 	tcase_add_loop_test(tests, from_one_to_the_next, 0, COUNT(scripts));
+	tcase_add_loop_test(tests, end_of_the_link_is_inherited, 0, COUNT(scripts));
 	tcase_add_loop_test(tests, killed_around_the_commit, 0, COUNT(scripts));
 	tcase_add_test(tests, commit_that_fails);
 	tcase_add_loop_test(tests, cut_anywhere, 0, COUNT(scripts));
