@@ -884,9 +884,15 @@ client_resume(struct client *client)
 		unread_throttle(client);
 }
 
+/*
+ * Most clients close right behind their goodbye, and what we still say makes a reset of that: what counts is that the end
+ * came before it.
+ */
 static void
 client_cut(struct client *client)
 {
+	if (client->state == CLIENT_CLOSING && client->reason == END_CLOSED && !client->hung_up && transport_has_closed(client))
+		client_heard_end(client);
 	if (client->state < CLIENT_CLOSING && transport_timed_out(client))
 		client->limit = LIMIT_DEAD_SECONDS;
 	client_lose(client, END_LOST);

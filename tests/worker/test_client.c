@@ -1531,6 +1531,37 @@ START_TEST(settled_by_its_end)
 }
 END_TEST
 
+/* As most programs leave: what we answer finds nobody any more. */
+START_TEST(settled_by_a_goodbye)
+{
+	struct person person;
+
+	settle_late();
+	log_in(&person, 0, true);
+	get_message(&person);
+	acknowledge(&person);
+	say(&person, END);
+	leave(&person);
+	expect_number(&person, W2M_SETTLED, 2);
+	expect_ended(&person, END_CLOSED);
+}
+END_TEST
+
+/* With something unread in its kernel that is a reset, and says so. */
+START_TEST(not_settled_by_a_goodbye)
+{
+	struct person person;
+
+	settle_late();
+	log_in(&person, 0, true);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	turns();
+	say(&person, END);
+	leave(&person);
+	expect_ended(&person, END_CLOSED);
+}
+END_TEST
+
 /* A reset says that it may not. */
 START_TEST(not_settled_by_a_reset)
 {
@@ -2603,6 +2634,8 @@ talk_tests(void)
 	tcase_add_test(tests, packets_are_delivered_and_settled);
 	tcase_add_test(tests, acknowledged_is_not_settled_at_once);
 	tcase_add_test(tests, settled_by_its_end);
+	tcase_add_test(tests, settled_by_a_goodbye);
+	tcase_add_test(tests, not_settled_by_a_goodbye);
 	tcase_add_test(tests, not_settled_by_a_reset);
 	tcase_add_test(tests, settled_before_a_reset);
 	tcase_add_test(tests, reset_where_something_goes_back);
