@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
@@ -367,6 +368,13 @@ has_crashed(const struct embedded *embedded, int status)
 	return WEXITSTATUS(status) != 0;
 }
 
+/* No database, or somebody else has it: that passes, and what they would have read is still good. */
+static bool
+has_read_journal(int status)
+{
+	return !WIFEXITED(status) || WEXITSTATUS(status) != EX_UNAVAILABLE;
+}
+
 /* It may be what they read at their start that ends them. */
 static void
 crash_count(struct embedded *embedded)
@@ -389,7 +397,7 @@ embedded_reaped(struct embedded *embedded, pid_t pid, int status)
 		return false;
 	embedded->pid = 0;
 	embedded->crashed = has_crashed(embedded, status);
-	if (embedded->crashed && !embedded->reached)
+	if (embedded->crashed && !embedded->reached && has_read_journal(status))
 		crash_count(embedded);
 	control_close(embedded);
 	if (WIFSIGNALED(status))

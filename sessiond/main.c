@@ -1,7 +1,8 @@
 /*
  * c2sd-sessiond: the process of the embedded session manager. Started by the master with the link on descriptor 3, and
  * a socketpair for its settings and its log on descriptor 4 (control.h), and memory that outlives it on descriptor 5
- * (journal_map.h). Ends with 0 when the link ends or on SIGTERM.
+ * (journal_map.h). Ends with 0 when the link ends or on SIGTERM, and with EX_UNAVAILABLE when it has not come to read that
+ * memory: whatever was wrong, it was not what is in there (master/embedded).
  */
 #include <bsd/unistd.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -351,6 +353,7 @@ main(int argc, char **argv, char **environment)
 	log_set_level(process.settings.log_level);
 	if (error == 0)
 		error = sessiond_init(&process.sd, &process.settings);
+	process.status = error < 0 ? EX_UNAVAILABLE : EXIT_SUCCESS;
 	if (error == 0) {
 		error = process_recover();
 		if (error == 0)
@@ -366,5 +369,5 @@ main(int argc, char **argv, char **environment)
 	if (process.loop.epoll_fd > 0)
 		loop_deinit(&process.loop);
 	settings_deinit(&process.settings);
-	return error < 0 ? EXIT_FAILURE : process.status;
+	return process.status;
 }

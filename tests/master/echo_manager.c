@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #define CONTROL 4
@@ -31,6 +32,8 @@ order(FILE *log, const char *host)
 		fflush(log);
 		_exit(3);
 	}
+	if (strcmp(host, "unavailable") == 0)
+		_exit(EX_UNAVAILABLE);
 	if (strcmp(host, "levels") == 0)
 		fprintf(log, "debug d\nwarning w x\nerror\nloud l\n\nerror \n");
 	if (strcmp(host, "long") == 0)

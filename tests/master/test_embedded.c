@@ -290,6 +290,21 @@ START_TEST(memory_with_which_all_crash_is_thrown_away)
 }
 END_TEST
 
+/* They have not looked. */
+START_TEST(memory_that_nobody_read_is_kept)
+{
+	start_and_count("info process 1\n");
+	end_by(SIGKILL);
+	strcpy(options.hosts[0].name, "unavailable");
+	for (unsigned i = 0; i < 4; i++) {
+		start();
+		reap();
+		ck_assert(embedded.crashed);
+	}
+	start_and_count("info process 2\n");
+}
+END_TEST
+
 START_TEST(memory_with_which_one_came_up_is_kept)
 {
 	for (unsigned i = 1; i < 9; i++) {
@@ -327,6 +342,7 @@ main(int argc, char **argv)
 	tcase_add_test(tests, program_that_is_not_there);
 	tcase_add_test(tests, memory_outlives_the_process);
 	tcase_add_test(tests, memory_with_which_all_crash_is_thrown_away);
+	tcase_add_test(tests, memory_that_nobody_read_is_kept);
 	tcase_add_test(tests, memory_with_which_one_came_up_is_kept);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);

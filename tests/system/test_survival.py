@@ -352,6 +352,21 @@ class Poisoned(SurvivalCase):
             self.assert_works_again(daemon)
         daemon.stop()
 
+    def test_no_database_for_a_while(self):
+        """That ends processes, too, but says nothing of what was left."""
+        daemon = self.survivor(['alice'])
+        client = daemon.login('alice').available()
+        os.chmod(daemon.database, 0)
+        self.kill(daemon)
+        client.message('alice@localhost/home', 'patience')
+        daemon.log.wait('sessiond ended', count=4)
+        os.chmod(daemon.database, 0o600)
+        client.expect_message('patience')
+        self.assertNotIn('journal-dropped', '\n'.join(daemon.log.lines))
+        self.assert_all_arrived(daemon)
+        client.leave()
+        daemon.stop()
+
     def crasher(self, times):
         folder = tempfile.mkdtemp(prefix='c2sd-test.')
         self.addCleanup(shutil.rmtree, folder)
