@@ -100,11 +100,11 @@ class Process(unittest.TestCase):
     def test_wrong_secret(self):
         manager = self.manager().shake('wrong')
         manager.expect('<stream:error>Invalid Handshake</stream:error></stream:stream>')
-        self.assertEqual(1, manager.end())
+        self.assertEqual(os.EX_UNAVAILABLE, manager.end())
 
     def test_wrong_settings_name_the_line_and_not_the_secret(self):
         manager = self.manager('secret=s3cret\nhost=localhost\ncolour=red\n')
-        self.assertEqual(1, manager.end())
+        self.assertEqual(os.EX_UNAVAILABLE, manager.end())
         self.assertIn('error settings wrong line=3\n', manager.log)
         self.assertNotIn('s3cret', manager.log)
 
@@ -130,7 +130,7 @@ class Process(unittest.TestCase):
         manager.open().kill()
         manager = self.manager('host=localhost')
         manager.control.shutdown(socket.SHUT_WR)
-        self.assertEqual(1, manager.end())
+        self.assertEqual(os.EX_UNAVAILABLE, manager.end())
         self.assertIn('error settings incomplete reason=no-empty-line\n', manager.log)
 
     def test_settings_change_while_it_runs(self):
