@@ -548,6 +548,7 @@ client_proceeds(struct client *client)
 		return;
 	if (client->login == NULL || !client->login->asked) {
 		client_begin_anew(client, CLIENT_PREFACE);
+		client_wants(client);
 		return;
 	}
 	client->renews = true;

@@ -2255,6 +2255,33 @@ START_TEST(starttls_begins_anew)
 }
 END_TEST
 
+/* What it was sent in clear text is not settled: it waits for that, and only then for the handshake. */
+START_TEST(starttls_behind_a_packet)
+{
+	struct person person;
+	struct secret secret;
+
+	settle_late();
+	tell_certificate(false);
+	connect_to(&person, 0, LISTEN_TLS_STARTTLS);
+	say(&person, MODERN "<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>");
+	expect_about(&person, W2M_PACKET);
+	answer(&person, "<iq", "foo.com", " type='result' id='r1'><query xmlns='jabber:iq:register'/></iq>", 0);
+	turns();
+	listen_to(&person);
+	buffer_clear(&person.heard);
+	say(&person, STARTTLS);
+	expect_heard(&person, PROCEED);
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_UPGRADING);
+	worker.settings.limits.settle_time = 0;
+	expect_number(&person, W2M_SETTLED, 1);
+	ck_assert_int_eq(client_of(&person)->state, CLIENT_PREFACE);
+	secret_shake(&secret, &person);
+	secret_leave(&secret);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
 /*
  * What was said in clear text was passed on: the client waits for another id, with its handshake, whatever comes under the old
  * one. Case 1: it is told to go before that is there; case 2: it goes by itself.
@@ -2606,6 +2633,7 @@ tls_tests(void)
 	tcase_add_test(tests, tls_from_the_first_byte);
 	tcase_add_loop_test(tests, first_byte, 0, 3);
 	tcase_add_loop_test(tests, starttls_begins_anew, 0, 2);
+	tcase_add_test(tests, starttls_behind_a_packet);
 	tcase_add_loop_test(tests, starttls_with_a_stream_upstream, 0, 3);
 	tcase_add_loop_test(tests, starttls_injection, 0, 3);
 	tcase_add_loop_test(tests, tls_is_required, 0, 4);
