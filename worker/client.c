@@ -234,7 +234,7 @@ client_gone(struct client *client)
 
 	unread_end(client);
 	change_state(client, CLIENT_GONE);
-	if (output_lose(client))
+	if (output_is_owed(client))
 		transport_reset(client);
 	output_drop(client);
 	transport_free(client);

@@ -129,13 +129,6 @@ send_settled(struct client *client, uint64_t number)
 	buffer_deinit(&body);
 }
 
-static void
-say_settled(struct client *client, uint64_t number)
-{
-	if (number != 0)
-		send_settled(client, number);
-}
-
 /* The master must not take one that reads slowly for one that does not read (router.c: on_relief). */
 static void
 say_progress(struct client *client, uint64_t number, uint64_t acknowledged)
@@ -184,22 +177,22 @@ output_shut(struct client *client, uint64_t given)
 void
 output_finish(struct client *client)
 {
+	uint64_t number;
+
 	if (client->output == NULL)
 		return;
-	say_settled(client, unsettled_finish(&client->output->unsettled, output_acknowledged(client)));
+	number = unsettled_finish(&client->output->unsettled, output_acknowledged(client));
+	if (number != 0)
+		send_settled(client, number);
 	output_tidy(client);
 }
 
 bool
-output_lose(struct client *client)
+output_is_owed(const struct client *client)
 {
-	struct worker *worker = client->worker;
-	struct output *output = client->output;
+	const struct output *output = client->output;
 
-	if (output == NULL)
-		return false;
-	say_settled(client, unsettled_lose(&output->unsettled, loop_now(&worker->loop), worker->settings.limits.settle_time));
-	return !unsettled_is_empty(&output->unsettled) || buffer_length(&output->marks) > 0;
+	return output != NULL && (!unsettled_is_empty(&output->unsettled) || buffer_length(&output->marks) > 0);
 }
 
 /* ---- writing ---- */

@@ -58,10 +58,10 @@ void output_shut(struct client *client, uint64_t given);
 void output_finish(struct client *client);
 
 /*
- * The connection is about to be closed, whatever for: what can be believed of its acknowledgements is settled. True:
- * something is not, and is to be sent back, so that it should not arrive after all.
+ * Something was not settled, and is to be sent back. Where the connection is closed it should not arrive after all; nor is
+ * anything settled by that: when a reset came nobody knows, and a worker that was kept from running hears of it late.
  */
-bool output_lose(struct client *client);
+bool output_is_owed(const struct client *client);
 
 /* Forget what was not written. */
 void output_discard(struct client *client);

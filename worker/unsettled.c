@@ -44,19 +44,12 @@ unsettled_finish(struct unsettled *unsettled, uint64_t acknowledged)
 }
 
 uint64_t
-unsettled_lose(struct unsettled *unsettled, uint64_t now, uint64_t delay)
-{
-	if (unsettled->seen_at == 0 || now - unsettled->seen_at < delay)
-		return 0;
-	return unsettled_finish(unsettled, unsettled->seen);
-}
-
-uint64_t
 unsettled_look(struct unsettled *unsettled, uint64_t acknowledged, uint64_t now, uint64_t delay)
 {
-	uint64_t number = unsettled_lose(unsettled, now, delay);
+	bool is_old = unsettled->seen_at == 0 || now - unsettled->seen_at >= delay;
+	uint64_t number = is_old ? unsettled_finish(unsettled, unsettled->seen) : 0;
 
-	if (unsettled->seen_at == 0 || now - unsettled->seen_at >= delay) {
+	if (is_old) {
 		unsettled->seen = acknowledged;
 		unsettled->seen_at = now;
 	}

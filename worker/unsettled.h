@@ -49,9 +49,6 @@ unsettled_is_empty(const struct unsettled *unsettled)
  */
 uint64_t unsettled_look(struct unsettled *unsettled, uint64_t acknowledged, uint64_t now, uint64_t delay);
 
-/* The same for a connection that is lost: nothing of what was not seen long ago is believed any more. */
-uint64_t unsettled_lose(struct unsettled *unsettled, uint64_t now, uint64_t delay);
-
 /* The same for a peer that has closed its half in good order: it had read what it had acknowledged. */
 uint64_t unsettled_finish(struct unsettled *unsettled, uint64_t acknowledged);
 

@@ -1578,6 +1578,23 @@ START_TEST(not_settled_by_a_reset)
 }
 END_TEST
 
+/* Nor when it is heard of late: when it came nobody knows, and that may have been right behind the acknowledgement. */
+START_TEST(not_settled_by_a_reset_of_long_ago)
+{
+	struct person person;
+
+	settle_late();
+	log_in(&person, 0, true);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	turns();
+	client_of(&person)->output->unsettled.seen = client_of(&person)->bytes_out;
+	client_of(&person)->output->unsettled.seen_at = 1;
+	leave(&person);
+	worker.settings.limits.settle_time = 1;
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
 /* What was seen to be acknowledged long before it is believed. */
 START_TEST(settled_before_a_reset)
 {
@@ -2665,6 +2682,7 @@ talk_tests(void)
 	tcase_add_test(tests, settled_by_a_goodbye);
 	tcase_add_test(tests, not_settled_by_a_goodbye);
 	tcase_add_test(tests, not_settled_by_a_reset);
+	tcase_add_test(tests, not_settled_by_a_reset_of_long_ago);
 	tcase_add_test(tests, settled_before_a_reset);
 	tcase_add_test(tests, reset_where_something_goes_back);
 	tcase_add_test(tests, no_reset_without_need);

@@ -38,23 +38,8 @@ START_TEST(a_stale_look)
 	ck_assert_uint_eq(unsettled_look(&unsettled, 100, START + DELAY, DELAY), 1);
 	unsettled_add(&unsettled, 2, 200);
 	ck_assert_uint_eq(unsettled_look(&unsettled, 200, START + 50 * DELAY, DELAY), 0);
-	ck_assert_uint_eq(unsettled_lose(&unsettled, START + 51 * DELAY - 1, DELAY), 0);
+	ck_assert_uint_eq(unsettled_look(&unsettled, 200, START + 51 * DELAY - 1, DELAY), 0);
 	ck_assert_uint_eq(unsettled_look(&unsettled, 200, START + 51 * DELAY, DELAY), 2);
-	unsettled_deinit(&unsettled);
-}
-END_TEST
-
-START_TEST(lost)
-{
-	struct unsettled unsettled = { 0 };
-
-	unsettled_add(&unsettled, 1, 100);
-	unsettled_add(&unsettled, 2, 200);
-	ck_assert_uint_eq(unsettled_lose(&unsettled, START + 9 * DELAY, DELAY), 0);
-	unsettled_look(&unsettled, 100, START, DELAY);
-	ck_assert_uint_eq(unsettled_lose(&unsettled, START + DELAY - 1, DELAY), 0);
-	ck_assert_uint_eq(unsettled_lose(&unsettled, START + DELAY, DELAY), 1);
-	ck_assert(!unsettled_is_empty(&unsettled));
 	unsettled_deinit(&unsettled);
 }
 END_TEST
@@ -153,7 +138,6 @@ main(void)
 
 	tcase_add_test(tests, settled_behind_the_delay);
 	tcase_add_test(tests, a_stale_look);
-	tcase_add_test(tests, lost);
 	tcase_add_test(tests, closed_in_good_order);
 	tcase_add_test(tests, no_delay);
 	tcase_add_test(tests, together);
