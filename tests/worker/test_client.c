@@ -1556,7 +1556,7 @@ START_TEST(not_settled_by_a_goodbye)
 	log_in(&person, 0, true);
 	answer(&person, "<message", "alice@foo.com", "/>", 0);
 	turns();
-	say(&person, END);
+	say_all(&person, END);
 	leave(&person);
 	expect_ended(&person, END_CLOSED);
 }
