@@ -156,11 +156,24 @@ output_settle(struct client *client)
 		deadline_set(&worker->loop, &worker->settle, &output->settle);
 }
 
+/* A worker that was kept from running may look before it has heard of a reset that came in time. */
+static bool
+is_late(const struct client *client)
+{
+	uint64_t seen_at = client->output->unsettled.seen_at, delay = client->worker->settings.limits.settle_time;
+
+	return seen_at != 0 && loop_now(&client->worker->loop) - seen_at > delay + delay / 2;
+}
+
 void
 output_on_settle(struct deadline *deadline)
 {
 	struct client *client = container_of(deadline, struct output, settle)->client;
 
+	if (is_late(client) && !transport_stands(client)) {
+		client_lose(client, END_LOST);
+		return;
+	}
 	output_settle(client);
 	output_tidy(client);
 	if (client->output == NULL)

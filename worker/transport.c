@@ -136,6 +136,17 @@ transport_reset(const struct client *client)
 }
 
 bool
+transport_stands(const struct client *client)
+{
+	char byte;
+
+	/* Of no byte nothing is sent, but the kernel looks whether any could be. */
+	if (!client->shut)
+		return send(client->watch.fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) == 0;
+	return recv(client->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno == EAGAIN;
+}
+
+bool
 transport_has_closed(const struct client *client)
 {
 	char byte;
@@ -162,7 +173,9 @@ transport_shut(struct client *client)
 	sent = transport_sent(client);
 	/* What still comes is thrown away as it comes, and there may be many who wait for that. */
 	tls_free(&client->tls);
-	shutdown(client->watch.fd, SHUT_WR);
+	/* Without a FIN none is counted (transport_unacknowledged). */
+	if (shutdown(client->watch.fd, SHUT_WR) < 0 && sent > 0)
+		sent--;
 	return sent;
 }
 

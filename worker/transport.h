@@ -54,6 +54,9 @@ uint64_t transport_shut(struct client *client);
 /* What is under way is not to arrive: closing the socket resets the connection. */
 void transport_reset(const struct client *client);
 
+/* Has nothing been heard of its being lost? Who is told that it is ends the client: nobody will be told again. */
+bool transport_stands(const struct client *client);
+
 /* It is lost: had the client closed its half in good order before? */
 bool transport_has_closed(const struct client *client);
 

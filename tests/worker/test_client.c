@@ -1595,6 +1595,27 @@ START_TEST(not_settled_by_a_reset_of_long_ago)
 }
 END_TEST
 
+/* ... nor when the time to look comes before the news. */
+START_TEST(not_settled_by_a_late_look)
+{
+	struct person person;
+	char text[64];
+
+	settings.limits.settle_time = 1;
+	tell_settings();
+	log_in(&person, 0, true);
+	answer(&person, "<message", "alice@foo.com", "/>", 0);
+	turns();
+	ck_assert_int_eq(recv(person.fd, text, sizeof text, MSG_PEEK), strlen("<message/>"));
+	client_of(&person)->output->unsettled.seen = UINT64_MAX;
+	client_of(&person)->output->unsettled.seen_at = 1;
+	leave(&person);
+	/* The loop has not asked epoll yet. */
+	output_on_settle(&client_of(&person)->output->settle);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
 /* What was seen to be acknowledged long before it is believed. */
 START_TEST(settled_before_a_reset)
 {
@@ -2683,6 +2704,7 @@ talk_tests(void)
 	tcase_add_test(tests, not_settled_by_a_goodbye);
 	tcase_add_test(tests, not_settled_by_a_reset);
 	tcase_add_test(tests, not_settled_by_a_reset_of_long_ago);
+	tcase_add_test(tests, not_settled_by_a_late_look);
 	tcase_add_test(tests, settled_before_a_reset);
 	tcase_add_test(tests, reset_where_something_goes_back);
 	tcase_add_test(tests, no_reset_without_need);
