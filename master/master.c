@@ -400,7 +400,8 @@ on_terminate(int number, void *argument)
 static void
 on_sessiond_ended(struct master *master, pid_t pid, int status)
 {
-	if (embedded_reaped(&master->embedded, pid, status) && !master->embedded.crashed)
+	/* What is killed before it has served is no better than what crashes: by a machine without memory, perhaps. */
+	if (embedded_reaped(&master->embedded, pid, status) && !master->embedded.crashed && master->embedded.served == pid)
 		link_forgive(&master->link);
 }
 

@@ -4,7 +4,7 @@
  *
  * Exists only while there is something of either: a client that has everything owns none; worker->outputs counts them.
  * From it the worker tells the master which packets have arrived (W2M_SETTLED). It asks the socket for that
- * (SIOCOUTQ, tcp(7)) twice in `settle-seconds` while anything is unsettled, however much is sent, since no event tells of
+ * (SIOCOUTQ, tcp(7)) once in `settle-seconds` while anything is unsettled, however much is sent, since no event tells of
  * an acknowledgement. Of one for which more waits than its socket takes it says, too, that it takes something: a
  * W2M_SETTLED with the number 0.
  *

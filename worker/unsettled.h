@@ -8,7 +8,7 @@
  * An acknowledgement is believed when it was seen a while ago and the connection still stands: a machine whose program is
  * killed, or closes, with something unread resets the connection, and that takes no longer than the way back. So each
  * look remembers one offset and its time, and settles what a look of at least `delay` before had remembered: whatever is
- * sent, it costs two looks in that time.
+ * sent, it costs one look in that time.
  *
  * Overflow: none of its own; there is at most one mark for each packet that the master keeps for the client, which is bounded.
  */
