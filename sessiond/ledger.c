@@ -230,7 +230,7 @@ answer(struct ledger *ledger, struct buffer *out)
 }
 
 bool
-ledger_release(struct ledger *ledger, const void *bytes, size_t length, struct buffer *out)
+ledger_release(struct ledger *ledger, const void *bytes, size_t length, size_t unwritten, struct buffer *out)
 {
 	if (ledger->ack.on && length > 0)
 		keep_all(ledger, bytes, length);
@@ -240,7 +240,8 @@ ledger_release(struct ledger *ledger, const void *bytes, size_t length, struct b
 	ledger->count_due = false;
 	if (ack_should_ask(&ledger->ack))
 		ack_write_request(out, &ledger->ack);
-	if (ledger->kept_bytes <= LEDGER_MAX)
+	/* Of what they have not been given nothing is known. */
+	if (ledger->kept_bytes <= LEDGER_MAX + unwritten + buffer_length(out))
 		return true;
 	entries_drop(ledger, UINT32_MAX);
 	ledger_forget(ledger);

@@ -7,7 +7,8 @@
  * sent again, in order, and nothing twice. When it cannot say where it was, all that was kept is sent again.
  *
  * Overflow: a socket manager that has acknowledged nothing of the last LEDGER_MAX bytes has broken the rules: the link is
- * refused, and what was kept counts as arrived. (One that reads nothing is stopped long before, by main.c.)
+ * refused, and what was kept counts as arrived. What it has not been given does not count: it may not be reading, or one turn
+ * may have had more to say to all. (While much of that waits nothing is read from it: main.c.)
  */
 #ifndef C2SD_SESSIOND_LEDGER_H
 #define C2SD_SESSIOND_LEDGER_H
@@ -63,9 +64,9 @@ bool ledger_take(struct ledger *ledger, const void *bytes, size_t length, bool a
 
 /*
  * The turn is over: these bytes, whole elements, go out, and behind them what the ledger has to say, which is appended to
- * `out`. False: too much is not acknowledged.
+ * `out`. `unwritten`: bytes that have not left yet, these with them. False: too much is not acknowledged.
  */
-bool ledger_release(struct ledger *ledger, const void *bytes, size_t length, struct buffer *out);
+bool ledger_release(struct ledger *ledger, const void *bytes, size_t length, size_t unwritten, struct buffer *out);
 
 /* Has the socket manager acknowledged everything up to that number of that stream? */
 bool ledger_is_through(const struct ledger *ledger, uint32_t stream, uint32_t number);

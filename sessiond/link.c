@@ -382,7 +382,7 @@ ledger_turn(struct link *link, size_t length)
 
 	if (link->out.failed)
 		return;
-	if (!ledger_release(&link->ledger, bytes, length, &more) && link->state != LINK_CLOSED) {
+	if (!ledger_release(&link->ledger, bytes, length, buffer_length(&link->out), &more) && link->state != LINK_CLOSED) {
 		link_refuse(link, CONDITION_POLICY_VIOLATION, "Acknowledges nothing");
 		buffer_append(&more, buffer_bytes(&link->turn), buffer_length(&link->turn));
 		buffer_clear(&link->turn);

@@ -223,6 +223,34 @@ START_TEST(clients_have_their_own)
 }
 END_TEST
 
+static void
+take_message(const char *message)
+{
+	ck_assert_int_eq(sessiond_input(&fake->sd, message, strlen(message)), 0);
+	ck_assert_int_eq(sessiond_turn(&fake->sd), 0);
+}
+
+/* Who reads nothing cannot acknowledge; who has read all that, and does not, has broken the rules. */
+START_TEST(too_much_that_was_given)
+{
+	struct buffer message = { 0 };
+	static char body[256 * 1024];
+
+	enable();
+	memset(body, 'x', sizeof body - 1);
+	buffer_append_format(&message, TO_BOB("%s"), body);
+	buffer_append(&message, "", 1);
+	while (fake->sd.link.ledger.kept_bytes <= LEDGER_MAX + sizeof body)
+		take_message((const char *)buffer_bytes(&message));
+	ck_assert(!sessiond_is_over(&fake->sd));
+	ck_assert_uint_gt(buffer_length(sessiond_output(&fake->sd)), LEDGER_MAX);
+	buffer_clear(sessiond_output(&fake->sd));
+	take_message((const char *)buffer_bytes(&message));
+	ck_assert(sessiond_is_over(&fake->sd) && fake->sd.link.refused);
+	buffer_deinit(&message);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -241,6 +269,7 @@ main(void)
 	tcase_add_loop_test(tests, what_cannot_be_ends_the_link, 0, COUNT(breaches));
 	tcase_add_loop_test(tests, not_before_it_was_asked_for, 0, COUNT(early));
 	tcase_add_test(tests, clients_have_their_own);
+	tcase_add_test(tests, too_much_that_was_given);
 	suite_add_tcase(suite, tests);
 	return fake_run(suite);
 }
