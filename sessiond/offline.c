@@ -57,6 +57,22 @@ message_stamp(struct sessiond *sd, struct node *stanza, const char *host)
 	node_add_text(delay, "Offline Storage");
 }
 
+/*
+ * Never one that was given before, as the database itself would give it behind a turn that was rolled back: by then it may
+ * be the name of a message that a client has got.
+ */
+static long long
+id_new(struct sessiond *sd)
+{
+	struct offline_queue *queue = &sd->offline;
+	long long stored = queue->counts ? 0 : store_number(&sd->store, STORE_OFFLINE_LAST, "");
+
+	queue->counts = queue->counts || !sd->store.failed;
+	if (stored > queue->last)
+		queue->last = stored;
+	return ++queue->last;
+}
+
 enum stanza_error
 offline_store(struct sessiond *sd, struct node *stanza, const char *account)
 {
@@ -74,7 +90,7 @@ offline_store(struct sessiond *sd, struct node *stanza, const char *account)
 	if (text.failed)
 		sd->link.broken = true;
 	else
-		store_execute(&sd->store, STORE_OFFLINE_ADD, "tt", account, (const char *)buffer_bytes(&text));
+		store_execute(&sd->store, STORE_OFFLINE_ADD, "itt", id_new(sd), account, (const char *)buffer_bytes(&text));
 	buffer_deinit(&text);
 	return 0;
 }
@@ -358,6 +374,8 @@ offline_restore(struct sessiond *sd, const struct offline_reader *from, const ch
 	if (reader == NULL)
 		return false;
 	reader->last = from->last;
+	if (from->last > sd->offline.last)
+		sd->offline.last = from->last;
 	reader->waiting = from->waiting;
 	reader->returned = from->returned;
 	reader->stream = from->stream;

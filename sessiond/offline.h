@@ -42,6 +42,8 @@ struct offline_reader {
 
 struct offline_queue {
 	SLIST_HEAD(, offline_reader) readers;
+	long long last;		/* id that was given last, though perhaps in a turn that came to nothing */
+	bool counts;		/* it is not below what the database has given */
 };
 
 /* Keep a message for the account. 0 (kept, or not worth it), or the error that its sender gets. */

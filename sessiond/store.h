@@ -30,7 +30,8 @@
 	    "VALUES (?, ?, ?, ?, ?, ?, ?)") \
 	X(ROSTER_DELETE, "DELETE FROM roster WHERE account = ? AND contact = ?") \
 	X(ROSTER_COUNT, "SELECT count(*) FROM roster WHERE account = ?") \
-	X(OFFLINE_ADD, "INSERT INTO offline (account, stanza) VALUES (?, ?)") \
+	X(OFFLINE_ADD, "INSERT INTO offline (id, account, stanza) VALUES (?, ?, ?)") \
+	X(OFFLINE_LAST, "SELECT seq FROM sqlite_sequence WHERE name = 'offline'") \
 	X(OFFLINE_COUNT, "SELECT waiting FROM account WHERE jid = ?") \
 	X(OFFLINE_LIST, "SELECT id, stanza FROM offline WHERE account = ? AND id > ? ORDER BY id") \
 	X(OFFLINE_DELETE, "DELETE FROM offline WHERE account = ? AND id <= ?") \

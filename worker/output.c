@@ -162,7 +162,7 @@ is_late(const struct client *client)
 {
 	uint64_t seen_at = client->output->unsettled.seen_at, delay = client->worker->settings.limits.settle_time;
 
-	return seen_at != 0 && loop_now(&client->worker->loop) - seen_at > delay + delay / 2;
+	return delay > 0 && seen_at != 0 && loop_now(&client->worker->loop) - seen_at > delay + delay / 2;
 }
 
 void

@@ -249,6 +249,40 @@ START_TEST(offline_messages_come_again_when_they_cannot_be_deleted)
 }
 END_TEST
 
+static int
+refuse(void *argument)
+{
+	(void)argument;
+	return 1;
+}
+
+/*
+ * A message is stored and handed over in a turn that then cannot be committed: it was never there, and its sender is told so.
+ * What the reader has taken by that name is not the one that is stored next.
+ */
+START_TEST(offline_names_are_never_used_again)
+{
+	const char *answer;
+	char *page;
+
+	fake_login(fake, FAKE_B, "bob", "work");
+	sqlite3_commit_hook(fake->sd.store.db, refuse, NULL);
+	answer = fake_send(fake, "<message to='bob@localhost' sto='" ALICE "' sfrom='" FAKE_A "'><body>one</body></message>"
+	    "<presence sto='" BOB "' sfrom='" FAKE_B "'/>");
+	ck_has(answer, "internal-server-error");
+	ck_has(answer, "<settle ");
+	page = strdup(answer);
+	sqlite3_commit_hook(fake->sd.store.db, NULL, NULL);
+	fake_stanza(fake, FAKE_B, BOB, "presence", "type='unavailable'", "");
+	alice_says("to='bob@localhost'", "<body>two</body>");
+	ck_assert_int_eq(offline_count(), 1);
+	settles(page, FAKE_B, "result");
+	ck_assert_int_eq(offline_count(), 1);
+	ck_has(fake_stanza(fake, FAKE_B, BOB, "presence", "", ""), "<body>two</body>");
+	free(page);
+}
+END_TEST
+
 START_TEST(offline_messages_come_once_while_the_link_has_not_taken_them)
 {
 	const char *answer;
@@ -520,6 +554,7 @@ main(void)
 	tcase_add_test(tests, offline_messages_wait_and_come_in_order);
 	tcase_add_test(tests, many_offline_messages_come_in_pages);
 	tcase_add_test(tests, offline_messages_come_again_when_they_cannot_be_deleted);
+	tcase_add_test(tests, offline_names_are_never_used_again);
 	tcase_add_test(tests, offline_messages_come_once_while_the_link_has_not_taken_them);
 	tcase_add_test(tests, typing_is_not_kept);
 	tcase_add_test(tests, stamps_in_our_name_cannot_be_forged);
