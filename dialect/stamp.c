@@ -260,11 +260,12 @@ read_genuine(const struct element *element, struct range *sto_r, struct range *s
 	}
 }
 
-/* Could some session manager take it for what belongs to the stream or the link itself? */
+/* Could some session manager take it for what belongs to the stream or the link itself? Or for our word on a client? */
 static bool
 is_of_link(struct range name, struct range xmlns)
 {
 	return (xmlns.at != NULL && range_decodes_to(xmlns, "http://etherx.jabber.org/streams")) ||
+	    (xmlns.at != NULL && range_equals(name, "settle") && range_decodes_to(xmlns, STAMP_NS_SETTLE)) ||
 	    memchr(name.at, ':', name.length) != NULL || range_equals(name, "route") || range_equals(name, "handshake");
 }
 
