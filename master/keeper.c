@@ -100,7 +100,7 @@ keeper_consume(struct keeper *keeper, struct entry *entry, uint64_t number)
 	struct kept *one;
 
 	STAILQ_FOREACH(one, &entry->kept, entry) {
-		if (one->number == number) {
+		if (one->number == number && !one->asks) {
 			let_go(keeper, entry, one, FATE_CONSUMED);
 			break;
 		}

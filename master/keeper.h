@@ -53,7 +53,7 @@ uint64_t keeper_keep_ask(struct keeper *keeper, struct entry *entry, const void 
  */
 bool keeper_settle(struct keeper *keeper, struct entry *entry, uint64_t number);
 
-/* The worker says: this one was the stream's own. False: it never got that number. Settled ones are let be. */
+/* The worker says: this one was the stream's own. False: it never got that number. Settled ones are let be, and those that ask. */
 bool keeper_consume(struct keeper *keeper, struct entry *entry, uint64_t number);
 
 /* The first that is kept, without letting go of it; NULL: none. */
