@@ -34,6 +34,15 @@ add(uint32_t worker)
 	return entry;
 }
 
+static void
+keep_ask(struct entry *entry, const char *packet)
+{
+	uint64_t before = entry->numbers;
+
+	keeper_count(&keeper, entry, FATE_IN);
+	ck_assert_uint_eq(keeper_keep_ask(&keeper, entry, packet, strlen(packet)), before + 1);
+}
+
 /* What the router does with a packet for a client. */
 static void
 keep(struct entry *entry, const char *packet)
@@ -113,6 +122,31 @@ START_TEST(consumed_in_the_middle)
 	keep(entry, "five");
 	keeper_finish(&keeper, entry, FATE_BOUNCED);
 	assert_first(entry, "five");
+}
+END_TEST
+
+/* It is never settled: its owner lets go of it, and goes on. */
+START_TEST(ask_stays_until_its_turn)
+{
+	struct entry *entry = add(0);
+
+	keep(entry, "one");
+	keep_ask(entry, "ask");
+	keep(entry, "three");
+	ck_assert_uint_eq(entry->held, 11);
+	for (int i = 0; i < 2; i++) {
+		ck_assert(keeper_settle(&keeper, entry, 3));
+		assert_first(entry, "ask");
+		ck_assert(keeper_first(entry)->asks);
+		assert_fates(&keeper.total, 3, 1, 0, 2);
+	}
+	keeper_finish(&keeper, entry, FATE_CONSUMED);
+	assert_first(entry, "three");
+	ck_assert(!keeper_first(entry)->asks);
+	ck_assert(keeper_settle(&keeper, entry, 3));
+	assert_first(entry, NULL);
+	assert_fates(&keeper.total, 3, 2, 1, 0);
+	ck_assert_uint_eq(keeper.held_bytes, 0);
 }
 END_TEST
 
@@ -218,7 +252,7 @@ step(uint32_t what, uint32_t which)
 		*client = add(what % WORKERS);
 		return;
 	}
-	switch (what % 8) {
+	switch (what % 12) {
 	case 0:
 		keeper_consume(&keeper, *client, 1 + (*client)->numbers * (which % 7) / 6);
 		break;
@@ -234,6 +268,13 @@ step(uint32_t what, uint32_t which)
 			keeper_finish(&keeper, *client, which % 2 == 0 ? FATE_BOUNCED : FATE_DROPPED);
 		directory_remove(&directory, *client);
 		*client = NULL;
+		break;
+	case 5:
+		keep_ask(*client, "<settle/>");
+		break;
+	case 6:
+		while (keeper_first(*client) != NULL && keeper_first(*client)->asks)
+			keeper_finish(&keeper, *client, FATE_CONSUMED);
 		break;
 	default:
 		keep(*client, &"<message><body>any</body></message>"[which % 30]);
@@ -278,6 +319,7 @@ main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, settled_up_to_a_number);
 	tcase_add_test(tests, consumed_in_the_middle);
+	tcase_add_test(tests, ask_stays_until_its_turn);
 	tcase_add_loop_test(tests, numbers_it_never_got, 0, 4);
 	tcase_add_test(tests, finished_one_by_one);
 	tcase_add_test(tests, full_and_room_again);

@@ -1139,6 +1139,217 @@ START_TEST(packets_for_the_gone)
 }
 END_TEST
 
+/* ---- until a client has taken it ---- */
+
+#define ASK "<settle xmlns='urn:x-c2sd:settle:0' sto='%s' sfrom='alice@foo.com' id='%s'/>"
+
+static void
+expect_answer(const struct entry *entry, const char *id)
+{
+	size_t length = strlen(expected);
+
+	snprintf(expected + length, sizeof expected - length, "<settle sto='alice@foo.com' sfrom='%s' type='result'"
+	    " xmlns='urn:x-c2sd:settle:0' id='%s'/>\n", id_of(entry), id);
+}
+
+static void
+expect_no_answer(const char *from, const char *id)
+{
+	size_t length = strlen(expected);
+
+	snprintf(expected + length, sizeof expected - length, "<settle sto='alice@foo.com' sfrom='%s' type='error'"
+	    " xmlns='urn:x-c2sd:settle:0' id='%s'><error code='510'>Disconnected</error></settle>\n", from, id);
+}
+
+static void
+assert_fates(const struct entry *entry, uint64_t settled, uint64_t bounced, uint64_t consumed, uint64_t held)
+{
+	const struct packet_counters *counters = &stage.keeper.workers[entry->worker];
+
+	ck_assert_uint_eq(counters->of[FATE_SETTLED], settled);
+	ck_assert_uint_eq(counters->of[FATE_BOUNCED], bounced);
+	/* One is the login's answer. */
+	ck_assert_uint_eq(counters->of[FATE_CONSUMED], consumed + 1);
+	ck_assert_uint_eq(counters->of[FATE_HELD], held);
+	stage_assert_balance();
+}
+
+START_TEST(ask_with_nothing_before_it)
+{
+	struct entry *entry = client_login(0, ALICE);
+
+	manager_send(ASK, id_of(entry), "7");
+	manager_send(ASK, id_of(entry), "8");
+	expect_answer(entry, "7");
+	expect_answer(entry, "8");
+	assert_queue(expected);
+	assert_fates(entry, 0, 0, 2, 0);
+	assert_hears_nothing(0);
+}
+END_TEST
+
+/* _i: the last before it is settled, or consumed. */
+START_TEST(ask_waits_for_all_before_it)
+{
+	struct entry *entry = login_with_packets(0, 2);
+	uint64_t first = assert_hears(0, M2W_PACKET), second = assert_hears(0, M2W_PACKET), third;
+
+	manager_send(ASK, id_of(entry), "7");
+	manager_send(MESSAGE, "three", id_of(entry));
+	manager_send(ASK, id_of(entry), "8");
+	/* Its worker hears nothing of them. */
+	third = assert_hears(0, M2W_PACKET);
+	assert_hears_nothing(0);
+	assert_queue("");
+	puppet_say_number(entry, W2M_SETTLED, first);
+	stage_turns();
+	assert_queue("");
+	assert_fates(entry, 1, 0, 0, 4);
+	puppet_say_number(entry, _i == 0 ? W2M_SETTLED : W2M_CONSUMED, second);
+	stage_turns();
+	expect_answer(entry, "7");
+	assert_queue(expected);
+	assert_fates(entry, _i == 0 ? 2 : 1, 0, _i == 0 ? 1 : 2, 2);
+	puppet_say_number(entry, W2M_SETTLED, third);
+	stage_turns();
+	expect_answer(entry, "8");
+	assert_queue(expected);
+	assert_fates(entry, _i == 0 ? 3 : 2, 0, _i == 0 ? 2 : 3, 0);
+	assert_no_breach();
+}
+END_TEST
+
+/* In one word of the worker's: each in its turn. _i: one after another, or behind each other. */
+START_TEST(asks_that_are_settled_together)
+{
+	struct entry *entry = login_with_packets(0, 1);
+	uint64_t last;
+
+	manager_send(ASK, id_of(entry), "7");
+	if (_i == 1)
+		manager_send(ASK, id_of(entry), "8");
+	manager_send(MESSAGE, "two", id_of(entry));
+	if (_i == 0)
+		manager_send(ASK, id_of(entry), "8");
+	assert_hears(0, M2W_PACKET);
+	last = assert_hears(0, M2W_PACKET);
+	puppet_say_number(entry, W2M_SETTLED, last);
+	stage_turns();
+	expect_answer(entry, "7");
+	expect_answer(entry, "8");
+	assert_queue(expected);
+	assert_fates(entry, 2, 0, 2, 0);
+	assert_no_breach();
+}
+END_TEST
+
+/* Consumed behind one that is not settled: that answers nothing yet. */
+START_TEST(ask_is_not_passed)
+{
+	struct entry *entry = login_with_packets(0, 2);
+	uint64_t first = assert_hears(0, M2W_PACKET), second = assert_hears(0, M2W_PACKET);
+
+	manager_send(ASK, id_of(entry), "7");
+	puppet_say_number(entry, W2M_CONSUMED, second);
+	stage_turns();
+	assert_queue("");
+	puppet_say_number(entry, W2M_SETTLED, first);
+	stage_turns();
+	expect_answer(entry, "7");
+	assert_queue(expected);
+	assert_fates(entry, 1, 0, 2, 0);
+}
+END_TEST
+
+/* The number of a question no worker was given: that it says it makes no difference. _i: settled, or consumed. */
+START_TEST(worker_that_says_the_number_of_an_ask)
+{
+	struct entry *entry = login_with_packets(0, 1);
+	uint64_t first = assert_hears(0, M2W_PACKET);
+
+	manager_send(ASK, id_of(entry), "7");
+	puppet_say_number(entry, _i == 0 ? W2M_SETTLED : W2M_CONSUMED, first + 1);
+	stage_turns();
+	stage_assert_balance();
+	puppet_say_number(entry, W2M_SETTLED, first);
+	stage_turns();
+	expect_answer(entry, "7");
+	assert_queue(expected);
+	assert_fates(entry, 1, 0, 1, 0);
+	assert_no_breach();
+}
+END_TEST
+
+START_TEST(ask_comes_back_in_its_place)
+{
+	struct entry *entry = login_with_packets(0, 2);
+
+	manager_send(ASK, id_of(entry), "7");
+	manager_send(MESSAGE, "three", id_of(entry));
+	manager_send(ASK, id_of(entry), "8");
+	puppet_say_number(entry, W2M_SETTLED, 2);
+	expect_end(entry);
+	expect_bounce(entry, "two");
+	expect_no_answer(id_of(entry), "7");
+	expect_bounce(entry, "three");
+	expect_no_answer(id_of(entry), "8");
+	end(entry, _i == 1);
+	assert_queue(expected);
+	ck_assert_uint_eq(stage.keeper.workers[0].of[FATE_SETTLED], 1);
+	ck_assert_uint_eq(stage.keeper.workers[0].of[FATE_BOUNCED], 4);
+	ck_assert_uint_eq(stage.keeper.workers[0].of[FATE_CONSUMED], 1);
+	assert_no_breach();
+}
+END_TEST
+
+/* Answered before the end, it does not come back; asked behind it, it does. */
+START_TEST(ask_and_the_end_of_the_client)
+{
+	struct entry *entry = login_with_packets(0, 1);
+	char id[100];
+
+	strlcpy(id, id_of(entry), sizeof id);
+	manager_send(ASK, id, "7");
+	puppet_say_number(entry, W2M_SETTLED, 2);
+	stage_turns();
+	expect_answer(entry, "7");
+	expect_end(entry);
+	end(entry, _i == 1);
+	manager_send(ASK, id, "8");
+	expect_no_answer(id, "8");
+	/* One that nobody ever had, and one that says not where it comes from. */
+	manager_send(ASK, "nobody@" STAGE_NAME, "9");
+	expect_no_answer("nobody@" STAGE_NAME, "9");
+	manager_send("<settle xmlns='urn:x-c2sd:settle:0' sto='%s'/>", id);
+	assert_queue(expected);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_SETTLED], 1);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_BOUNCED], 2);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_CONSUMED], 2);
+	ck_assert_uint_eq(stage.keeper.total.of[FATE_DROPPED], 1);
+}
+END_TEST
+
+/* Others' packets are nothing to it. */
+START_TEST(ask_is_of_one_client)
+{
+	struct entry *other = client_login(_i == 0 ? 0 : 1, "bob@foo.com/home"), *entry = login_with_packets(0, 1);
+
+	manager_send(ASK, id_of(other), "7");
+	expect_answer(other, "7");
+	assert_queue(expected);
+	manager_send(ASK, id_of(entry), "8");
+	manager_send(MESSAGE, "one", id_of(other));
+	puppet_say_number(other, W2M_SETTLED, 3);
+	stage_turns();
+	assert_queue(expected);
+	puppet_say_number(entry, W2M_SETTLED, 2);
+	stage_turns();
+	expect_answer(entry, "8");
+	assert_queue(expected);
+	assert_no_breach();
+}
+END_TEST
+
 /* ---- too much is kept ---- */
 
 static void
@@ -1455,6 +1666,19 @@ add_of_ends(TCase *tests)
 	tcase_add_loop_test(tests, session_of_somebody_else, 0, 2);
 }
 
+static void
+add_of_asks(TCase *tests)
+{
+	tcase_add_test(tests, ask_with_nothing_before_it);
+	tcase_add_loop_test(tests, ask_waits_for_all_before_it, 0, 2);
+	tcase_add_loop_test(tests, asks_that_are_settled_together, 0, 2);
+	tcase_add_test(tests, ask_is_not_passed);
+	tcase_add_loop_test(tests, worker_that_says_the_number_of_an_ask, 0, 2);
+	tcase_add_loop_test(tests, ask_comes_back_in_its_place, 0, 2);
+	tcase_add_loop_test(tests, ask_and_the_end_of_the_client, 0, 2);
+	tcase_add_loop_test(tests, ask_is_of_one_client, 0, 2);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1469,6 +1693,7 @@ main(int argc, char **argv)
 	add_of_workers(tests);
 	add_of_places(tests);
 	add_of_ends(tests);
+	add_of_asks(tests);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
