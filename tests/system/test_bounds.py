@@ -664,6 +664,64 @@ class Slow(BoundsCase):
     def test_nothing_above_the_soft_bound(self):
         self.nothing({'stall_seconds': 1, 'unsent_soft_bytes': 65536, 'send_buffer_bytes': 16384}, 'stall-seconds', 300, 9000)
 
+    # -- what comes while it is there
+
+    def flood(self, sender, numbers, size):
+        """All of it has gone to the worker when this returns, unless the client was ended."""
+        for number in numbers:
+            sender.send("<message to='alice@localhost/home' id='o-alice-%d' type='chat'><body>%s</body></message>" % (
+                number, 'x' * size))
+        sender.settle()
+
+    def live(self, unsent_bytes):
+        """She has read some of it slowly, and now she reads nothing."""
+        # Nothing but the one bound can end her.
+        limits = {'unsent_bytes': unsent_bytes, 'unsent_soft_bytes': unsent_bytes, 'stall_seconds': 86400,
+                  'send_buffer_bytes': 16384, 'settle_seconds': 0}
+        self.up(['alice'], 0, 0, limits=limits)
+        member = self.reader('alice')
+        sender = self.daemon.login('sender')
+        self.flood(sender, range(20), 9000)
+        self.read_slowly(member, 20, 3000)
+        self.assertEqual(self.labels('alice', range(20)), member.got)
+        self.flood(sender, range(20, 220), 9000)
+        return member, sender
+
+    def test_live_below_the_hard_bound(self):
+        member, _ = self.live(4 * 1048576)
+        held = self.daemon.status()['held_bytes']
+        self.assertGreater(held, 1000000, 'so much had to wait for her')
+        self.read_slowly(member, 220, 3000)
+        self.assertEqual(self.labels('alice', range(220)), member.got)
+        self.wait(self.is_quiet, 'everything is settled')
+        status = self.daemon.status()
+        self.assertEqual({}, status['ended']['limits'])
+        self.assertEqual(0, status['packets']['bounced'])
+        self.assertEqual(0, self.kept())
+        print('%s: %d waited at most' % (self.id(), held))
+
+    def test_live_above_the_hard_bound(self):
+        stuck, _ = self.live(524288)
+        self.wait(lambda: self.daemon.status()['ended']['limits'].get('unsent-bytes') == 1, 'the end of one that is too slow')
+        self.assertEqual({'too-slow': 1}, {name: number for name, number in self.daemon.status()['ended']['reasons'].items()
+                                           if name != 'closed'})
+        self.daemon.log.wait('client ended reason=too-slow limit=unsent-bytes .*account="alice@localhost/home"')
+        self.wait(self.is_quiet, 'everything came back')
+        kept = self.kept()
+        self.crowd.tell([stuck], reading=True)
+        self.wait(lambda: stuck.ended, 'it has read to the end')
+        again = self.reader('alice')
+        self.crowd.tell([again], reading=True)
+        self.wait(lambda: self.kept() == 0, 'the rest is taken')
+        self.wait(self.is_quiet, 'everything is settled')
+        self.assertEqual(self.labels('alice', range(len(stuck.got))), stuck.got)
+        # What was under way when she was ended may come behind what was sent after that.
+        self.assertEqual(kept, len(again.got))
+        self.assertEqual(kept, len(set(again.got)))
+        self.assertEqual(set(self.labels('alice', range(220))), set(stuck.got + again.got))
+        self.assertFalse(again.ended)
+        print('%s: %d in the first session, %d in the second' % (self.id(), len(stuck.got), len(again.got)))
+
 
 if __name__ == '__main__':
     harness.main()
