@@ -2,6 +2,8 @@
  * Any bytes as the records of a journal: whatever they are, a session manager begins with them, or without, and works.
  * With libFuzzer, or replayed by fuzz_main.c.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,18 +32,43 @@ must(bool good)
 		abort();
 }
 
+static void
+say(struct sessiond *sd, const char *text)
+{
+	must(sessiond_input(sd, text, strlen(text)) == 0);
+	must(sessiond_turn(sd) == 0);
+}
+
+/* The socket manager goes on with the stream that was left, if it can say which that is; else with a new one. */
+static void
+resume(struct sessiond *sd)
+{
+	const struct ack *ack = &sd->link.ledger.ack;
+	char text[512];
+
+	must(sessiond_input(sd, "<s>", 3) == 0);
+	sd->link.state = LINK_READY;
+	if (ack->id[0] != '\0' && ack->id[strspn(ack->id, "0123456789abcdef")] == '\0') {
+		snprintf(text, sizeof text, "<resume xmlns='urn:xmpp:sm:3' previd='%s' h='%" PRIu32 "'/>", ack->id,
+		    ack->acknowledged);
+		say(sd, text);
+	}
+	if (!ack->on)
+		say(sd, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+	must(ack->on);
+}
+
 /* Something for everybody who may be there. */
 static void
 use(struct sessiond *sd)
 {
-	static const char text[] = "<s><r xmlns='urn:xmpp:sm:3'/><message to='a@localhost' sto='b@localhost/r' sfrom='b@s'>"
-	    "<body/></message><presence sto='a@localhost/r' sfrom='a@s'/><close sto='localhost' sfrom='c@s' "
-	    "xmlns='urn:ietf:params:xml:ns:xmpp-framing'/><presence type='unavailable' sto='b@localhost/r' sfrom='b@s'/>";
-
-	must(sessiond_input(sd, text, 3) == 0);
-	sd->link.state = LINK_READY;
-	must(sessiond_input(sd, text + 3, sizeof text - 4) == 0);
-	must(sessiond_turn(sd) == 0);
+	resume(sd);
+	say(sd, "<r xmlns='urn:xmpp:sm:3'/><message to='a@localhost' sto='b@localhost/r' sfrom='b@s'><body/></message>"
+	    "<presence sto='a@localhost/r' sfrom='a@s'/><presence to='y@localhost' sto='a@localhost/r' sfrom='a@s'/>"
+	    "<settle xmlns='urn:x-c2sd:settle:0' type='result' sto='a@localhost' sfrom='a@s' id='7.300'/>"
+	    "<close sto='localhost' sfrom='c@s' xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>"
+	    "<presence type='unavailable' sto='b@localhost/r' sfrom='b@s'/>");
+	must(sd->link.state == LINK_READY);
 }
 
 int
