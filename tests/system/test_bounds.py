@@ -326,6 +326,7 @@ class BoundsCase(DaemonCase):
             last[pair] = int(number)
 
 
+SANITIZED = harness.is_sanitized(harness.program('worker/c2sd-worker'))
 ORDERS = list(itertools.permutations(('link', 'worker', 'clients')))
 
 
@@ -517,6 +518,9 @@ class Deadlock(BoundsCase):
         for number, orders in enumerate(itertools.product(ORDERS, ORDERS)):
             # The six tests share the 36 pairs of orders; with C2SD_TEST_LONG each has them all.
             if not os.environ.get('C2SD_TEST_LONG') and (number // 6 + number) % 6 != share:
+                continue
+            # Where everything takes several times as long it is about what is touched.
+            if SANITIZED and number >= 12:
                 continue
             with self.subTest(stopping=orders[0], letting=orders[1]):
                 self.once(number, *orders)

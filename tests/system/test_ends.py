@@ -17,6 +17,7 @@ import ssl
 import termios
 import threading
 import time
+import unittest
 
 import harness
 from harness import DaemonCase, Deadline, RawClient, wait_gone
@@ -796,6 +797,7 @@ class Workers(EndsCase):
         self.die(signal.SIGKILL)
         self.die(signal.SIGKILL)
 
+    @unittest.skipIf(harness.is_sanitized(harness.program('worker/c2sd-worker')), 'a sanitizer says what it died of')
     def test_crashed(self):
         self.begin()
         self.die(signal.SIGSEGV)
@@ -901,6 +903,7 @@ class Closing(EndsCase):
         self.read_all(patient)
         self.check_nothing_back(patient, goodbye=True)
 
+    @unittest.skipIf(harness.is_sanitized(harness.program('worker/c2sd-worker')), 'with a sanitizer five seconds are too short')
     def test_much_is_unread(self):
         """By us: to close would be to reset."""
         self.begin(limits={'rate_bytes': '1024', 'burst_bytes': '65536', 'stanza_bytes': '65536'})
