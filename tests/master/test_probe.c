@@ -11,6 +11,7 @@
 #define BOB "bob@foo.com/home"
 
 static struct entry *alice, *bob;
+static char *asked;		/* what the session manager was asked */
 
 /* Both were logged in when the link was lost, and it is back: what they were asked, ids only. */
 static void
@@ -36,22 +37,23 @@ teardown(void)
 {
 	stage_assert_balance();
 	stage_close();
+	free(asked);
+	asked = NULL;
 }
 
 static const char *
 asked_id(const struct entry *entry)
 {
 	static char ids[2][30];
-	static const char *heard;
 	char start[200];
 	const char *at;
 	char *id = ids[entry == bob];
 
-	if (heard == NULL)
-		heard = strdup(manager_hear());
+	if (asked == NULL)
+		asked = strdup(manager_hear());
 	snprintf(start, sizeof start, " sfrom='%s' type='get' id='", id_of(entry));
-	at = strstr(heard, start);
-	ck_assert_msg(at != NULL, "%s not in %s", start, heard);
+	at = strstr(asked, start);
+	ck_assert_msg(at != NULL, "%s not in %s", start, asked);
 	at += strlen(start);
 	snprintf(id, sizeof ids[0], "%.*s", (int)strcspn(at, "'"), at);
 	return id;

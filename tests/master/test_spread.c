@@ -1,5 +1,6 @@
 /* spread: nobody waits longer than the time, at an even pace, and whoever has gone or stays is passed over. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "master/spread.h"
 #include "tests/common/turn.h"
@@ -24,6 +25,7 @@ on_due(struct spread *which, struct entry *entry, enum end_reason reason)
 static void
 setup(void)
 {
+	memset(ended, 0, sizeof ended);
 	ck_assert_int_eq(loop_init(&loop), 0);
 	ck_assert_int_eq(directory_init(&directory, 2), 0);
 	spread = (struct spread){ .loop = &loop, .directory = &directory, .on_due = on_due };

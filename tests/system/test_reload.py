@@ -653,7 +653,7 @@ class Everything(ReloadCase):
         manager.let_in(client, 'alice')
         manager.close()
         daemon.log.wait('link lost')
-        configuration.link['hold'] = 1
+        configuration.link.update(hold=1, spread=0)
         self.assert_done(self.reload(daemon, configuration))
         client.expect_stream_error('system-shutdown')
 
