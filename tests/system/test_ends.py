@@ -1094,7 +1094,9 @@ class Comeback(DaemonCase):
         found = self.wait_last(client)
         wanted = [(number, 'chat' if number % 2 else None) for number in range(self.COUNT)]
         found = [(number, None if kind == 'normal' else kind) for number, kind in found]
-        self.assertTrue(len(self.had) <= self.COUNT - len(found) <= len(self.taken()), (self.had, found[:3]))
+        # Nobody can look into a socket that is reset; TCP may have tried the full window once more, and one message have come by that.
+        most = len(self.taken()) + (self.bob.socket.fileno() < 0)
+        self.assertTrue(len(self.had) <= self.COUNT - len(found) <= most, (self.had, found[:3]))
         self.assertEqual(wanted[-len(found):], found)
         before = self.daemon.status()['packets']
         for _ in range(3):
