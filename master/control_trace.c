@@ -191,15 +191,9 @@ trace_add_account(struct control_connection *connection, const char *account)
 {
 	const struct directory *directory = &connection->control->master->directory;
 
-	for (uint32_t worker = 0; worker < directory->workers; worker++) {
-		const struct slot_table *table = &directory->tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++) {
-			const struct entry *entry = table->entries[slot];
-
-			if (entry != NULL && entry->confirmed && control_sessions_match(entry->address, account))
-				trace_add(connection, entry);
-		}
+	for (const struct entry *entry = NULL; (entry = directory_next(directory, entry)) != NULL;) {
+		if (entry->confirmed && control_sessions_match(entry->address, account))
+			trace_add(connection, entry);
 	}
 }
 

@@ -316,6 +316,22 @@ directory_at(const struct directory *directory, uint32_t worker, uint32_t slot, 
 }
 
 struct entry *
+directory_next(const struct directory *directory, const struct entry *entry)
+{
+	uint32_t slot = entry == NULL ? 0 : entry->slot + 1;
+
+	for (uint32_t worker = entry == NULL ? 0 : entry->worker; worker < directory->workers; worker++, slot = 0) {
+		const struct slot_table *table = &directory->tables[worker];
+
+		for (; slot < table->size; slot++) {
+			if (table->entries[slot] != NULL)
+				return table->entries[slot];
+		}
+	}
+	return NULL;
+}
+
+struct entry *
 directory_at_before(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial)
 {
 	struct entry *entry;

@@ -133,6 +133,9 @@ struct entry *directory_find(const struct directory *directory, struct range id)
 /* The client in that place; NULL: there is none, or another one. */
 struct entry *directory_at(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial);
 
+/* All clients, one after another, in the order of workers and slots: the first (`entry` NULL), the next; NULL: no more. */
+struct entry *directory_next(const struct directory *directory, const struct entry *entry);
+
 /*
  * This client has, or is about to get, this session address: any other that has it is superseded from now on. False
  * without memory.

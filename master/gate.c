@@ -112,15 +112,11 @@ expel(struct master *master)
 {
 	const struct address_list *lists = &master->gate.admission.lists;
 
-	for (uint32_t worker = 0; lists->count > 0 && worker < master->directory.workers; worker++) {
-		const struct slot_table *table = &master->directory.tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++) {
-			struct entry *entry = table->entries[slot];
-
-			if (entry != NULL && entry->counted && !address_list_permits(lists, &entry->peer.address))
-				router_close(master, entry, END_REFUSED);
-		}
+	if (lists->count == 0)
+		return;
+	for (struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;) {
+		if (entry->counted && !address_list_permits(lists, &entry->peer.address))
+			router_close(master, entry, END_REFUSED);
 	}
 }
 

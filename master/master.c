@@ -33,13 +33,8 @@ on_hold_expired(struct timer *timer)
 
 	log_error("link hold-expired seconds=%" PRIu32, master->options->link.hold);
 	master->hold_expired = true;
-	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
-		const struct slot_table *table = &master->directory.tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++)
-			if (table->entries[slot] != NULL)
-				spread_add(&master->spread, table->entries[slot], END_HOLD);
-	}
+	for (struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;)
+		spread_add(&master->spread, entry, END_HOLD);
 }
 
 static void
@@ -354,19 +349,15 @@ static void
 on_out_of_patience(struct timer *timer)
 {
 	struct master *master = container_of(timer, struct master, patience);
+	struct entry *entry = directory_next(&master->directory, NULL), *next;
 
 	log_warning("shutdown left-behind clients=%" PRIu32, master->directory.count);
-	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
-		struct slot_table *table = &master->directory.tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++) {
-			if (table->entries[slot] == NULL)
-				continue;
-			/* It may still wait in a channel: only the end of the process closes it. */
-			table->entries[slot]->fd = -1;
-			ends_count(&master->ends, &(struct client_end){ .reason = END_SHUTDOWN });
-			router_ended(master, table->entries[slot]);
-		}
+	for (; entry != NULL; entry = next) {
+		next = directory_next(&master->directory, entry);
+		/* It may still wait in a channel: only the end of the process closes it. */
+		entry->fd = -1;
+		ends_count(&master->ends, &(struct client_end){ .reason = END_SHUTDOWN });
+		router_ended(master, entry);
 	}
 	check_ended(master);
 }

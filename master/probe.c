@@ -63,13 +63,8 @@ probe_forget(struct master *master, struct entry *entry)
 static void
 for_each_entry(struct master *master, void (*fn)(struct master *master, struct entry *entry))
 {
-	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
-		const struct slot_table *table = &master->directory.tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++)
-			if (table->entries[slot] != NULL)
-				fn(master, table->entries[slot]);
-	}
+	for (struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;)
+		fn(master, entry);
 }
 
 /* Where sessions are not asked for they end with the link: at both ends, and nothing more is said of them. */

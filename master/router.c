@@ -242,7 +242,7 @@ promise_address(struct master *master, struct entry *entry, struct range raw)
 static bool
 is_in_the_way(const struct master *master, const struct entry *entry)
 {
-	if (entry == NULL || entry->closing || entry->held == 0)
+	if (entry->closing || entry->held == 0)
 		return false;
 	if (loop_now(&master->loop) - master->unread_since > RELIEF_PATIENCE)
 		return true;
@@ -256,15 +256,9 @@ fullest(const struct master *master)
 {
 	struct entry *fullest = NULL;
 
-	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
-		const struct slot_table *table = &master->directory.tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++) {
-			struct entry *entry = table->entries[slot];
-
-			if (is_in_the_way(master, entry) && (fullest == NULL || entry->held > fullest->held))
-				fullest = entry;
-		}
+	for (struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;) {
+		if (is_in_the_way(master, entry) && (fullest == NULL || entry->held > fullest->held))
+			fullest = entry;
 	}
 	return fullest;
 }
@@ -275,14 +269,8 @@ held_by_leaving(const struct master *master)
 {
 	size_t held = 0;
 
-	for (uint32_t worker = 0; worker < master->directory.workers; worker++) {
-		const struct slot_table *table = &master->directory.tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++) {
-			if (table->entries[slot] != NULL && table->entries[slot]->closing)
-				held += table->entries[slot]->held;
-		}
-	}
+	for (const struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;)
+		held += entry->closing ? entry->held : 0;
 	return held;
 }
 
@@ -576,13 +564,9 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 void
 router_given_up(struct master *master, uint64_t from)
 {
-	for (uint32_t worker = 0; from != 0 && worker < master->directory.workers; worker++) {
-		const struct slot_table *table = &master->directory.tables[worker];
-
-		for (uint32_t slot = 0; slot < table->size; slot++) {
-			if (table->entries[slot] != NULL && table->entries[slot]->serial == from)
-				router_close(master, table->entries[slot], END_GIVEN_UP);
-		}
+	for (struct entry *entry = NULL; from != 0 && (entry = directory_next(&master->directory, entry)) != NULL;) {
+		if (entry->serial == from)
+			router_close(master, entry, END_GIVEN_UP);
 	}
 }
 

@@ -338,6 +338,26 @@ START_TEST(small_and_given_back)
 }
 END_TEST
 
+/* Over workers without any, behind gaps, and who comes next may be asked before one goes. */
+START_TEST(one_after_another)
+{
+	struct entry *all[5];
+
+	ck_assert_ptr_null(directory_next(&directory, NULL));
+	all[3] = add(2);
+	all[0] = add(0);
+	all[1] = add(0);
+	all[2] = add(0);
+	all[4] = add(2);
+	directory_remove(&directory, all[1]);
+	ck_assert_ptr_eq(directory_next(&directory, NULL), all[0]);
+	ck_assert_ptr_eq(directory_next(&directory, all[0]), all[2]);
+	ck_assert_ptr_eq(directory_next(&directory, all[2]), all[3]);
+	ck_assert_ptr_eq(directory_next(&directory, all[3]), all[4]);
+	ck_assert_ptr_null(directory_next(&directory, all[4]));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -359,6 +379,7 @@ main(void)
 	tcase_add_test(tests, lowest_slot_first);
 	tcase_add_test(tests, nobody_in_no_place);
 	tcase_add_test(tests, small_and_given_back);
+	tcase_add_test(tests, one_after_another);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
