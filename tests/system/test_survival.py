@@ -86,6 +86,14 @@ class SurvivalCase(DaemonCase):
         self.assertEqual(harness.wait_gone([pid]), [])
         return pid
 
+    def wait_served(self, daemon):
+        """The next one that is killed has served: others are given longer pauses each time (doc/link.md, "When the link is away")."""
+        deadline = harness.Deadline()
+        while daemon.status()['link']['state'] != 'up':
+            if deadline.left() == 0:
+                self.fail('there is no link:\n' + '\n'.join(daemon.log.lines[-60:]))
+            linger(0.01)
+
     def assert_all_arrived(self, daemon):
         deadline = harness.Deadline()
         while True:
@@ -199,7 +207,10 @@ class Killed(SurvivalCase):
         daemon = self.survivor(['alice', 'bob'], limits={'offline-max': None})
         alice = daemon.login('alice').available()
         count = 0
-        for _ in range(40):
+        for number in range(40):
+            # Each fourth is killed wherever it may be, also in its first steps.
+            if number % 4 != 0:
+                self.wait_served(daemon)
             for _ in range(self.dice.randrange(1, 25)):
                 alice.message('bob@localhost', 'stored %d' % count)
                 count += 1
@@ -226,6 +237,7 @@ class Killed(SurvivalCase):
         heard, twice = 0, 0
         while heard < 900:
             if self.dice.randrange(40) == 0:
+                self.wait_served(daemon)
                 self.kill(daemon)
             message = bob.expect('message', 60)
             number = int(message.child_text('body').split()[1])
