@@ -117,7 +117,12 @@ def half_open(run):
 def leave_half_open(field, count=1):
     """While the others go on, until these are ended."""
     crowd = field.crowd
-    users = field.dice.sample([user for user in crowd.receivers if user in crowd.now and crowd.now[user].ready], count)
+
+    def there():
+        return [user for user in crowd.receivers if user in crowd.now and crowd.now[user].ready]
+
+    crowd.until(lambda: len(there()) >= count, 'somebody is logged in')
+    users = field.dice.sample(there(), count)
     gone = [(crowd.now[user], crowd.now[user].freeze()) for user in users]
     field.fault('half-open', len(gone))
     crowd.until(crowd.is_through, 'everything is sent')
