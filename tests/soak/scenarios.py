@@ -162,6 +162,7 @@ def cut_for_long(field, network, load):
         if client:
             client.kill('network cut')
     network.join()
+    crowd.absent.difference_update(crowd.receivers)
 
 
 def workers_killed(run):

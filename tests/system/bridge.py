@@ -132,10 +132,12 @@ class Bridge:
 
     def kill(self):
         """kill -9; another one takes its place at the next connection."""
+        # The daemon may be back before this is over, and whoever loses its first link before it is open ends.
+        link = self.links[-1]
         self.process.kill()
         self.process.wait()
         self.spawn()
-        self.links[-1].cut()
+        link.cut()
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
