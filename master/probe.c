@@ -333,6 +333,14 @@ is_known(struct probe *probe, struct entry *entry)
 	entry->doubtful = false;
 }
 
+/* Its worker half is told that it is not there, and does that. */
+static void
+starts_again(struct probe *probe, struct entry *entry)
+{
+	probe->again += entry->doubtful;
+	entry->doubtful = false;
+}
+
 /* It was taken for gone already, because it took so long: as long as it is not told, it stays. */
 static void
 stays(struct master *master, struct entry *entry)
@@ -354,16 +362,22 @@ probe_take(struct master *master, struct entry *entry, bool ends, const void *by
 		stays(master, entry);
 		return PROBE_TAKEN;
 	case PROBE_AGAIN:
-		master->probe.again += entry->doubtful;
-		entry->doubtful = false;
+		/* Something of its own came back before, and its session is being started for that. */
+		if (!entry->doubtful && entry->ended_upstream)
+			return PROBE_TAKEN;
+		starts_again(&master->probe, entry);
 		return PROBE_INSTEAD;
 	case PROBE_GONE:
 		break;
 	case PROBE_NONE:
-		/* Without the question, as session managers say it that know only that there is none. */
-		if (!ends || !entry->doubtful || !entry->probed || entry->superseded)
+		if (!ends || !entry->doubtful || entry->superseded)
 			return PROBE_OTHER;
-		break;
+		/* Without the question, as session managers say it that know only that there is none. */
+		if (entry->probed && master->link.dialect->silence_ends)
+			break;
+		if (!master->link.dialect->silence_ends)
+			starts_again(&master->probe, entry);
+		return PROBE_OTHER;
 	}
 	if (entry->doubtful) {
 		entry->ended_upstream = true;

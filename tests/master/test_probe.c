@@ -15,12 +15,13 @@ static char *asked;		/* what the session manager was asked */
 
 /* Both were logged in when the link was lost, and it is back: what they were asked, ids only. */
 static void
-setup(void)
+setup_of(const char *dialect)
 {
 	stage_open(2, 100000);
 	stage.link.timeout = 10000;
 	alice = client_login(0, ALICE);
 	bob = client_login(1, BOB);
+	stage.link.dialect = dialect_find(dialect);
 	manager_up();
 	manager_die();
 	manager_take();
@@ -30,6 +31,18 @@ setup(void)
 	manager_up();
 	timer_is_due(&stage.loop, &stage.probe.timer);
 	stage_turns();
+}
+
+static void
+setup(void)
+{
+	setup_of("sfrom");
+}
+
+static void
+setup_route(void)
+{
+	setup_of("route");
 }
 
 static void
@@ -161,6 +174,82 @@ START_TEST(lost_again)
 }
 END_TEST
 
+#define RETURNED "<route type='error' error='Invalid Session' to='%s' from='%s'><message to='bob@foo.com'/></route>"
+
+/* The question of this client, as jabberd sends it back. */
+static void
+send_question_back(const struct entry *entry, const char *address)
+{
+	const char *begin, *end;
+	char start[200];
+
+	if (asked == NULL)
+		asked = strdup(manager_hear());
+	snprintf(start, sizeof start, " from='%s'><iq", id_of(entry));
+	begin = strstr(asked, start);
+	ck_assert_msg(begin != NULL, "%s not in %s", start, asked);
+	begin = strstr(begin, "<iq");
+	end = strstr(begin, "</route>");
+	manager_say("<route type='error' error='Invalid Session' to='%s' from='%s'>%.*s</route>", id_of(entry), address,
+	    (int)(end - begin), begin);
+	stage_turns();
+}
+
+START_TEST(route_is_started_again)
+{
+	send_question_back(alice, ALICE);
+	hears(0, M2W_PACKET, true);
+	hears(1, M2W_PACKET, false);
+	ck_assert(!alice->doubtful && bob->doubtful);
+	ck_assert_uint_eq(stage.probe.again, 1);
+}
+END_TEST
+
+/*
+ * What she had sent herself comes back in front of the question. Her worker starts the session again for that, and not once more.
+ * _i: she was asked, or it was not her turn yet.
+ */
+START_TEST(route_is_started_again_once)
+{
+	char start[200];
+
+	if (_i == 1)
+		alice->probed = false;
+	manager_say(RETURNED, id_of(alice), ALICE);
+	stage_turns();
+	hears(0, M2W_PACKET, true);
+	ck_assert(!alice->doubtful && !alice->due && !alice->forgotten);
+	snprintf(start, sizeof start, "<route type='session' to='" ALICE "' from='%s'/>", id_of(alice));
+	puppet_say_of(alice, W2M_PACKET, start, strlen(start));
+	stage_turns();
+	ck_assert(alice->starts);
+	if (_i == 0)
+		send_question_back(alice, ALICE);
+	hears(0, M2W_PACKET, false);
+	ck_assert_uint_eq(stage.probe.again, 1);
+	ck_assert_uint_eq(stage.probe.gone, 0);
+	/* The link is lost, and with it that question perhaps. */
+	manager_die();
+	manager_up();
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->doubtful && alice->probed);
+	free(asked);
+	asked = NULL;
+	send_question_back(alice, ALICE);
+	hears(0, M2W_PACKET, true);
+}
+END_TEST
+
+/* Whose answer is late is still started again. */
+START_TEST(route_answer_is_late)
+{
+	alice->doubtful = false;
+	send_question_back(alice, ALICE);
+	hears(0, M2W_PACKET, true);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
@@ -177,6 +266,12 @@ main(int argc, char **argv)
 	tcase_add_test(tests, silence);
 	tcase_add_test(tests, what_the_forgotten_send);
 	tcase_add_test(tests, lost_again);
+	suite_add_tcase(suite, tests);
+	tests = tcase_create("route");
+	tcase_add_checked_fixture(tests, setup_route, teardown);
+	tcase_add_test(tests, route_is_started_again);
+	tcase_add_loop_test(tests, route_is_started_again_once, 0, 2);
+	tcase_add_test(tests, route_answer_is_late);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }
