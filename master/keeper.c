@@ -42,7 +42,8 @@ keep(struct keeper *keeper, struct entry *entry, const void *bytes, size_t lengt
 		return 0;
 	kept->number = ++entry->numbers;
 	kept->length = (uint32_t)length;
-	kept->managed = entry->managed;
+	/* Nobody but us knows of a question. */
+	kept->managed = entry->managed && !asks;
 	kept->asks = asks;
 	memcpy(kept->bytes, bytes, length);
 	STAILQ_INSERT_TAIL(&entry->kept, kept, entry);

@@ -161,13 +161,19 @@ is_own_disconnect(const struct master *master, const struct entry *entry, const 
 	return packet->kind == PACKET_DISCONNECT && address != NULL && dialect_ends_session(packet, address);
 }
 
+/* The session manager has it, too. Where its queue has gone with it, or may have, our copy is all that there is. */
+static bool
+is_kept_there(const struct master *master, const struct entry *entry, const struct kept *kept)
+{
+	return kept->managed && !entry->forgotten && master->link.state == LINK_UP;
+}
+
 static enum fate
 fate_at_end(struct master *master, const struct entry *entry, const struct kept *kept)
 {
 	struct packet packet;
 
-	/* Where that queue has gone with the session manager, this copy is all that there is. */
-	if (kept->managed && !entry->forgotten)
+	if (is_kept_there(master, entry, kept))
 		return FATE_CONSUMED;
 	master->link.dialect->link_read(&packet, kept->bytes, kept->length);
 	if (is_stale_login(entry, &packet) || is_own_disconnect(master, entry, &packet))

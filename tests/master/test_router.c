@@ -1329,6 +1329,58 @@ START_TEST(ask_and_the_end_of_the_client)
 }
 END_TEST
 
+#define ENABLED "<enabled xmlns='urn:xmpp:sm:3' id='x' sto='%s' sfrom='foo.com'/>"
+
+static void
+expect_xmpp_end(const struct entry *entry, bool killed)
+{
+	if (killed)
+		expect_end(entry);
+	else
+		snprintf(expected, sizeof expected, "<close sto='" ALICE "' sfrom='%s' " FRAMING "/>\n", id_of(entry));
+}
+
+/* The session manager keeps for itself what follows, but no question: nobody else would answer that. */
+START_TEST(ask_behind_stream_management)
+{
+	struct entry *entry;
+	const char *heard;
+
+	stage.link.dialect = &dialect_xmpp;
+	entry = login_with_packets(0, 1);
+	manager_up();
+	puppet_forget(0);
+	manager_say(ENABLED, id_of(entry));
+	manager_say(MESSAGE, "two", id_of(entry));
+	manager_say(ASK, id_of(entry), "7");
+	expect_no_answer(id_of(entry), "7");
+	manager_hear();
+	end(entry, _i == 1);
+	heard = manager_hear();
+	ck_assert_ptr_nonnull(strstr(heard, " id='one'"));
+	ck_assert_ptr_null(strstr(heard, " id='two'"));
+	ck_assert_ptr_nonnull(strstr(heard, expected));
+	stage_assert_balance();
+}
+END_TEST
+
+/* While the link is away nobody knows whether what the session manager has kept is still there. */
+START_TEST(stream_management_without_a_link)
+{
+	struct entry *entry;
+
+	stage.link.dialect = &dialect_xmpp;
+	entry = login_with_packets(0, 1);
+	manager_send(ENABLED, id_of(entry));
+	manager_send(MESSAGE, "two", id_of(entry));
+	expect_xmpp_end(entry, _i == 1);
+	expect_bounce(entry, "one");
+	expect_bounce(entry, "two");
+	end(entry, _i == 1);
+	assert_queue(expected);
+}
+END_TEST
+
 /* Others' packets are nothing to it. */
 START_TEST(ask_is_of_one_client)
 {
@@ -1675,6 +1727,8 @@ add_of_asks(TCase *tests)
 	tcase_add_test(tests, ask_is_not_passed);
 	tcase_add_loop_test(tests, worker_that_says_the_number_of_an_ask, 0, 2);
 	tcase_add_loop_test(tests, ask_comes_back_in_its_place, 0, 2);
+	tcase_add_loop_test(tests, ask_behind_stream_management, 0, 2);
+	tcase_add_loop_test(tests, stream_management_without_a_link, 0, 2);
 	tcase_add_loop_test(tests, ask_and_the_end_of_the_client, 0, 2);
 	tcase_add_loop_test(tests, ask_is_of_one_client, 0, 2);
 }
