@@ -1,4 +1,4 @@
-/* fuzz: what the fuzz targets of dialect/ share. */
+/* fuzz: what fuzz targets share. */
 #ifndef C2SD_TESTS_DIALECT_FUZZ_H
 #define C2SD_TESTS_DIALECT_FUZZ_H
 

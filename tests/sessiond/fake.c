@@ -6,21 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sessiond/quiet.h"
+
 #define NOW 1795262400	/* 2026-11-21T12:00:00Z */
 
 static time_t
 clock_still(void)
 {
 	return NOW;
-}
-
-static void
-log_nowhere(enum log_level level, const char *role, const char *line, void *argument)
-{
-	(void)level;
-	(void)role;
-	(void)line;
-	(void)argument;
 }
 
 struct fake *
@@ -32,7 +25,7 @@ fake_new_shut(const char *more)
 	int error;
 
 	ck_assert_ptr_nonnull(fake);
-	log_set_sink(log_nowhere, NULL);
+	quiet_log();
 	snprintf(text, sizeof text, "host=localhost\nhost=example.org\nname=" FAKE_NAME
 	    "\nsecret=s3cret\ndatabase=:memory:\nregistration=yes\n%s", more);
 	error = settings_read(&fake->settings, text, &line);

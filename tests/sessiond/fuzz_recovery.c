@@ -3,34 +3,15 @@
  * With libFuzzer, or replayed by fuzz_main.c.
  */
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "tests/dialect/fuzz.h"
 #include "tests/sessiond/heir.h"
+#include "tests/sessiond/quiet.h"
 
 #define AREA (256 * 1024)
 #define HALF ((AREA - JOURNAL_HEAD) / 2 / JOURNAL_HEAD * JOURNAL_HEAD)
 #define WORD_AT 32
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-log_nowhere(enum log_level level, const char *role, const char *line, void *argument)
-{
-	(void)level;
-	(void)role;
-	(void)line;
-	(void)argument;
-}
-
-static void
-must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 static void
 say(struct sessiond *sd, const char *text)
@@ -80,7 +61,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct heir *heir;
 	uint64_t word = size;
 
-	log_set_sink(log_nowhere, NULL);
+	quiet_log();
 	sd = calloc(1, sizeof *sd);
 	must(sd != NULL);
 	sd->settings = &(const struct settings){ .name = (char[]){ "s" }, .dialect = &link_dialect_xmpp };

@@ -2,20 +2,10 @@
  * The two messages of a client, one a line, with every mechanism. Nobody gets in who does not know the password, and what
  * is taken for a name is one. With libFuzzer, or replayed by fuzz_main.c.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "sessiond/scram.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-must(bool good)
-{
-	if (!good)
-		abort();
-}
+#include "tests/dialect/fuzz.h"
 
 static void
 run(enum scram_hash hash, bool plus, const char *first, size_t first_length, const char *final, size_t final_length)

@@ -4,35 +4,15 @@
  * With libFuzzer, or replayed by fuzz_main.c.
  */
 #include <openssl/evp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "sessiond/account.h"
 #include "sessiond/sessiond.h"
+#include "tests/dialect/fuzz.h"
 #include "tests/sessiond/heir.h"
+#include "tests/sessiond/quiet.h"
 
 #define AREA (64 * 1024)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-log_nowhere(enum log_level level, const char *role, const char *line, void *argument)
-{
-	(void)level;
-	(void)role;
-	(void)line;
-	(void)argument;
-}
-
-static void
-must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 static void
 output_drain(struct sessiond *sd)
@@ -140,7 +120,7 @@ run_dialect(const char *dialect, const uint8_t *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	log_set_sink(log_nowhere, NULL);
+	quiet_log();
 	run_dialect("sfrom", data, size);
 	run_dialect("xmpp", data, size);
 	return 0;

@@ -1,21 +1,13 @@
 #include "tests/sessiond/heir.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/loop.h"
 #include "sessiond/exchange.h"
+#include "tests/dialect/fuzz.h"
 
 #define LINES_MAX 4096
-
-static void
-must(bool good)
-{
-	if (!good)
-		abort();
-}
 
 struct journal_area
 heir_area(size_t size)
