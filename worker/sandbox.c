@@ -52,6 +52,15 @@ is_null(unsigned place)
 #define ALWAYS(name) { SCMP_SYS(name), 0, { { 0 } } }
 #define IF(name, ...) { SCMP_SYS(name), COUNT(((struct scmp_arg_cmp[]){ __VA_ARGS__ })), { __VA_ARGS__ } }
 
+/* The filter tries it before those of lower priority. */
+static int
+rule_add(scmp_filter_ctx context, const struct rule *rule, uint8_t priority)
+{
+	int result = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, rule->number, rule->count, rule->conditions);
+
+	return result < 0 ? result : seccomp_syscall_priority(context, rule->number, priority);
+}
+
 /* What is asked for most often stands first, and is tried first. */
 static int
 rules_add(scmp_filter_ctx context, int channel)
@@ -108,17 +117,11 @@ rules_add(scmp_filter_ctx context, int channel)
 		IF(futex_time64, is(1, FUTEX_WAKE_PRIVATE)),
 		IF(futex_time64, is(1, FUTEX_WAIT_PRIVATE)),
 	};
+	int result = 0;
 
-	for (size_t i = 0; i < COUNT(rules); i++) {
-		int result = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, rules[i].number, rules[i].count,
-		    rules[i].conditions);
-
-		if (result == 0)
-			result = seccomp_syscall_priority(context, rules[i].number, (uint8_t)(UINT8_MAX - i));
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	for (size_t i = 0; i < COUNT(rules) && result == 0; i++)
+		result = rule_add(context, &rules[i], (uint8_t)(UINT8_MAX - i));
+	return result;
 }
 
 bool

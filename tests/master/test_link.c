@@ -1781,14 +1781,10 @@ START_TEST(goodbye_is_not_counted)
 }
 END_TEST
 
-int
-main(void)
+/* How it opens, carries and ends. */
+static void
+add_link(TCase *tests)
 {
-	Suite *suite = suite_create("link");
-	TCase *tests = tcase_create("link");
-
-	tcase_set_timeout(tests, 60);
-	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, proof_is_what_was_recorded);
 	tcase_add_test(tests, opens);
 	tcase_add_test(tests, opens_with_an_escaped_id);
@@ -1819,6 +1815,12 @@ main(void)
 	tcase_add_test(tests, who_never_closes_is_left);
 	tcase_add_test(tests, cut_while_closing);
 	tcase_add_test(tests, started_by_ourselves);
+}
+
+/* What has arrived, and what comes again. */
+static void
+add_arrival(TCase *tests)
+{
 	tcase_add_test(tests, acknowledged_packets_are_forgotten);
 	tcase_add_test(tests, cut_behind_every_byte_that_is_sent);
 	tcase_add_test(tests, cut_behind_every_byte_that_comes);
@@ -1844,6 +1846,18 @@ main(void)
 	tcase_add_test(tests, flow_follows_what_is_not_acknowledged);
 	tcase_add_test(tests, answer_between_packets);
 	tcase_add_test(tests, goodbye_is_not_counted);
+}
+
+int
+main(void)
+{
+	Suite *suite = suite_create("link");
+	TCase *tests = tcase_create("link");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	add_link(tests);
+	add_arrival(tests);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }

@@ -360,11 +360,8 @@ class Logins(EmbeddedCase):
         self.bind(clients[4])
         return clients, lambda: self.answer(clients[1], said, heard[0])
 
-    def test_go_on_over_another_link(self):
-        daemon = self.start(users=['alice'])
-        (opened, asked, passed, anew, bound), answer = self.clients(daemon)
-        pid = self.shut(daemon)
-        daemon.log.wait('link resumed')
+    def assert_go_on(self, daemon, clients, answer):
+        opened, asked, passed, anew, bound = clients
         opened.login('alice', resource='old')
         answer()
         for client in asked, passed:
@@ -374,24 +371,23 @@ class Logins(EmbeddedCase):
         for client in opened, asked, passed, anew, bound:
             self.assertEqual(client.iq('get', "<query xmlns='jabber:iq:roster'/>").get('type'), 'result')
         self.assertEqual(self.assert_all_arrived(daemon)['sessions'], 5)
+
+    def test_go_on_over_another_link(self):
+        daemon = self.start(users=['alice'])
+        clients = self.clients(daemon)
+        pid = self.shut(daemon)
+        daemon.log.wait('link resumed')
+        self.assert_go_on(daemon, *clients)
         self.assertEqual(daemon.children('c2sd-sessiond'), [pid])
         daemon.stop()
 
     def test_go_on_when_it_is_killed(self):
         daemon = self.start(users=['alice'])
-        (opened, asked, passed, anew, bound), answer = self.clients(daemon)
+        clients = self.clients(daemon)
         pid, = daemon.children('c2sd-sessiond')
         os.kill(pid, 9)
         self.wait_other(daemon, pid)
-        opened.login('alice', resource='old')
-        answer()
-        for client in asked, passed:
-            client.open()
-        for client in asked, passed, anew:
-            self.bind(client)
-        for client in opened, asked, passed, anew, bound:
-            self.assertEqual(client.iq('get', "<query xmlns='jabber:iq:roster'/>").get('type'), 'result')
-        self.assertEqual(self.assert_all_arrived(daemon)['sessions'], 5)
+        self.assert_go_on(daemon, *clients)
         daemon.stop()
 
 
