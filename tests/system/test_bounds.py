@@ -131,16 +131,35 @@ class Member:
         self.socket.close()
 
 
-class Crowd(threading.Thread):
-    """Clients that do what they are told, all in one thread."""
+class Watcher(threading.Thread):
+    """Waits for sockets, and for what the test tells it meanwhile."""
 
     def __init__(self):
         super().__init__(daemon=True)
+        self.over = False
+        self._wake, self._waker = socket.socketpair()
+
+    def wake(self):
+        self._waker.send(b'x')
+
+    def hear(self, readable):
+        if self._wake in readable:
+            self._wake.recv(100)
+
+    def close(self):
+        self.over = True
+        self.wake()
+        self.join(harness.TIMEOUT)
+
+
+class Crowd(Watcher):
+    """Clients that do what they are told, all in one thread."""
+
+    def __init__(self):
+        super().__init__()
         self.members = []
         self.lock = threading.RLock()
         self.run_name = 'r'
-        self.over = False
-        self._wake, self._waker = socket.socketpair()
         self.start()
 
     def run(self):
@@ -152,8 +171,7 @@ class Crowd(threading.Thread):
                            (m.sending and (m.cap is None or m.bytes_out < m.cap))}
             readable, writable, _ = select.select(list(readers) + [self._wake], list(writers), [], 0.1)
             with self.lock:
-                if self._wake in readable:
-                    self._wake.recv(100)
+                self.hear(readable)
                 for sock in readable:
                     if sock is not self._wake and not readers[sock].ended and readers[sock].reading:
                         readers[sock].read()
@@ -175,24 +193,22 @@ class Crowd(threading.Thread):
             for member in self.members if members is None else members:
                 for name, value in what.items():
                     setattr(member, name, value)
-        self._waker.send(b'x')
+        self.wake()
 
     def close(self):
-        self.over = True
-        self._waker.send(b'x')
-        self.join(harness.TIMEOUT)
+        super().close()
         for member in self.members:
             member.socket.close()
 
 
-class Manager(threading.Thread):
+class Manager(Watcher):
     """A session manager (sfrom) that relays messages, and can stop. `blocking`: while something of its own waits to be written
     it does not read, as one that writes without looking. Else it reads on, and keeps what waits. With `acknowledge` it counts."""
 
     def __init__(self, sm, blocking, acknowledge):
-        super().__init__(daemon=True)
+        super().__init__()
         self.sm, self.blocking, self.counts = sm, blocking, acknowledge
-        self.stopped = self.over = False
+        self.stopped = False
         self.out = bytearray()
         self.sessions = {}
         self.returned = []      # came back in a 510, or had nowhere to go
@@ -200,7 +216,6 @@ class Manager(threading.Thread):
         self.counting = False
         self.links = 1
         self.trouble = None
-        self._wake, self._waker = socket.socketpair()
 
     def begin(self):
         self.sm.link.socket.setblocking(False)
@@ -211,12 +226,10 @@ class Manager(threading.Thread):
     def tell(self, **what):
         for name, value in what.items():
             setattr(self, name, value)
-        self._waker.send(b'x')
+        self.wake()
 
     def close(self):
-        self.over = True
-        self._waker.send(b'x')
-        self.join(harness.TIMEOUT)
+        super().close()
         if self.trouble:
             raise self.trouble
 
@@ -232,8 +245,7 @@ class Manager(threading.Thread):
         reads = not self.stopped and not (self.blocking and self.out)
         writes = not self.stopped and self.out
         readable, writable, _ = select.select([self._wake] + ([sock] if reads else []), [sock] if writes else [], [])
-        if self._wake in readable:
-            self._wake.recv(100)
+        self.hear(readable)
         if sock in writable:
             del self.out[:sock.send(self.out[:262144])]
         if sock in readable:
