@@ -385,21 +385,27 @@ element_before_login(struct dialect_client *client, const struct dialect_context
 	return answer_not_authorized(answer, "log in first");
 }
 
-/* What of this stanza must be known if the session has to be started again? */
 static int
-note(struct dialect_client *client, const struct element *element, struct dialect_answer *answer)
+write_memo(struct dialect_client *client, const struct route_memo *memo, struct dialect_answer *answer)
 {
-	struct route_memo memo;
-	char *text;
+	char *text = route_memo_write(memo);
 
-	if (!route_memo_read(&memo, client->memo) || !route_memo_note(&memo, element))
-		return 0;
-	text = route_memo_write(&memo);
 	if (text == NULL)
 		return -ENOMEM;
 	client->memo = text;
 	answer->effects |= DIALECT_MEMO;
 	return 0;
+}
+
+/* What of this stanza must be known if the session has to be started again? */
+static int
+note(struct dialect_client *client, const struct element *element, struct dialect_answer *answer)
+{
+	struct route_memo memo;
+
+	if (!route_memo_read(&memo, client->memo) || !route_memo_note(&memo, element))
+		return 0;
+	return write_memo(client, &memo, answer);
 }
 
 /* Behind what waits already. */
@@ -614,18 +620,6 @@ take_auth(struct dialect_client *client, const struct dialect_context *context, 
 	return deliver(&head->child, answer);
 }
 
-static int
-write_memo(struct dialect_client *client, const struct route_memo *memo, struct dialect_answer *answer)
-{
-	char *text = route_memo_write(memo);
-
-	if (text == NULL)
-		return -ENOMEM;
-	client->memo = text;
-	answer->effects |= DIALECT_MEMO;
-	return 0;
-}
-
 /* 1.2 and 1.6 send back what came with the question; who does not is helped. */
 static void
 append_login_answer(const struct dialect_client *client, const struct route_head *head, struct buffer *down)
@@ -719,17 +713,10 @@ take_session(struct dialect_client *client, const struct dialect_context *contex
 static int
 session_works(struct dialect_client *client, struct route_memo *memo, struct dialect_answer *answer)
 {
-	char *text;
-
 	if (memo->starts == 0)
 		return 0;
 	memo->starts = 0;
-	text = route_memo_write(memo);
-	if (text == NULL)
-		return -ENOMEM;
-	client->memo = text;
-	answer->effects |= DIALECT_MEMO;
-	return 0;
+	return write_memo(client, memo, answer);
 }
 
 static bool
