@@ -20,6 +20,9 @@
 #define RELIEF_TIME 1000
 #define RELIEF_PATIENCE 10000
 
+/* More than class_of ever says: 16 for each bit of a size. */
+#define CLASSES 1024
+
 /* Most that one worker can send before it heeds STOP: its channel's high mark, an element on top, the socket's buffers. */
 #define UNDER_WAY_MAX (16u * 1024 * 1024)
 
@@ -256,19 +259,6 @@ is_in_the_way(const struct master *master, const struct entry *entry)
 	return entry->progress < master->unread_since && worker_answers(&master->pool.workers[entry->worker]);
 }
 
-/* Among those in the way, the one for which most is kept; NULL: there is none. */
-static struct entry *
-fullest(const struct master *master)
-{
-	struct entry *fullest = NULL;
-
-	for (struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;) {
-		if (is_in_the_way(master, entry) && (fullest == NULL || entry->held > fullest->held))
-			fullest = entry;
-	}
-	return fullest;
-}
-
 /* What comes back when those have gone that were told to: it takes them a moment. */
 static size_t
 held_by_leaving(const struct master *master)
@@ -280,19 +270,61 @@ held_by_leaving(const struct master *master)
 	return held;
 }
 
+/*
+ * Who is as full as another, within a sixteenth: there may be very many, and everybody waits while they are looked at. Class 0 is
+ * that of those for whom nothing is kept.
+ */
+static unsigned
+class_of(const struct entry *entry)
+{
+	unsigned power = 0;
+	size_t rest = entry->held;
+
+	for (; rest >= 32; rest /= 2)
+		power++;
+	return power * 16 + (unsigned)rest;
+}
+
+/* The fullest of those in the way are of this class and those above; of this class as many as hold `*bytes`. */
+static unsigned
+fullest_class(const struct master *master, size_t *bytes)
+{
+	size_t held[CLASSES] = { 0 };
+	unsigned class = CLASSES - 1;
+
+	for (const struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;)
+		held[class_of(entry)] += is_in_the_way(master, entry) ? entry->held : 0;
+	for (; class > 0 && held[class] < *bytes; class--)
+		*bytes -= held[class];
+	return class;
+}
+
+static void
+end_fullest(struct master *master, size_t bytes)
+{
+	unsigned class = fullest_class(master, &bytes);
+
+	for (struct entry *entry = NULL; (entry = directory_next(&master->directory, entry)) != NULL;) {
+		bool fuller = class_of(entry) > class;
+
+		if (!is_in_the_way(master, entry) || class_of(entry) < class || (!fuller && bytes == 0))
+			continue;
+		if (!fuller)
+			bytes -= entry->held < bytes ? entry->held : bytes;
+		router_close(master, entry, END_TOO_SLOW);
+	}
+}
+
 /* The session manager still waits: the fullest go until a quarter would be free. */
 static void
 on_relief(struct timer *timer)
 {
 	struct master *master = container_of(timer, struct master, relief);
 	const struct keeper *keeper = &master->keeper;
-	size_t goal = keeper->held_max - keeper->held_max / 4, going = held_by_leaving(master);
-	struct entry *entry;
+	size_t goal = keeper->held_max - keeper->held_max / 4 + held_by_leaving(master);
 
-	while (keeper->held_bytes - going > goal && (entry = fullest(master)) != NULL) {
-		going += entry->held;
-		router_close(master, entry, END_TOO_SLOW);
-	}
+	if (keeper->held_bytes > goal)
+		end_fullest(master, keeper->held_bytes - goal);
 	pool_ping(&master->pool);
 	timer_set(&master->loop, &master->relief, RELIEF_TIME, on_relief);
 }

@@ -1470,6 +1470,34 @@ START_TEST(fullest_make_room)
 }
 END_TEST
 
+/* As many as a service may have, when its network is gone: that takes no longer than looking at each of them a few times. */
+START_TEST(very_many_make_room)
+{
+	enum { MANY = 150000, LITTLE = 60, MUCH = 200 };
+	char bytes[MUCH] = "";
+	struct entry *entry;
+	uint32_t full = 0, others = 0;
+
+	ck_assert_uint_eq(stage.keeper.held_max, HELD_MAX);
+	for (unsigned i = 0; i < MANY; i++) {
+		entry = directory_add(&stage.directory, 0);
+		keeper_count(&stage.keeper, entry, FATE_IN);
+		ck_assert_uint_eq(keeper_keep(&stage.keeper, entry, bytes, i % 4 == 0 ? MUCH : LITTLE), 1);
+	}
+	stage.keeper.held_max = (uint32_t)stage.keeper.held_bytes;
+	manager_send(MESSAGE, "one", id_of(client_login(1, ALICE)));
+	ck_assert(stage.link.unread);
+	relief_is_due();
+	for (entry = NULL; (entry = directory_next(&stage.directory, entry)) != NULL;) {
+		full += entry->closing && entry->held >= LITTLE * 2;
+		others += entry->closing && entry->held < LITTLE * 2;
+	}
+	ck_assert_uint_eq(others, 0);
+	ck_assert_uint_ge(full * MUCH, stage.keeper.held_max / 4);
+	ck_assert_uint_lt(full * MUCH, stage.keeper.held_max / 4 + MUCH * 2);
+}
+END_TEST
+
 /* Who takes what he is sent is not in the way, however much there is of it; but not for ever. */
 START_TEST(readers_are_not_in_the_way)
 {
@@ -1710,6 +1738,7 @@ add_of_ends(TCase *tests)
 	tcase_add_test(tests, killed_before_login);
 	tcase_add_loop_test(tests, packets_for_the_gone, 0, 2);
 	tcase_add_test(tests, fullest_make_room);
+	tcase_add_test(tests, very_many_make_room);
 	tcase_add_loop_test(tests, readers_are_not_in_the_way, 0, 2);
 	tcase_add_test(tests, those_of_a_hanging_worker_are_not_in_the_way);
 	tcase_add_test(tests, several_make_room);
