@@ -304,14 +304,19 @@ directory_remove(struct directory *directory, struct entry *entry)
 
 /* ---- by id ---- */
 
+static struct entry *
+at_slot(const struct directory *directory, uint32_t worker, uint32_t slot)
+{
+	if (worker >= directory->workers || slot >= directory->tables[worker].size)
+		return NULL;
+	return directory->tables[worker].entries[slot];
+}
+
 struct entry *
 directory_at(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial)
 {
-	struct entry *entry;
+	struct entry *entry = at_slot(directory, worker, slot);
 
-	if (worker >= directory->workers || slot >= directory->tables[worker].size)
-		return NULL;
-	entry = directory->tables[worker].entries[slot];
 	return entry != NULL && entry->serial == serial ? entry : NULL;
 }
 
@@ -334,11 +339,8 @@ directory_next(const struct directory *directory, const struct entry *entry)
 struct entry *
 directory_at_before(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial)
 {
-	struct entry *entry;
+	struct entry *entry = at_slot(directory, worker, slot);
 
-	if (worker >= directory->workers || slot >= directory->tables[worker].size)
-		return NULL;
-	entry = directory->tables[worker].entries[slot];
 	return entry != NULL && entry->renewal_unseen && serial < entry->serial ? entry : NULL;
 }
 
