@@ -45,17 +45,17 @@ static ssize_t
 write_queue(struct link *link)
 {
 	static char request[] = "<r xmlns='" ACK_NS "'/>\n", *const line_feed = request + sizeof request - 2;
-	bool ask = link->ack.on && !link->ack.asked && link->state == LINK_UP, last;
+	bool ask = link->ack.on && !link->ack.asked && link->state == LINK_UP;
+	bool waits = buffer_length(&link->prelude) > 0, last;
 	struct iovec vectors[WRITE_VECTORS + 1];
 	struct msghdr message = { .msg_iov = vectors };
 	char *end = ask ? request : line_feed;
 	size_t packets;
 	ssize_t length;
 
-	/* Something of the link's own waits for the end of the packet that was begun. */
-	message.msg_iovlen = outbox_gather(&link->outbox, vectors, buffer_length(&link->prelude) > 0 ? 1 : WRITE_VECTORS,
-	    &packets, &last);
-	if (last || ask)
+	/* Something of the link's own waits for the end of the packet that was begun, and what is asked comes behind it. */
+	message.msg_iovlen = outbox_gather(&link->outbox, vectors, waits ? 1 : WRITE_VECTORS, &packets, &last);
+	if ((last || ask) && !waits)
 		vectors[message.msg_iovlen++] = (struct iovec){ end, strlen(end) };
 	length = sendmsg(link->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (length <= 0)

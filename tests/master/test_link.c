@@ -38,6 +38,7 @@ static char said[64];		/* callbacks: U(p) D(own) G(o) S(top) C(losed) */
 static struct buffer lines;	/* the log */
 static bool waits;		/* else time passes for l->ask */
 static size_t write_max;	/* most that the kernel takes at once, as far as the link can tell; 0: as it likes */
+static size_t write_left;	/* for how much it has room */
 
 /* In place of the C library's: it takes only part of what it is given. */
 ssize_t
@@ -45,8 +46,13 @@ sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	struct iovec vectors[80];
 	struct msghdr less = *message;
-	size_t left = write_max > 0 ? write_max : SIZE_MAX;
+	size_t left = write_max > 0 && write_max < write_left ? write_max : write_left;
+	ssize_t written;
 
+	if (left == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
 	ck_assert_uint_le(message->msg_iovlen, COUNT(vectors));
 	less.msg_iov = vectors;
 	less.msg_iovlen = 0;
@@ -56,7 +62,10 @@ sendmsg(int fd, const struct msghdr *message, int flags)
 		vectors[less.msg_iovlen++] = (struct iovec){ message->msg_iov[i].iov_base, length };
 		left -= length;
 	}
-	return syscall(SYS_sendmsg, fd, &less, flags);
+	written = syscall(SYS_sendmsg, fd, &less, flags);
+	if (written > 0 && write_left != SIZE_MAX)
+		write_left -= (size_t)written;
+	return written;
 }
 
 static int64_t acknowledged;	/* bytes of this connection that its TCP says it has; -1: there is no TCP */
@@ -185,6 +194,7 @@ setup(void)
 	log_init("master", LOG_LEVEL_INFO);
 	log_set_sink(sink, NULL);
 	write_max = 0;
+	write_left = SIZE_MAX;
 	acknowledged = -1;
 	waits = false;
 	peer = -1;
@@ -1763,7 +1773,28 @@ START_TEST(answer_between_packets)
 	ck_assert_uint_gt(l->outbox.head_written, 0);
 	peer_say("<r" SM "/>");
 	peer_read_all();
-	ck_assert_ptr_nonnull(strstr(text_of(&heard), "<a" SM " h='0'/>\n<m n='"));
+	ck_assert_ptr_nonnull(strstr(text_of(&heard), "<a" SM " h='0'/>\n" ASK "<m n='"));
+}
+END_TEST
+
+/* What is asked behind that packet comes behind the answer, whatever of it there would be room for. */
+START_TEST(answer_and_question)
+{
+	for (size_t room = 0; room < sizeof "<r" SM "/>\n"; room++) {
+		up_acknowledged();
+		write_left = 3;
+		ck_assert(send_text("<one/>"));
+		turns();
+		ck_assert_uint_eq(l->outbox.head_written, 3);
+		peer_say("<r" SM "/>");
+		write_left = 3 + room;
+		turns();
+		write_left = SIZE_MAX;
+		turns();
+		expect("<one/><a" SM " h='0'/>\n<r" SM "/>\n");
+		teardown();
+		setup();
+	}
 }
 END_TEST
 
@@ -1845,6 +1876,7 @@ add_arrival(TCase *tests)
 	tcase_add_loop_test(tests, resumptions_that_cannot_be, 0, COUNT(wrong_resumptions));
 	tcase_add_test(tests, flow_follows_what_is_not_acknowledged);
 	tcase_add_test(tests, answer_between_packets);
+	tcase_add_test(tests, answer_and_question);
 	tcase_add_test(tests, goodbye_is_not_counted);
 }
 
