@@ -427,5 +427,90 @@ class Poisoned(SurvivalCase):
         daemon.stop()
 
 
+@unittest.skipIf(SANITIZED, 'a sanitizer says what its process died of, which is a fault for every other test')
+class Poison(SurvivalCase):
+    """The session manager crashes of a packet, and so does each that goes on where it was."""
+    text = '!crash now'
+
+    def victim(self, *users):
+        daemon = harness.Daemon(embedded={'dialect': self.dialect})
+        self.addCleanup(daemon.cleanup)
+        path = os.path.join(daemon.folder, 'victim')
+        with open(path, 'w') as file:
+            file.write("#!/bin/sh\nexport LD_PRELOAD='%s' C2SD_CRASH='%s'\nexec '%s'\n" % (
+                harness.program('tests/system/libcrash_shim.so'), self.text, daemon.sessiond_program))
+        os.chmod(path, 0o755)
+        daemon.sessiond_program = path
+        daemon.start()
+        for user in users:
+            daemon.add_user(user, 'secret')
+        return daemon
+
+    def message(self, body):
+        return "<message to='carol@localhost' type='chat'><body>%s</body></message>" % body
+
+    def assert_given_up(self, daemon, count):
+        """They, and nothing else; and nobody was forgotten."""
+        link = self.assert_all_arrived(daemon)['link']
+        self.assertEqual(link['given_up'], count)
+        daemon.log.wait('client ended reason=given-up', count=count)
+        log = '\n'.join(daemon.log.lines)
+        for word in 'link not-resumed', 'journal refused', 'journal-dropped', 'client ended reason=remote':
+            self.assertNotIn(word, log)
+        self.assertEqual(log.count('client ended reason=given-up'), count)
+
+    def test_it_is_given_up_the_third_time(self):
+        daemon = self.victim('alice', 'bob', 'carol', 'dave')
+        talk = Conversation(daemon.login('alice').available(), daemon.login('bob').available(),
+                            ['alice@localhost/home', 'bob@localhost/home'])
+        dave = daemon.login('dave').available()
+        talk.say(20, 100)
+        # In the middle of much else.
+        dave.send(self.message('before') + self.message(self.text) + self.message('behind'))
+        talk.say(20, 100)
+        daemon.log.wait('sessiond died pid=[0-9]+ signal=6', count=3)
+        talk.say(20, 100)
+        dave.expect_stream_error('internal-server-error', 120)
+        daemon.log.wait(r'link packet-given-up bytes=\d+ breaks=3')
+        talk.say(20, 100)
+        talk.hear_all()
+        talk.settle()
+        self.assertEqual(talk.twice, 0)
+        self.assert_given_up(daemon, 1)
+        # He may come again, and so what he wrote before and behind it has arrived once.
+        dave = daemon.login('dave').available()
+        dave.message('alice@localhost/home', 'again')
+        talk.clients[0].expect_message('again')
+        carol = daemon.login('carol').available()
+        self.assertEqual([carol.expect('message').child_text('body') for _ in range(2)], ['before', 'behind'])
+        self.assertEqual([element for element in carol.settle() if element.name == 'message'], [])
+        self.assertEqual(self.assert_all_arrived(daemon)['sessions'], 4)
+        daemon.stop()
+
+    def test_one_behind_the_other(self):
+        daemon = self.victim('alice', 'bob', 'dave', 'erin')
+        talk = Conversation(daemon.login('alice').available(), daemon.login('bob').available(),
+                            ['alice@localhost/home', 'bob@localhost/home'])
+        culprits = [daemon.login(name).available() for name in ('dave', 'erin')]
+        for culprit in culprits:
+            culprit.send(self.message(self.text))
+            talk.say(5)
+        for culprit in culprits:
+            culprit.expect_stream_error('internal-server-error', 120)
+        talk.hear_all()
+        talk.settle()
+        self.assertEqual(talk.twice, 0)
+        self.assert_given_up(daemon, 2)
+        deadline = harness.Deadline()
+        while daemon.status()['sessions'] > 2 and deadline.left() > 0:
+            linger(0.02)
+        self.assertEqual(daemon.status()['sessions'], 2)
+        daemon.stop()
+
+
+class PoisonInSfrom(Poison):
+    dialect = 'sfrom'
+
+
 if __name__ == '__main__':
     harness.main()
