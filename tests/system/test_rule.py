@@ -192,12 +192,12 @@ class RuleCase(DaemonCase):
         self.wait_written()
 
     def up_again(self):
-        """(A connection that it could not open in time may be the first that waits.)"""
+        """(A connection that it could not open in time may be the first that waits; the pauses grow to 22 s.)"""
         self.mend()
-        deadline = Deadline()
+        deadline = Deadline(60)
         while True:
             try:
-                self.sm.up()
+                self.sm.up(deadline.left())
                 break
             except (AssertionError, OSError):
                 if deadline.left() == 0:
