@@ -469,23 +469,19 @@ worker_start(struct worker_process *worker)
 static void
 ping(struct worker_process *worker)
 {
-	uint64_t now = loop_now(worker->pool->loop);
+	uint64_t now = loop_now(worker->pool->loop), since;
 
 	if (worker->state == WORKER_ABSENT || worker->state == WORKER_ENDING)
 		return;
 	log_dropped_say(worker);
 	/* What it had no room for may have been a passing lack of memory. */
 	worker->full = false;
-	if (worker->state == WORKER_STARTING) {
-		/* One that never says hello is as dead as one that never answers. */
-		if (now - worker->started > PING_LIMIT)
-			worker_kill(worker);
-		return;
-	}
-	if (worker->pinged == 0) {
+	/* One that never says hello is as dead as one that never answers. */
+	since = worker->state == WORKER_STARTING ? worker->started : worker->pinged;
+	if (since == 0) {
 		worker->pinged = now;
 		channel_send(&worker->channel, M2W_PING, 0, 0, NULL);
-	} else if (now - worker->pinged > PING_LIMIT) {
+	} else if (now - since > PING_LIMIT) {
 		log_error("worker %" PRIu32 " unresponsive pid=%d", worker->number, (int)worker->pid);
 		worker_kill(worker);
 	}

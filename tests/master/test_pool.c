@@ -306,6 +306,7 @@ START_TEST(silent_ones_are_killed)
 	ck_assert_uint_eq(dead, 1);
 	ck_assert_uint_eq(worker->starts, 2);
 	ck_assert_uint_eq(worker->pinged, 0);
+	ck_assert_ptr_nonnull(strstr(log_text(), "error: master: worker 0 unresponsive pid="));
 }
 END_TEST
 

@@ -20,7 +20,7 @@ import sys
 import time
 
 PAGE = ('written', 'proven', 'answered', 'state', 'drained', 'socket')
-STARTING, READY, ENDED = range(3)
+STARTING, JOINING, READY, ENDED = range(4)
 WINDOW = 128        # messages that are not proven; the next ones wait
 BATCH = 16          # messages to an iq whose answer proves them
 PROOF = re.compile(rb"<iq\b[^>]*\bid=['\"]p(\d+)['\"]")
@@ -131,6 +131,7 @@ class Client:
         self.expect(rb'</stream:features>')
         self.socket.sendall((LOGIN % (self.user, self.resource)).encode())
         self.expect(rb"id=['\"]login['\"]")
+        self.say('state', JOINING)      # messages may come
         self.socket.sendall(b'<presence/>')
         self.socket.setblocking(False)
         self.say('state', READY)

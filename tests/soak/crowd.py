@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 import harness
-from client import ENDED, PAGE, READY, padding
+from client import ENDED, PAGE, READY, STARTING, padding
 from law import KERNEL, READ
 
 PIECE = re.compile(rb"<message\b[^>]*?(?:/>|>.*?</message>)|<stream:error\b.*?</stream:error>", re.S)
@@ -205,10 +205,11 @@ class Client:
             return
         if linger is None:
             linger = unread(own) > 0
-        self.how = KERNEL
-        self.tell(drain=True)
-        self.go_on()
-        self.crowd.until(lambda: self.get('drained') or self.process.poll() is not None, 'drained by ' + self.user)
+        if self.get('state') != STARTING:   # it has no messages and hears nothing
+            self.how = KERNEL
+            self.tell(drain=True)
+            self.go_on()
+            self.crowd.until(lambda: self.get('drained') or self.process.poll() is not None, 'drained by ' + self.user)
         if linger:
             own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
         self.process.kill()
