@@ -93,7 +93,9 @@ account_remove(struct sessiond *sd, const char *jid)
 	if (!exists)
 		return ACCOUNT_UNKNOWN;
 	store_execute(&sd->store, STORE_ACCOUNT_DELETE, "t", jid);
-	return link_packet_commit(sd) == 0 ? ACCOUNT_DONE : ACCOUNT_BROKEN;
+	if (session_find_user(sd, jid) != NULL)
+		return link_packet_commit(sd) == 0 ? ACCOUNT_DONE : ACCOUNT_BROKEN;
+	return sd->store.failed ? ACCOUNT_BROKEN : ACCOUNT_DONE;
 }
 
 /* Nobody can tell them from those of an account: the same each time, and different in every store. */

@@ -32,7 +32,10 @@ struct account_name {
 enum account_result account_create(struct sessiond *sd, const char *jid, const char *password);
 enum account_result account_change(struct sessiond *sd, const char *jid, const char *password);
 
-/* Commits at once: sessions are ended only when the account is gone for sure. */
+/*
+ * The same, for an account that nobody has a session of. Else it commits at once what the packet has done until then:
+ * sessions are ended only when the account is gone for sure.
+ */
 enum account_result account_remove(struct sessiond *sd, const char *jid);
 
 /* Takes the same time for an account that does not exist. */

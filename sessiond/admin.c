@@ -60,7 +60,8 @@ admin_delete(struct sessiond *sd, struct packet *packet, const char *account)
 	if (result == ACCOUNT_UNKNOWN && session_find_user(sd, account) != NULL)
 		result = ACCOUNT_DONE;
 	if (result == ACCOUNT_DONE) {
-		packet->keep = true;
+		/* Then it was committed. */
+		packet->keep = session_find_user(sd, account) != NULL;
 		session_end_all(sd, account, "Account removed");
 	}
 	return admin_answer(sd, packet, result);

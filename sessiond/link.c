@@ -345,32 +345,35 @@ link_turn_fail(struct link *link)
 	link->turn = turn;
 }
 
-/* With it goes what the turn has to say up to `end`. */
+/* With it goes what the turn has to say until now. */
 static int
-commit_up_to(struct sessiond *sd, size_t end, bool under_way)
+commit(struct sessiond *sd, bool under_way)
 {
+	struct link *link = &sd->link;
 	int error;
 
-	recovery_prepare(sd, end, under_way);
+	recovery_prepare(sd, under_way);
 	error = store_commit(&sd->store);
 	recovery_decided(sd, error == 0);
+	if (error < 0 && under_way)
+		link->turn.end = link->turn.start + link->packet_start;
 	if (error < 0)
-		link_turn_fail(&sd->link);
-	marks_clear(&sd->link);
-	sd->link.packet_start = buffer_length(&sd->link.turn);
+		link_turn_fail(link);
+	marks_clear(link);
+	link->packet_start = buffer_length(&link->turn);
 	return error;
 }
 
 int
 link_turn_commit(struct sessiond *sd)
 {
-	return commit_up_to(sd, buffer_length(&sd->link.turn), false);
+	return commit(sd, false);
 }
 
 int
 link_packet_commit(struct sessiond *sd)
 {
-	return commit_up_to(sd, sd->link.packet_start, true);
+	return commit(sd, true);
 }
 
 /* `length` bytes of the turn have gone to the end of `out`. */

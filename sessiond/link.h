@@ -97,7 +97,8 @@ void link_packet_mark(struct sessiond *sd, size_t answers_end);
 
 /*
  * Commit now. 0, or -EIO: rolled back, and the answers of all marked packets were exchanged. link_packet_commit: in the
- * middle of a packet, which is handled again when the process ends behind this and before the turn does.
+ * middle of a packet, which is handled again when the process ends behind this and before the turn does. What it has said
+ * until then counts with the commit, or is cut off when that fails.
  */
 int link_turn_commit(struct sessiond *sd) __attribute__((warn_unused_result));
 int link_packet_commit(struct sessiond *sd) __attribute__((warn_unused_result));

@@ -101,7 +101,8 @@ recovery_guest_changed(struct sessiond *sd, const struct guest *guest)
 	journal_put_text(journal, guest->id);
 	journal_put_text(journal, guest->host);
 	journal_put_text(journal, guest->account == NULL ? "" : guest->account);
-	journal_put_number(journal, guest->state);
+	/* A login that went with another process is one that cannot be gone on with. */
+	journal_put_number(journal, guest->interrupted ? GUEST_EXCHANGE : guest->state);
 	journal_put_number(journal, guest->modern);
 	journal_put_number(journal, guest->failures);
 	journal_put_number(journal, guest->registrations);
@@ -271,11 +272,13 @@ give_up(struct sessiond *sd)
 
 /* ---- when it counts ---- */
 
+/* What the turn has said until now. */
 static void
-output_up_to(struct sessiond *sd, size_t end)
+output_now(struct sessiond *sd)
 {
 	struct recovery *recovery = &sd->recovery;
 	const struct buffer *turn = &sd->link.turn;
+	size_t end = buffer_length(turn);
 
 	/* What is not counted is not kept. */
 	if (end > recovery->recorded && sd->link.ledger.ack.on)
@@ -284,7 +287,7 @@ output_up_to(struct sessiond *sd, size_t end)
 }
 
 void
-recovery_prepare(struct sessiond *sd, size_t end, bool under_way)
+recovery_prepare(struct sessiond *sd, bool under_way)
 {
 	struct recovery *recovery = &sd->recovery;
 	const struct ack *ack = &sd->link.ledger.ack;
@@ -294,7 +297,7 @@ recovery_prepare(struct sessiond *sd, size_t end, bool under_way)
 	recovery->before.length = recovery->journal.length;
 	recovery->before.recorded = recovery->recorded;
 	recovery->before.counts = recovery->counts;
-	output_up_to(sd, end);
+	output_now(sd);
 	put_counts(sd, under_way && ack->on ? ack->received - 1 : ack->received);
 	journal_prepare(&recovery->journal, ++recovery->turn);
 	recovery->prepared = true;
@@ -323,7 +326,7 @@ void
 recovery_output(struct sessiond *sd)
 {
 	if (sd->recovery.on)
-		output_up_to(sd, buffer_length(&sd->link.turn));
+		output_now(sd);
 	sd->recovery.recorded = 0;
 }
 

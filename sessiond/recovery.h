@@ -12,8 +12,9 @@
  * What changes these calls a function here, which does nothing while there is no journal (acknowledge="no", tests, no memory).
  *
  * A turn that writes to the database is exactly once, too: its records are prepared, its number is written in the same
- * transaction, and who comes after a kill in between finds out which of the two it was. What remains is an account's
- * removal, which commits in the middle of a turn: it may be asked for twice.
+ * transaction, and who comes after a kill in between finds out which of the two it was. The removal of an account that
+ * has sessions commits in the middle of its packet: killed behind that, the packet comes again, and finds sessions without
+ * an account, which it ends.
  *
  * Overflow: when the journal has no place (it has the bounds of what is in it, and 1 GiB), it is voided, and tried again
  * after some thousand turns; a process that ends meanwhile leaves nothing, and that is said.
@@ -92,10 +93,10 @@ void recovery_reader_changed(struct sessiond *sd, const struct offline_reader *r
 void recovery_reader_ended(struct sessiond *sd, const struct offline_reader *reader);
 
 /*
- * The database's transaction is about to be committed: the turn's output up to `end` will count with it. `under_way`:
- * the packet that was received last is still being handled, and does not. recovery_decided: it was, or was not.
+ * The database's transaction is about to be committed: the turn's output will count with it. `under_way`: the packet
+ * that was received last is still being handled, and comes again. recovery_decided: it was, or was not.
  */
-void recovery_prepare(struct sessiond *sd, size_t end, bool under_way);
+void recovery_prepare(struct sessiond *sd, bool under_way);
 void recovery_decided(struct sessiond *sd, bool done);
 
 /* The turn's output, all of it, is about to leave link.turn for the ledger. */

@@ -77,13 +77,11 @@ int
 registration_remove(struct sessiond *sd, const char *account)
 {
 	const struct roster_item *item = roster_list(sd, account);
-	enum account_result result = account_remove(sd, account);
 
-	if (result != ACCOUNT_DONE)
-		return result;
+	/* In one transaction with it: who has the name next must not be anybody's contact. */
 	for (; item != NULL; item = item->next)
 		subscription_end(sd, account, item);
-	return ACCOUNT_DONE;
+	return account_remove(sd, account);
 }
 
 static enum stanza_error
@@ -98,7 +96,7 @@ registration_cancel(struct sessiond *sd, struct packet *packet)
 	/* A session without an account: it was asked for before, of a process that was killed over it (recovery.h). */
 	if (result != ACCOUNT_DONE && result != ACCOUNT_UNKNOWN)
 		return error_of((enum account_result)result);
-	/* The account is gone, and that was committed, whatever becomes of its contacts' rosters. */
+	/* The account is gone, and that was committed. */
 	packet->keep = true;
 	packet_answer(sd, packet, stanza_result(packet->stanza));
 	packet->session = NULL;

@@ -84,11 +84,11 @@ write_guest(struct buffer *out, const struct guest *guest)
 
 	if (guest->exchange != NULL)
 		exchange_trace(guest->exchange, &trace);
-	buffer_append_format(out, "guest %s %s %s %d %d %u %u %d %u %u %.3s %s %s %s\n", guest->id, guest->host,
+	buffer_append_format(out, "guest %s %s %s %d %d %u %u %d %u %u %.3s %s %s %s %d\n", guest->id, guest->host,
 	    guest->account == NULL ? "-" : guest->account, guest->state, guest->modern, guest->failures,
 	    guest->registrations, guest->connection.tls, guest->connection.bindings[0].length,
 	    guest->connection.bindings[1].length, (const char *)guest->connection.bindings[0].bytes, trace.mechanism,
-	    trace.first, trace.nonce);
+	    trace.first, trace.nonce, guest->interrupted);
 }
 
 static int

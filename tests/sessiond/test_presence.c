@@ -398,6 +398,31 @@ START_TEST(account_that_is_removed_leaves_its_contacts)
 }
 END_TEST
 
+static int
+refuse(void *argument)
+{
+	(void)argument;
+	return 1;
+}
+
+START_TEST(account_that_cannot_be_removed_stays_as_it_is)
+{
+	const char *answer;
+
+	become_friends();
+	alice_is("", "");
+	bob_is("", "");
+	sqlite3_commit_hook(fake->sd.store.db, refuse, NULL);
+	answer = fake_stanza(fake, FAKE_A, ALICE, "iq", "type='set' id='3'",
+	    "<query xmlns='jabber:iq:register'><remove/></query>");
+	ck_has(answer, "<internal-server-error ");
+	ck_has_not(answer, TO_B);
+	sqlite3_commit_hook(fake->sd.store.db, NULL, NULL);
+	ck_assert_uint_eq(fake->sd.sessions.by_id.count, 2);
+	ck_has(alice_is("", "<show>away</show>"), TO_B);
+}
+END_TEST
+
 START_TEST(idle_session_is_small)
 {
 	ck_assert_uint_le(sizeof(struct session), 160);
@@ -430,6 +455,7 @@ main(void)
 	tcase_add_test(tests, contact_decides_who_may_see);
 	tcase_add_test(tests, roster_remove_ends_both_ways);
 	tcase_add_test(tests, account_that_is_removed_leaves_its_contacts);
+	tcase_add_test(tests, account_that_cannot_be_removed_stays_as_it_is);
 	tcase_add_test(tests, idle_session_is_small);
 	suite_add_tcase(suite, tests);
 	return fake_run(suite);

@@ -232,7 +232,7 @@ heir_has(struct journal_area *copy, uint64_t turn, const struct buffer *expected
 	*copy = (struct journal_area){ 0 };
 }
 
-/* One turn, killed before the database has it, and behind that. Removing an account commits twice: see recovery.h. */
+/* One turn, killed before the database has it, and behind that. */
 static unsigned
 killed_around(const char *text)
 {
@@ -257,31 +257,127 @@ killed_around(const char *text)
 	return commits;
 }
 
-START_TEST(killed_around_the_commit)
-{
-	char folder[] = "recovery-XXXXXX", path[64], settings[256];
-	unsigned commits = 0;
+static char folder[32];
 
+/* With a database that says when it has committed. */
+static void
+begin_in_file(const char *more)
+{
+	char settings[256];
+
+	strcpy(folder, "recovery-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(path, sizeof path, "%s/db", folder);
-	snprintf(settings, sizeof settings, "%sdatabase=%s\n", scripts[_i].settings, path);
+	snprintf(settings, sizeof settings, "%sdatabase=%s/db\n", more, folder);
 	begin(settings);
 	sqlite3_commit_hook(fake->sd.store.db, on_commit, NULL);
 	sqlite3_wal_hook(fake->sd.store.db, on_committed, NULL);
+}
+
+static void
+end_in_file(void)
+{
+	static const char *const names[] = { "db", "db-wal", "db-shm" };
+	char path[64];
+
+	end();
+	heir_area_free(&moment.before);
+	heir_area_free(&moment.behind);
+	for (size_t i = 0; i < COUNT(names); i++) {
+		snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+		unlink(path);
+	}
+	rmdir(folder);
+}
+
+START_TEST(killed_around_the_commit)
+{
+	unsigned commits = 0;
+
+	begin_in_file(scripts[_i].settings);
 	for (size_t i = 0; i < scripts[_i].count; i++) {
 		if (strstr(scripts[_i].turns[i], "<remove/>") == NULL)
 			commits += killed_around(scripts[_i].turns[i]);
 	}
 	ck_assert_uint_ge(commits, _i == 0 ? 5 : 2);
+	end_in_file();
+}
+END_TEST
+
+/* The link is there again, up to where the packet comes once more. */
+static void
+heir_goes_on(struct heir *heir, const char *packet)
+{
+	static const char header[] = "<stream:stream xmlns='jabber:sockets' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+	ck_assert_int_eq(sessiond_input(&heir->sd, header, strlen(header)), 0);
+	ck_assert_int_eq(sessiond_turn(&heir->sd), 0);
+	heir->sd.link.state = LINK_READY;
+	heir->sd.link.ledger.ack.on = true;
+	ck_assert_int_eq(sessiond_input(&heir->sd, packet, strlen(packet)), 0);
+	ck_assert_int_eq(sessiond_turn(&heir->sd), 0);
+}
+
+#define OPERATOR(name) "<iq type='set' id='x' sto='localhost' sfrom='" FAKE_NAME "'><user xmlns='urn:x-c2sd:admin:0' " \
+    "action='del' name='" name "'/></iq>"
+
+/*
+ * An account that has sessions is removed in the middle of its packet. Killed there, the packet comes again; what contacts are
+ * told is told once, and all of it is in the database that has the account no more.
+ */
+START_TEST(killed_within_a_removal)
+{
+	static const char *const removals[] = {
+		"<iq type='set' id='6'" A "><query xmlns='jabber:iq:register'><remove/></query></iq>",
+		OPERATOR("alice"),
+	};
+	struct buffer expected, is;
+	struct heir *heir;
+	uint64_t number;
+
+	begin_in_file(scripts[0].settings);
+	fake_send(fake, ENABLE LOGIN("alice", FAKE_A) LOGIN("bob", FAKE_B));
+	fake_send(fake, "<iq type='get' id='1'" B "><query xmlns='jabber:iq:roster'/></iq><presence" A "/><presence" B "/>");
+	fake_send(fake, "<presence to='bob@localhost' type='subscribe'" A "/><presence to='alice@localhost' type='subscribe'" B "/>"
+	    "<presence to='bob@localhost' type='subscribed'" A "/><presence to='alice@localhost' type='subscribed'" B "/>");
+	number = fake->sd.recovery.turn;
+	ck_has(fake_send(fake, removals[_i]), "<item jid='alice@localhost' subscription='none'/>");
+	ck_assert_uint_eq(fake->sd.recovery.turn, number + 1);
+	heir = heir_new(&fake->sd, moment.behind, moment.turn);
+	moment.behind = (struct journal_area){ 0 };
+	ck_assert_ptr_nonnull(session_find_id(&heir->sd, FAKE_A));
+	heir_goes_on(heir, removals[_i]);
+	expected = heir_likeness(&fake->sd);
+	is = heir_likeness(&heir->sd);
+	ck_assert_str_eq((char *)buffer_bytes(&is), (char *)buffer_bytes(&expected));
+	buffer_deinit(&expected);
+	buffer_deinit(&is);
+	heir_free(heir);
+	/* Of one without sessions it is a turn like any other. */
+	fake_send(fake, REQUEST);
+	ck_assert_uint_eq(killed_around(OPERATOR("carol")), 1);
+	end_in_file();
+}
+END_TEST
+
+/* What cannot be gone on with is so for the next process, too. */
+START_TEST(login_that_was_interrupted)
+{
+	struct buffer was, is;
+	struct heir *first, *second;
+
+	begin("acknowledge=yes\ndialect=xmpp\nplain=always\n");
+	fake_send(fake, ENABLE X_OPEN("") X_SASL("auth", " mechanism='PLAIN'>"));
+	first = heir_new(&fake->sd, heir_area_copy(&area), 0);
+	ck_assert(guest_find(&first->sd, FAKE_A)->interrupted);
+	second = heir_new(&fake->sd, heir_area_copy(&first->area), 0);
+	was = heir_likeness(&first->sd);
+	is = heir_likeness(&second->sd);
+	ck_assert_str_eq((char *)buffer_bytes(&is), (char *)buffer_bytes(&was));
+	buffer_deinit(&was);
+	buffer_deinit(&is);
+	heir_free(first);
+	heir_free(second);
 	end();
-	heir_area_free(&moment.before);
-	heir_area_free(&moment.behind);
-	unlink(path);
-	snprintf(settings, sizeof settings, "%s-wal", path);
-	unlink(settings);
-	snprintf(settings, sizeof settings, "%s-shm", path);
-	unlink(settings);
-	rmdir(folder);
 }
 END_TEST
 
@@ -527,6 +623,8 @@ main(void)
 	tcase_add_loop_test(tests, from_one_to_the_next, 0, COUNT(scripts));
 	tcase_add_loop_test(tests, end_of_the_link_is_inherited, 0, COUNT(scripts));
 	tcase_add_loop_test(tests, killed_around_the_commit, 0, COUNT(scripts));
+	tcase_add_loop_test(tests, killed_within_a_removal, 0, 2);
+	tcase_add_test(tests, login_that_was_interrupted);
 	tcase_add_test(tests, commit_that_fails);
 	tcase_add_loop_test(tests, cut_anywhere, 0, COUNT(scripts));
 	tcase_add_loop_test(tests, any_byte_wrong, 0, COUNT(scripts));
