@@ -221,6 +221,13 @@ link_event(struct sessiond *sd)
 	return !link->broken && link->state != LINK_CLOSED;
 }
 
+/* Behind a failure nothing could be read: who comes next is served in the next turn. */
+static bool
+turn_is_full(const struct sessiond *sd)
+{
+	return sd->hashes >= SESSIOND_HASHES_MAX || sd->store.failed;
+}
+
 int
 link_input(struct sessiond *sd, const void *bytes, size_t length)
 {
@@ -236,9 +243,9 @@ link_input(struct sessiond *sd, const void *bytes, size_t length)
 		link->broken = true;
 		return -ENOMEM;
 	}
-	while (buffer_length(&link->in) > 0 && sd->hashes < SESSIOND_HASHES_MAX && link_event(sd))
+	while (buffer_length(&link->in) > 0 && !turn_is_full(sd) && link_event(sd))
 		;
-	link->waiting = sd->hashes >= SESSIOND_HASHES_MAX && link->state != LINK_CLOSED && buffer_length(&link->in) > 0;
+	link->waiting = turn_is_full(sd) && link->state != LINK_CLOSED && buffer_length(&link->in) > 0;
 	buffer_release(&link->in);
 	return link->broken ? -ENOMEM : 0;
 }

@@ -156,16 +156,19 @@ message_refuse_sender(struct sessiond *sd, struct node *stanza, enum stanza_erro
 }
 
 void
-message_return(struct sessiond *sd, struct node *stanza, const char *jid, const char *id)
+message_return(struct sessiond *sd, struct packet *packet, const char *jid)
 {
+	struct node *stanza = packet->stanza;
 	enum stanza_error error;
 
 	/* A bare 510 carries nothing, and what nobody is said to have sent is nobody's. */
 	if (node_child(stanza) == NULL || node_get(stanza, "from") == NULL)
 		return;
-	if (offline_came_back(sd, stanza, jid, id))
+	/* It stays in the store, whether or not those before it can be deleted. */
+	packet->keep = offline_came_back(sd, stanza, jid, packet->sfrom);
+	if (packet->keep)
 		return;
-	error = route_bare(sd, stanza, jid, id);
+	error = route_bare(sd, stanza, jid, packet->sfrom);
 	if (error != 0)
 		message_refuse_sender(sd, stanza, error);
 }

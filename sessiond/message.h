@@ -13,10 +13,10 @@ struct sessiond;
 enum stanza_error message_handle(struct sessiond *sd, struct packet *packet);
 
 /*
- * Client `id` did not take this message for user `jid` (link-protocol 1.5 d; type and 510 are restored and removed):
- * to another session of the user, never that client's, or into the store, or back to its sender as an error.
+ * The packet's client did not take this message for user `jid` (link-protocol 1.5 d; type and 510 are restored and
+ * removed): to another session of the user, never that client's, or into the store, or back to its sender as an error.
  */
-void message_return(struct sessiond *sd, struct node *stanza, const char *jid, const char *id);
+void message_return(struct sessiond *sd, struct packet *packet, const char *jid);
 
 /* An error to the local session that `from` names, if it is there. */
 void message_refuse_sender(struct sessiond *sd, struct node *stanza, enum stanza_error error);

@@ -231,6 +231,12 @@ reader_go_on(struct sessiond *sd, struct offline_reader *reader)
 	const struct session *session = session_find_id(sd, reader->id);
 	bool takes = session != NULL && session_takes_messages(session) && !reader->returned && !reader->exhausted;
 
+	/* Nothing can be read; but behind the turn (sessiond_turn). */
+	if (sd->store.failed) {
+		if (reader->last > 0)
+			recovery_reader_changed(sd, reader);
+		return;
+	}
 	if (takes && (reader->last == 0 || has_arrived(sd, reader)) && reader->waiting < sd->settings->offline_bytes)
 		page_hand_over(sd, reader, session);
 	if (reader->waiting == 0)

@@ -64,7 +64,7 @@ void offline_forged_remove(struct sessiond *sd, struct node *stanza);
 /* The turn's output goes out now: pages in it are part of that. */
 void offline_released(struct sessiond *sd);
 
-/* The link has taken all pages, or acknowledged some: hand over the next ones. */
+/* The link has taken all pages, or acknowledged some, or a turn has failed that should have: hand over the next ones. */
 void offline_drained(struct sessiond *sd);
 
 /* A page of a process before this one (recovery.h). False: no memory; there is none of that account. */

@@ -117,7 +117,7 @@ packet_disconnect(struct sessiond *sd, struct packet *packet, struct node *disco
 	node_remove(stanza, disconnect);
 	jid_write_bare(&to, bare);
 	if (node_is(stanza, "message", NULL))
-		message_return(sd, stanza, bare, packet->sfrom);
+		message_return(sd, packet, bare);
 	else if (node_is(stanza, "iq", NULL))
 		iq_return(sd, stanza, bare);
 }

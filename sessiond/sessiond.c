@@ -35,14 +35,26 @@ sessiond_input(struct sessiond *sd, const void *bytes, size_t length)
 	return link_input(sd, bytes, length);
 }
 
+/* They are only read: what fails there is said, and is no fault of the next turn. */
+static void
+pages_hand_over(struct sessiond *sd)
+{
+	offline_drained(sd);
+	sd->store.failed = false;
+}
+
 int
 sessiond_turn(struct sessiond *sd)
 {
+	bool drained = sd->link.ledger.fresh;
+
 	/* A commit that failed was dealt with: the answers say so. */
-	if (!sd->link.broken && link_turn_commit(sd) < 0)
+	if (!sd->link.broken && link_turn_commit(sd) < 0) {
 		sd->link.broken = sd->link.turn.failed;
-	if (sd->link.ledger.fresh && !sd->link.broken)
-		offline_drained(sd);
+		drained = true;
+	}
+	if (drained && !sd->link.broken)
+		pages_hand_over(sd);
 	sd->link.ledger.fresh = false;
 	recovery_output(sd);
 	link_turn_release(&sd->link);

@@ -13,7 +13,7 @@
  *
  * - The database cannot be written (disk full): the whole turn is rolled back, and every packet of the turn that had
  *   written gets an error (internal-server-error, type wait) in place of its answers; packets that had only passed
- *   through are answered as if nothing had happened. The next turn tries again.
+ *   through are answered as if nothing had happened. A statement that fails ends the turn, and the next one tries again.
  * - No memory: the turn is not committed, its answers are thrown away, and the process ends with an error, so that the
  *   master starts it anew.
  * - kill -9: what was answered, or acknowledged, is on disk. Offline messages are deleted only when the link has taken
@@ -63,7 +63,7 @@ int sessiond_turn(struct sessiond *sd) __attribute__((warn_unused_result));
 
 /*
  * Some of the input waits for the next turn: a password is hashed for a millisecond or more, and a storm of logins must
- * not hold back the answers to what came before it.
+ * not hold back the answers to what came before it; and behind a statement that failed nothing is done in a turn.
  */
 bool sessiond_is_busy(const struct sessiond *sd);
 

@@ -10,7 +10,7 @@
 
 #define SCHEMA_VERSION 1
 
-/* Another program (a backup, the sqlite3 shell) may hold the file for a moment. */
+/* Another program (a backup, the sqlite3 shell) may hold the file for a moment. It is waited for once, until it has let go. */
 #define BUSY_MILLISECONDS 5000
 
 static const char schema[] =
@@ -218,6 +218,7 @@ transaction_begin(struct store *store)
 		store->writing = true;
 	else
 		store_fail(store, "begin");
+	sqlite3_busy_timeout(store->db, store->writing ? BUSY_MILLISECONDS : 0);
 }
 
 void

@@ -3,7 +3,8 @@
  *
  * One transaction per turn of the loop: the first store_execute of a turn begins it, store_commit ends it before the
  * turn's answers leave (sessiond_turn). Any failure, of reading or of writing, sets `failed`: nothing further is done
- * in this turn, store_commit rolls back and says so, and the answers of what had written are replaced (link.h).
+ * in this turn, which ends with the packet under way; store_commit rolls back and says so, and the answers of what had
+ * written are replaced (link.h).
  */
 #ifndef C2SD_SESSIOND_STORE_H
 #define C2SD_SESSIOND_STORE_H

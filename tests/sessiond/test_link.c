@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/sessiond/fake.h"
 
@@ -754,6 +755,56 @@ START_TEST(full_database_is_said)
 }
 END_TEST
 
+static long long
+patience(void)
+{
+	sqlite3_stmt *row;
+	long long milliseconds;
+
+	sqlite3_prepare_v2(fake->sd.store.db, "PRAGMA busy_timeout", -1, &row, NULL);
+	sqlite3_step(row);
+	milliseconds = sqlite3_column_int64(row, 0);
+	sqlite3_finalize(row);
+	return milliseconds;
+}
+
+/* Another program holds the file: nobody waits for it twice, and when it has let go it is as before. */
+START_TEST(held_database_is_waited_for_once)
+{
+	static const char *const names[] = { "db", "db-wal", "db-shm" };
+	char folder[] = "held-XXXXXX", text[64];
+	long long usual;
+	sqlite3 *other;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(text, sizeof text, "database=%s/db\n", folder);
+	fake_free(fake);
+	fake = fake_new(text);
+	fake_register(fake, "alice");
+	fake_register(fake, "bob");
+	fake_login(fake, FAKE_A, "alice", "home");
+	usual = patience();
+	ck_assert_int_gt(usual, 0);
+	snprintf(text, sizeof text, "%s/db", folder);
+	ck_assert_int_eq(sqlite3_open(text, &other), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_busy_timeout(fake->sd.store.db, 1);
+	ck_has(fake_stanza(fake, FAKE_A, "alice@localhost/home", "message", "to='bob@localhost'", "<body>1</body>"),
+	    "<internal-server-error ");
+	ck_assert_int_eq(patience(), 0);
+	sqlite3_close(other);
+	ck_assert_str_eq(fake_stanza(fake, FAKE_A, "alice@localhost/home", "message", "to='bob@localhost'", "<body>2</body>"), "");
+	ck_assert_int_eq(patience(), usual);
+	fake_free(fake);
+	fake = fake_new("");
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		snprintf(text, sizeof text, "%s/%s", folder, names[i]);
+		unlink(text);
+	}
+	rmdir(folder);
+}
+END_TEST
+
 START_TEST(full_database_refuses_registration)
 {
 	const char *answer = "";
@@ -809,6 +860,7 @@ main(void)
 	tcase_add_test(tests, answer_too_long_is_refused_alone);
 	tcase_add_test(tests, element_too_deep_is_refused_alone);
 	tcase_add_test(tests, full_database_is_said);
+	tcase_add_test(tests, held_database_is_waited_for_once);
 	tcase_add_test(tests, full_database_refuses_registration);
 	suite_add_tcase(suite, tests);
 	return fake_run(suite);

@@ -283,6 +283,70 @@ START_TEST(offline_names_are_never_used_again)
 }
 END_TEST
 
+/* What somebody writes fails: who only reads in the same turn is served. */
+START_TEST(failure_of_one_is_nobody_elses)
+{
+	const char *answer;
+
+	alice_says("to='bob@localhost'", "<body>one</body>");
+	fake_login(fake, FAKE_B, "bob", "work");
+	sqlite3_exec(fake->sd.store.db, "PRAGMA query_only = 1", NULL, NULL, NULL);
+	answer = fake_send(fake, "<message id='m' to='bob@localhost' sto='" ALICE "' sfrom='" FAKE_A "'><body>two</body></message>"
+	    "<presence sto='" BOB "' sfrom='" FAKE_B "'/>"
+	    "<iq type='get' id='r' sto='" ALICE "' sfrom='" FAKE_A "'><query xmlns='jabber:iq:roster'/></iq>");
+	ck_assert_uint_eq(fake_count(answer, "<internal-server-error"), 1);
+	ck_has(answer, "type='error' id='m'");
+	ck_has(answer, "<body>one</body>");
+	ck_has(answer, "type='result' id='r'");
+}
+END_TEST
+
+/* A page cannot be deleted, and the disk is read-only for a while: the next pages come all the same. */
+START_TEST(offline_messages_go_on_behind_a_failure)
+{
+	struct fake *roomy = fake_new("offline-max=1000\noffline-bytes=1000\n");
+	const char *answer;
+	unsigned came = 0;
+
+	fake_free(fake);
+	fake = roomy;
+	fake_register(fake, "alice");
+	fake_register(fake, "bob");
+	fake_login(fake, FAKE_A, "alice", "home");
+	for (int i = 0; i < 20; i++)
+		alice_says("to='bob@localhost'", "<body>of some length</body>");
+	fake_login(fake, FAKE_B, "bob", "work");
+	answer = fake_stanza(fake, FAKE_B, BOB, "presence", "", "");
+	ck_assert_uint_lt(fake_count(answer, "<body>"), 10);
+	came += fake_count(answer, "<body>");
+	sqlite3_exec(fake->sd.store.db, "PRAGMA query_only = 1", NULL, NULL, NULL);
+	for (int i = 0; i < 20 && fake_count(answer, "<settle ") > 0; i++) {
+		answer = settles(answer, FAKE_B, "result");
+		came += fake_count(answer, "<body>");
+	}
+	ck_assert_uint_eq(came, 20);
+	ck_assert_int_eq(offline_count(), 20);
+}
+END_TEST
+
+/* It is in the store, whatever becomes of the turn: nobody is told that it is not. */
+START_TEST(what_is_still_stored_is_not_refused)
+{
+	const char *answer;
+
+	alice_says("to='bob@localhost' id='m1'", "<body>one</body>");
+	alice_says("to='bob@localhost' id='m2'", "<body>two</body>");
+	fake_login(fake, FAKE_B, "bob", "work");
+	fake_available(fake, FAKE_B, BOB, 0);
+	sqlite3_commit_hook(fake->sd.store.db, refuse, NULL);
+	answer = fake_send(fake, "<message type='error' sto='" BOB "' sfrom='" FAKE_B "'><error code='510'/></message>"
+	    "<message to='bob@localhost' from='" ALICE "' type='error' id='m2' sto='bob@localhost' sfrom='" FAKE_B "'>"
+	    "<body>two</body>" STAMPS KNOWN("2") "<error code='510'>Disconnected</error></message>");
+	ck_assert_str_eq(answer, "");
+	ck_assert_int_eq(offline_count(), 2);
+}
+END_TEST
+
 START_TEST(offline_messages_come_once_while_the_link_has_not_taken_them)
 {
 	const char *answer;
@@ -555,6 +619,9 @@ main(void)
 	tcase_add_test(tests, many_offline_messages_come_in_pages);
 	tcase_add_test(tests, offline_messages_come_again_when_they_cannot_be_deleted);
 	tcase_add_test(tests, offline_names_are_never_used_again);
+	tcase_add_test(tests, failure_of_one_is_nobody_elses);
+	tcase_add_test(tests, offline_messages_go_on_behind_a_failure);
+	tcase_add_test(tests, what_is_still_stored_is_not_refused);
 	tcase_add_test(tests, offline_messages_come_once_while_the_link_has_not_taken_them);
 	tcase_add_test(tests, typing_is_not_kept);
 	tcase_add_test(tests, stamps_in_our_name_cannot_be_forged);
