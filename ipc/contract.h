@@ -15,7 +15,7 @@
 
 #include "ipc/frame.h"
 
-#define CONTRACT_VERSION 5
+#define CONTRACT_VERSION 6
 
 /* Longest address of a session: the three parts of RFC 6122 2.1, and what stands between them. */
 #define CONTRACT_ADDRESS_MAX 3072
@@ -64,7 +64,7 @@ enum frame_type {
 	W2M_TRACE,	/* this client has sent, or got, this */
 	W2M_ADDRESS,	/* where this client really comes from, as the header of its proxy says */
 	W2M_LOGIN_FAILED,	/* a login of this client was refused; its answer is still kept */
-	W2M_RENEW,	/* this client comes to TLS: the stream that the session manager holds of it is over, give it a new id */
+	W2M_RENEW,	/* this client comes to TLS: what the session manager holds of it is over, give it a new id */
 
 	FRAME_TYPE_COUNT,
 };
@@ -101,7 +101,7 @@ enum contract_breach {
 	BREACH_FORGED,		/* a packet that does not come from the client it is said to come from */
 	BREACH_FLOW,		/* it goes on sending after STOP */
 	BREACH_ADDRESS,		/* another address for a client that came without a proxy, or that has told its own already */
-	BREACH_RENEWAL,		/* a new id for a client that cannot come to TLS now, or of which no stream is upstream */
+	BREACH_RENEWAL,		/* a new id for a client that cannot come to TLS now, or of which nothing went up */
 	BREACH_COUNT,
 };
 

@@ -248,6 +248,7 @@ directory_renew(struct directory *directory, struct entry *entry)
 	address_forget(directory, entry);
 	entry->serial = ++directory->serial;
 	entry->host = 0;
+	entry->spoke = false;
 	entry->superseded = entry->ended_upstream = entry->goodbye = false;
 	entry->doubtful = entry->probed = entry->forgotten = entry->managed = false;
 	entry->renewed = entry->renewal_unseen = true;

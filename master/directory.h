@@ -52,6 +52,7 @@ struct entry {
 	int fd;				/* until its worker has taken it; then -1 */
 	uint8_t tls;			/* as it came: struct newcomer */
 	uint16_t host;			/* of the stream that the session manager holds of it: its place in `hosts`, from 1 on; 0: none */
+	bool spoke : 1;			/* something of it went up under its id, which nobody there knows before */
 	bool confirmed : 1;		/* the worker has seen the login, too */
 	bool superseded : 1;		/* its address was given to a later login */
 	bool ended_upstream : 1;	/* the session manager has ended its session */
@@ -118,7 +119,7 @@ void directory_leaves(struct directory *directory, struct entry *entry, enum end
 /* Put an entry that its worker has refused into another's table; its id changes. False without memory. */
 bool directory_move(struct directory *directory, struct entry *entry, uint32_t worker);
 
-/* It has another id, no stream, and no session that it has not heard of. */
+/* It has another id, under which nothing went up: no stream, and no session that it has not heard of. */
 void directory_renew(struct directory *directory, struct entry *entry);
 
 /* The client in that place whose worker may not have heard yet that it has another serial number; NULL: it is none such. */

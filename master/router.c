@@ -468,12 +468,16 @@ take(struct master *master, struct entry *entry, const struct packet *packet, co
 	buffer_deinit(&instead);
 }
 
+/* Of whom nothing has gone up no id is known there: what is sent to it all the same is for nobody. */
 static struct entry *
 entry_of(struct master *master, const struct packet *packet)
 {
+	struct entry *entry;
+
 	if (!range_equals(packet->name, master->link.name))
 		return NULL;
-	return directory_find(&master->directory, packet->id);
+	entry = directory_find(&master->directory, packet->id);
+	return entry != NULL && entry->spoke ? entry : NULL;
 }
 
 void
@@ -557,6 +561,7 @@ router_from_worker(struct master *master, struct entry *entry, const struct fram
 	char id[DIRECTORY_ID_SIZE];
 	struct range to;
 
+	entry->spoke = true;
 	switch (master->link.dialect->link_verify(frame->body, frame->length, directory_id(&master->directory, entry, id),
 	    master->link.name, entry->confirmed ? entry->address : NULL, &to)) {
 	case VERDICT_FORGED:
@@ -634,7 +639,7 @@ router_renew(struct master *master, struct entry *entry)
 	uint64_t before = entry->serial;
 	struct buffer body = { 0 };
 
-	if (!may || entry->renewed || entry->confirmed || directory_host(&master->directory, entry) == NULL)
+	if (!may || entry->renewed || entry->confirmed || !entry->spoke)
 		return BREACH_RENEWAL;
 	entry->goodbye = true;
 	settle_end(master, entry);

@@ -501,7 +501,7 @@ fsm_preface(struct client *client, enum client_event event)
 	case CLIENT_RENEWED:
 	case CLIENT_HEADER:
 	case CLIENT_ELEMENT:
-	case CLIENT_PACKET:	/* nobody has asked for one: it stays the master's, which bounces it at the end */
+	case CLIENT_PACKET:	/* nobody knows its id: the master sends none (client_proceeds) */
 	case CLIENT_LOGGED_IN:
 	case CLIENT_RESTART:
 	case CLIENT_FLUSHED:
@@ -538,21 +538,22 @@ fsm_handshake(struct client *client, enum client_event event)
 
 /*
  * RFC 6120 5.4.3.3: what was said in clear text was said by anybody. That goes for the session manager, too, where it was
- * passed on to it. (Everything that came from there has been settled when this is asked, so that nothing comes back that the
- * client has got; and so what TCP was given in clear text is not counted any more when that of TLS begins to be.)
+ * passed on to it. (Everything that it was given from there has been settled when this is asked, so that nothing comes back that
+ * the client has got, but what it was not given does; and so what TCP was given in clear text is not counted any more when that
+ * of TLS begins to be.)
  */
 static void
 client_proceeds(struct client *client)
 {
 	if (client->renews || client->output != NULL)
 		return;
-	if (client->login == NULL || !client->login->asked) {
+	if (!client->spoke) {
 		client_begin_anew(client, CLIENT_PREFACE);
 		client_wants(client);
 		return;
 	}
 	client->renews = true;
-	client->login->asked = false;
+	client->spoke = client->login->asked = false;
 	channel_send(&client->worker->channel, W2M_RENEW, client->slot, client->serial, NULL);
 }
 
@@ -592,7 +593,7 @@ fsm_upgrading(struct client *client, enum client_event event)
 	case CLIENT_STARTTLS:
 	case CLIENT_HEADER:
 	case CLIENT_ELEMENT:
-	case CLIENT_PACKET:	/* as above */
+	case CLIENT_PACKET:	/* stays the master's, which sends it back when it gives it another id */
 	case CLIENT_LOGGED_IN:
 	case CLIENT_RESTART:
 	case CLIENT_HUNG_UP:	/* it is not read */

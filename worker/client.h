@@ -15,7 +15,8 @@
  * Where TLS comes first, or may, or the header of a proxy (origin.h), a client begins in PREFACE, else in OPENING.
  * <starttls/> leads there once more, and of all that the client was before nothing is left then but its struct, with who
  * it is and what it has cost: parser, scope, login and the stream's id are made anew; and its own id, where the session
- * manager holds a stream of it: that is ended by the master (W2M_RENEW), and it begins anew when that is done.
+ * manager has heard of it: what it holds under that is ended by the master, what comes under it goes back (W2M_RENEW), and
+ * the client begins anew when that is done. So before its header nobody has an id to send it anything under.
  *
  * A client's whole state is in this struct and small. While it is idle it owns its struct and its session's address, both
  * packed with those of others (common/slab), and shares what its header said (worker/scope); nothing else: what only a
@@ -119,6 +120,7 @@ struct client {
 	bool was_throttled : 1;		/* that was said in the log */
 	bool hung_up : 1;		/* it has closed its half of the connection */
 	bool shut : 1;			/* we have closed ours */
+	bool spoke : 1;			/* something of it went up: its id is known there */
 	bool renews : 1;		/* the master was asked for another id */
 	bool traced : 1;		/* the master is shown what it sends and gets (trace.h) */
 };

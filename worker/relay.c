@@ -93,6 +93,7 @@ send_element(struct client *client, const void *bytes, size_t length)
 
 	if (!channel_make_room(channel, length))
 		return false;
+	client->spoke = true;
 	channel_send_parts(channel, W2M_PACKET, flags, client->slot, client->serial, NULL, bytes, length);
 	return true;
 }

@@ -433,6 +433,7 @@ struct entry *
 client_new(uint32_t worker)
 {
 	bool full[STAGE_WORKERS_MAX];
+	struct entry *entry;
 
 	for (uint32_t i = 0; i < stage.pool.count; i++) {
 		full[i] = stage.pool.workers[i].full;
@@ -441,7 +442,10 @@ client_new(uint32_t worker)
 	close(client_connect());
 	for (uint32_t i = 0; i < stage.pool.count; i++)
 		stage.pool.workers[i].full = full[i];
-	return client_take(worker);
+	entry = client_take(worker);
+	/* As if it had: what that was does not matter. */
+	entry->spoke = true;
+	return entry;
 }
 
 struct entry *

@@ -71,7 +71,7 @@ int client_connect(void);
 /* That worker is sent a client, takes it, says so. Its entry. */
 struct entry *client_take(uint32_t worker);
 
-/* A client of that worker's; and one that has logged in with that address. */
+/* A client of that worker's, whose id is known upstream; and one that has logged in with that address. */
 struct entry *client_new(uint32_t worker);
 struct entry *client_login(uint32_t worker, const char *address);
 

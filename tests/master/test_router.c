@@ -555,6 +555,7 @@ client_in_clear(bool opened)
 
 	stage.link.dialect = &dialect_xmpp;
 	entry->tls = LISTEN_TLS_STARTTLS;
+	entry->spoke = false;
 	if (!opened)
 		return entry;
 	snprintf(open, sizeof open, "<open sto='" STAGE_HOST "' sfrom='%s' " FRAMING "></open>", id_of(entry));
@@ -623,6 +624,51 @@ START_TEST(another_id)
 }
 END_TEST
 
+/* Of the others, too, where something went up: an answer may still come, and would be settled by what comes behind TLS. */
+START_TEST(another_id_without_a_stream)
+{
+	struct entry *entry = client_new(0);
+	char before[100], back[600];
+
+	entry->tls = LISTEN_TLS_BOTH;
+	strcpy(before, id_of(entry));
+	manager_send("<iq type='result' id='r' sto='%s' sfrom='" STAGE_HOST "'/>", before);
+	manager_send("<message sto='%s' sfrom='" STAGE_HOST "'/>", before);
+	stage_turns();
+	puppet_say_number(entry, W2M_SETTLED, 1);
+	puppet_say_of(entry, W2M_RENEW, NULL, 0);
+	assert_no_breach();
+	ck_assert_str_ne(id_of(entry), before);
+	snprintf(back, sizeof back, "<message sto='" STAGE_HOST "' sfrom='%s' type='error'><error code='510'>Disconnected</error>"
+	    "</message>\n", before);
+	ck_assert_str_eq(manager_take(), back);
+}
+END_TEST
+
+/* An id that nothing has gone up under is not known there: a packet to it would be given to nobody, and settled by a later one. */
+START_TEST(not_known_yet)
+{
+	struct entry *entry = client_new(0);
+	struct frame frame;
+	char back[300];
+	int fd;
+
+	entry->spoke = false;
+	puppet_forget(0);
+	snprintf(back, sizeof back, "<message sto='" STAGE_HOST "' sfrom='%s' type='error'><error code='510'>Disconnected</error>"
+	    "</message>\n", id_of(entry));
+	manager_send("<message sto='%s' sfrom='" STAGE_HOST "'/>", id_of(entry));
+	ck_assert(!puppet_hear(0, &frame, &fd));
+	ck_assert_str_eq(manager_take(), back);
+	snprintf(back, sizeof back, "<iq sto='" STAGE_HOST "' sfrom='%s' type='get' id='r'>"
+	    "<query xmlns='jabber:iq:register'></query></iq>", id_of(entry));
+	say_packet(entry, back);
+	assert_no_breach();
+	manager_send("<message sto='%s' sfrom='" STAGE_HOST "'/>", id_of(entry));
+	ck_assert_uint_eq(assert_hears(0, M2W_PACKET), 1);
+}
+END_TEST
+
 /* Its end may have crossed the new number; nothing else may have. */
 START_TEST(end_under_the_old_id)
 {
@@ -648,7 +694,7 @@ START_TEST(end_under_the_old_id)
 }
 END_TEST
 
-/* Without a stream; from where nobody comes to TLS; twice; behind a login. */
+/* Before anything has gone up; from where nobody comes to TLS; twice; behind a login. */
 START_TEST(another_id_at_the_wrong_time)
 {
 	struct entry *entry = client_in_clear(_i != 0);
@@ -1707,6 +1753,8 @@ add_of_places(TCase *tests)
 	tcase_add_loop_test(tests, refused_goes_to_another, 0, 2);
 	tcase_add_test(tests, refused_by_all_waits);
 	tcase_add_test(tests, another_id);
+	tcase_add_test(tests, another_id_without_a_stream);
+	tcase_add_test(tests, not_known_yet);
 	tcase_add_test(tests, hosts_that_nobody_has);
 	tcase_add_loop_test(tests, end_under_the_old_id, 0, 2);
 	tcase_add_loop_test(tests, another_id_at_the_wrong_time, 0, 4);

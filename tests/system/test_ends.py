@@ -1029,6 +1029,29 @@ class TlsClosing(Closing):
         self.check_nothing_back(patient)
 
 
+class Upgrade(EndsCase):
+    """STARTTLS behind something that was said in clear text: whatever comes under the id of that time goes back, though the
+    same connection logs in and gets packets later."""
+
+    def test_behind_a_registration(self):
+        self.begin(tls='starttls', tls_options={'required': 'no'})
+        client = self.daemon.client().open()
+        client.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>")
+        before = self.sm.expect('iq').get('sfrom')
+        self.sm.send("<iq type='result' id='r1' sto='%s' sfrom='localhost'><query xmlns='jabber:iq:register'/></iq>" % before)
+        client.expect('iq')
+        client.send("<starttls xmlns='%s'/>" % harness.TLS)
+        client.expect('proceed')
+        self.sm.send("<message id='early' sto='%s' sfrom='localhost'><body>too early</body></message>" % before)
+        client.secure()
+        patient = self.patient('alice', client=client.open(), secure=True)
+        self.assertNotEqual(before, patient.identity)
+        patient.send([self.form.packet(LAST, patient.names)])
+        client.expect('message')
+        wait_until(lambda: self.daemon.status()['packets']['held'] == 0, 'all is settled')
+        self.assertEqual('510', self.sm.expect(lambda e: e.get('id') == 'early').child('error').get('code'))
+
+
 class Comeback(DaemonCase):
     """Session managers that do something with what comes back, as the recorded ones did: messages go to another session of
     the account, or wait for its next login."""
