@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "master/link_parts.h"
+#include "master/router.h"
 #include "tests/common/turn.h"
 #include "tests/dialect/tap.h"
 #include "tests/master/stage.h"
@@ -144,6 +146,34 @@ START_TEST(silence)
 }
 END_TEST
 
+/* 0: we do not read the session manager; 1: not all is written. Its time does not run meanwhile, and begins anew behind that. */
+START_TEST(silence_of_who_is_not_heard)
+{
+	spread_change(&stage.spread, 86400000);
+	for (uint32_t i = 0; i < stage.probe.count; i++)
+		stage.probe.places[(stage.probe.first + i) % PROBES_MAX].at -= stage.link.timeout;
+	if (_i == 0) {
+		link_read(&stage.link, false);
+	} else {
+		stage.link.outbox.held = true;
+		ck_assert(router_send(&stage, "<message/>", 10));
+	}
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->doubtful && bob->doubtful && !alice->due && !bob->due);
+	stage.link.outbox.held = false;
+	link_read(&stage.link, true);
+	link_flush(&stage.link);
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->doubtful && bob->doubtful && !alice->due && !bob->due);
+	stage.probe.deaf = 0;
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->due && bob->due);
+}
+END_TEST
+
 START_TEST(what_the_forgotten_send)
 {
 	char text[300];
@@ -171,6 +201,37 @@ START_TEST(lost_again)
 	stage_turns();
 	ck_assert(alice->probed && bob->probed);
 	ck_assert_uint_eq(stage.probe.count, 2);
+}
+END_TEST
+
+/* The stream goes on, on another connection: who has not answered is asked again, and nobody else. */
+START_TEST(resumed_in_the_middle)
+{
+	manager_say("<iq type='result' id='%s' sto='%s' sfrom='alice@foo.com'/>", asked_id(alice), id_of(alice));
+	stage_turns();
+	probe_stop(&stage);
+	ck_assert(bob->doubtful && !bob->probed);
+	probe_begin(&stage);
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(!alice->doubtful && bob->doubtful && bob->probed);
+	ck_assert_uint_eq(stage.probe.count, 1);
+	ck_assert_uint_eq(stage.probe.asked, 1);
+}
+END_TEST
+
+/* Whatever would be answered is about the later login. */
+START_TEST(superseded_is_not_asked)
+{
+	spread_change(&stage.spread, 86400000);
+	manager_die();
+	alice->superseded = true;
+	manager_up();
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->forgotten && alice->due && !alice->probed);
+	ck_assert(bob->doubtful && bob->probed);
+	ck_assert_uint_eq(stage.probe.count, 1);
 }
 END_TEST
 
@@ -250,6 +311,19 @@ START_TEST(route_answer_is_late)
 }
 END_TEST
 
+/* Who answers whatever is asked has something else to do. */
+START_TEST(route_silence_means_nothing)
+{
+	stage.link.timeout = 0;
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert_uint_eq(stage.probe.count, 0);
+	ck_assert(!alice->doubtful && !alice->forgotten && !alice->due && !bob->doubtful && !bob->forgotten && !bob->due);
+	hears(0, M2W_CLOSE, false);
+	hears(1, M2W_CLOSE, false);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
@@ -264,14 +338,18 @@ main(int argc, char **argv)
 	tcase_add_test(tests, others_are_not);
 	tcase_add_test(tests, the_end_is_told_later);
 	tcase_add_test(tests, silence);
+	tcase_add_loop_test(tests, silence_of_who_is_not_heard, 0, 2);
 	tcase_add_test(tests, what_the_forgotten_send);
 	tcase_add_test(tests, lost_again);
+	tcase_add_test(tests, resumed_in_the_middle);
+	tcase_add_test(tests, superseded_is_not_asked);
 	suite_add_tcase(suite, tests);
 	tests = tcase_create("route");
 	tcase_add_checked_fixture(tests, setup_route, teardown);
 	tcase_add_test(tests, route_is_started_again);
 	tcase_add_loop_test(tests, route_is_started_again_once, 0, 2);
 	tcase_add_test(tests, route_answer_is_late);
+	tcase_add_test(tests, route_silence_means_nothing);
 	suite_add_tcase(suite, tests);
 	return tap_run(suite);
 }

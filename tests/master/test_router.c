@@ -1120,6 +1120,27 @@ START_TEST(end_that_was_said_twice)
 }
 END_TEST
 
+/* What the session manager dies of is given up: whoever sent that is ended, and nobody for what is ours. */
+START_TEST(who_sent_what_is_given_up)
+{
+	struct entry *alice = client_login(0, ALICE), *bob = client_login(1, "bob@foo.com/home");
+	const struct outbox_packet *first;
+	char text[200];
+
+	manager_take();
+	snprintf(text, sizeof text, "<message sto='" ALICE "' sfrom='%s'/>", id_of(alice));
+	say_packet(alice, text);
+	first = STAILQ_FIRST(&stage.link.outbox.queue);
+	ck_assert_ptr_nonnull(first);
+	ck_assert_uint_eq(first->from, alice->serial);
+	stage.link.on_given_up(&stage.link, 0, first->bytes, first->length);
+	ck_assert(!alice->closing && !bob->closing);
+	stage.link.on_given_up(&stage.link, first->from, first->bytes, first->length);
+	ck_assert(alice->closing && !bob->closing);
+	ck_assert_uint_eq(alice->close_reason, END_GIVEN_UP);
+}
+END_TEST
+
 START_TEST(workers_hear_that_the_link_was_lost)
 {
 	struct frame frame;
@@ -1781,6 +1802,7 @@ add_of_ends(TCase *tests)
 	tcase_add_loop_test(tests, answer_that_was_seen_and_not_consumed, 0, 2);
 	tcase_add_loop_test(tests, answer_that_was_seen_too_late, 0, 2);
 	tcase_add_loop_test(tests, end_that_was_said_twice, 0, 2);
+	tcase_add_test(tests, who_sent_what_is_given_up);
 	tcase_add_test(tests, workers_hear_that_the_link_was_lost);
 	tcase_add_test(tests, killed_before_it_had_the_client);
 	tcase_add_test(tests, killed_before_login);
