@@ -23,6 +23,9 @@
 #define CRASHES_MAX 3
 #define CRASH_TIME 10000
 
+/* What the dynamic loader ends a program with that lacks something. */
+#define LOADER_FAILED 127
+
 /* Most of offline messages that are under way to one client. */
 #define OFFLINE_BYTES (4u * 1024 * 1024)
 
@@ -368,11 +371,11 @@ has_crashed(const struct embedded *embedded, int status)
 	return WEXITSTATUS(status) != 0;
 }
 
-/* No database, or somebody else has it: that passes, and what they would have read is still good. */
+/* No database, or somebody else has it, or no library: that passes, and what they would have read is still good. */
 static bool
 has_read_journal(int status)
 {
-	return !WIFEXITED(status) || WEXITSTATUS(status) != EX_UNAVAILABLE;
+	return !WIFEXITED(status) || (WEXITSTATUS(status) != EX_UNAVAILABLE && WEXITSTATUS(status) != LOADER_FAILED);
 }
 
 /* It may be what they read at their start that ends them. */

@@ -346,7 +346,7 @@ main(int argc, char **argv, char **environment)
 	umask(S_IRWXG | S_IRWXO);
 	if (privilege_renounce() < 0 || privilege_seal() < 0) {
 		log_error("sessiond still-privileged error=\"%s\"", strerror(errno));
-		return EXIT_FAILURE;
+		return EX_UNAVAILABLE;
 	}
 	control_init(&process.control, CONTROL_FD);
 	error = control_wait(&process.control, &process.settings);

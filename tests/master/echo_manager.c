@@ -34,6 +34,8 @@ order(FILE *log, const char *host)
 	}
 	if (strcmp(host, "unavailable") == 0)
 		_exit(EX_UNAVAILABLE);
+	if (strcmp(host, "unloadable") == 0)
+		_exit(127);
 	if (strcmp(host, "levels") == 0)
 		fprintf(log, "debug d\nwarning w x\nerror\nloud l\n\nerror \n");
 	if (strcmp(host, "long") == 0)
