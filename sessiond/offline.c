@@ -230,6 +230,7 @@ reader_go_on(struct sessiond *sd, struct offline_reader *reader)
 {
 	const struct session *session = session_find_id(sd, reader->id);
 	bool takes = session != NULL && session_takes_messages(session) && !reader->returned && !reader->exhausted;
+	bool arrived = reader->last == 0 || has_arrived(sd, reader);
 
 	/* Nothing can be read; but behind the turn (sessiond_turn). */
 	if (sd->store.failed) {
@@ -237,9 +238,10 @@ reader_go_on(struct sessiond *sd, struct offline_reader *reader)
 			recovery_reader_changed(sd, reader);
 		return;
 	}
-	if (takes && (reader->last == 0 || has_arrived(sd, reader)) && reader->waiting < sd->settings->offline_bytes)
+	if (takes && arrived && reader->waiting < sd->settings->offline_bytes)
 		page_hand_over(sd, reader, session);
-	if (reader->waiting == 0)
+	/* The client may have taken what the link has not acknowledged yet. */
+	if (reader->waiting == 0 && (arrived || !takes))
 		reader_end(sd, reader);
 	else
 		recovery_reader_changed(sd, reader);

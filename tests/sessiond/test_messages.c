@@ -329,6 +329,29 @@ START_TEST(offline_messages_go_on_behind_a_failure)
 }
 END_TEST
 
+/* The client has taken a page before the link has acknowledged it: there is another one all the same. */
+START_TEST(offline_messages_go_on_when_the_link_is_slow)
+{
+	char *page;
+
+	fake_free(fake);
+	fake = fake_new("offline-max=1000\nacknowledge=yes\n");
+	fake_register(fake, "alice");
+	fake_register(fake, "bob");
+	fake_login(fake, FAKE_A, "alice", "home");
+	for (int i = 0; i < 150; i++)
+		alice_says("to='bob@localhost'", "<body>x</body>");
+	fake_login(fake, FAKE_B, "bob", "work");
+	fake_send(fake, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+	page = strdup(fake_stanza(fake, FAKE_B, BOB, "presence", "", ""));
+	ck_assert_uint_eq(fake_count(page, "<body>"), 100);
+	ck_has_not(settles(page, FAKE_B, "result"), "<body>");
+	ck_assert_uint_eq(fake_count(fake_sendf(fake, "<a xmlns='urn:xmpp:sm:3' h='%u'/>", fake->sd.link.ledger.ack.sent),
+	    "<body>"), 50);
+	free(page);
+}
+END_TEST
+
 /* It is in the store, whatever becomes of the turn: nobody is told that it is not. */
 START_TEST(what_is_still_stored_is_not_refused)
 {
@@ -621,6 +644,7 @@ main(void)
 	tcase_add_test(tests, offline_names_are_never_used_again);
 	tcase_add_test(tests, failure_of_one_is_nobody_elses);
 	tcase_add_test(tests, offline_messages_go_on_behind_a_failure);
+	tcase_add_test(tests, offline_messages_go_on_when_the_link_is_slow);
 	tcase_add_test(tests, what_is_still_stored_is_not_refused);
 	tcase_add_test(tests, offline_messages_come_once_while_the_link_has_not_taken_them);
 	tcase_add_test(tests, typing_is_not_kept);
