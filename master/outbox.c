@@ -156,6 +156,14 @@ outbox_written(struct outbox *outbox, struct ack *ack, uint64_t offset, size_t l
 }
 
 static void
+window_grow(struct outbox *outbox)
+{
+	if (outbox->window > 0)
+		outbox->window = outbox->window < WINDOW_MAX ? outbox->window * 2 : 0;
+}
+
+/* (Who says something of none has shown nothing.) */
+static void
 sent_free(struct outbox *outbox, struct outbox_packet *first)
 {
 	STAILQ_REMOVE_HEAD(&outbox->sent, entry);
@@ -164,13 +172,8 @@ sent_free(struct outbox *outbox, struct outbox_packet *first)
 	outbox->counters.waiting--;
 	outbox->counters.acknowledged++;
 	outbox_packet_free(first);
-}
-
-static void
-window_grow(struct outbox *outbox)
-{
-	if (outbox->window > 0 && STAILQ_EMPTY(&outbox->sent))
-		outbox->window = outbox->window < WINDOW_MAX ? outbox->window * 2 : 0;
+	if (STAILQ_EMPTY(&outbox->sent))
+		window_grow(outbox);
 }
 
 void
@@ -180,7 +183,6 @@ outbox_acknowledged(struct outbox *outbox, uint32_t count)
 
 	for (; count > 0 && (packet = STAILQ_FIRST(&outbox->sent)) != NULL; count--)
 		sent_free(outbox, packet);
-	window_grow(outbox);
 }
 
 void
@@ -190,7 +192,6 @@ outbox_arrived(struct outbox *outbox, uint64_t offset)
 
 	while ((packet = STAILQ_FIRST(&outbox->sent)) != NULL && packet->end <= offset)
 		sent_free(outbox, packet);
-	window_grow(outbox);
 }
 
 /* The link was lost, maybe because of the first. */

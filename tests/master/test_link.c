@@ -1276,6 +1276,26 @@ START_TEST(packet_that_kills_is_given_up)
 }
 END_TEST
 
+/* Likewise of one that says more often than it is asked what it has got: that is no answer. */
+START_TEST(packet_that_kills_who_says_much_is_given_up)
+{
+	up_acknowledged();
+	ck_assert(send_text("<a/>") && send_text("<b/>"));
+	turns();
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_uint_eq(buffer_length(&given_up), 0);
+		peer_close();
+		try_again();
+		peer_accept();
+		peer_say(THEIR_HEADER "<handshake/>");
+		peer_say("<resumed" SM " previd='s&amp;1' h='0'/><a" SM " h='0'/>");
+	}
+	ck_assert_str_eq(text_of(&given_up), "a");
+	peer_read_all();
+	ck_assert_ptr_nonnull(strstr(text_of(&heard), "<b/>"));
+}
+END_TEST
+
 /* Of the embedded one is known whether it has died: a link that breaks by itself is no fault of any packet. */
 START_TEST(dead_or_only_cut)
 {
@@ -1862,6 +1882,7 @@ add_arrival(TCase *tests)
 	tcase_add_loop_test(tests, resumption_that_nobody_answers_is_given_up, 0, COUNT(no_answers));
 	tcase_add_loop_test(tests, packet_that_kills_is_given_up, 0, 2);
 	tcase_add_loop_test(tests, dead_or_only_cut, 0, 2);
+	tcase_add_test(tests, packet_that_kills_who_says_much_is_given_up);
 	tcase_add_test(tests, suspect_waits);
 	tcase_add_test(tests, only_a_death_is_held_against_a_packet);
 	tcase_add_loop_test(tests, who_achieves_something_is_not_waited_for, 0, 3);
