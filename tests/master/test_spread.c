@@ -117,6 +117,21 @@ START_TEST(who_has_gone_and_who_stays)
 }
 END_TEST
 
+/* Who is alone waits as well, for some part of the time: else all who are alone would come back at once. */
+START_TEST(alone)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		add(END_FORGOTTEN);
+		pass(0);
+		spread_clear(&spread);
+	}
+	ck_assert_uint_lt(ended[END_FORGOTTEN], 20);
+	add(END_FORGOTTEN);
+	pass(2 * TIME);
+	ck_assert_ptr_null(spread.places);
+}
+END_TEST
+
 START_TEST(once)
 {
 	struct entry *entry = add(END_FORGOTTEN);
@@ -184,6 +199,7 @@ main(void)
 	tcase_add_test(tests, evenly);
 	tcase_add_test(tests, all_together);
 	tcase_add_test(tests, who_has_gone_and_who_stays);
+	tcase_add_test(tests, alone);
 	tcase_add_test(tests, once);
 	tcase_add_test(tests, another_id);
 	tcase_add_test(tests, another_time);

@@ -85,6 +85,22 @@ START_TEST(counts)
 }
 END_TEST
 
+/* What stored messages wait for: this element of this stream has been acknowledged. */
+START_TEST(is_through)
+{
+	const struct ledger *ledger = &fake->sd.link.ledger;
+
+	enable();
+	fake_send(fake, TO_BOB("1") TO_BOB("2"));
+	ck_assert(ledger_is_through(ledger, ledger->streams, 0) && !ledger_is_through(ledger, ledger->streams, 1));
+	fake_send(fake, "<a" SM " h='1'/>");
+	ck_assert(ledger_is_through(ledger, ledger->streams, 1) && !ledger_is_through(ledger, ledger->streams, 2));
+	fake_send(fake, "<a" SM " h='2'/>");
+	ck_assert(ledger_is_through(ledger, ledger->streams, 2));
+	ck_assert(!ledger_is_through(ledger, ledger->streams - 1, 2) && !ledger_is_through(ledger, ledger->streams + 1, 2));
+}
+END_TEST
+
 START_TEST(is_refused_where_it_is_off)
 {
 	fake->settings.acknowledge = false;
@@ -199,6 +215,8 @@ START_TEST(what_cannot_be_ends_the_link)
 	enable();
 	ck_has(fake_send(fake, breaches[_i]), "</stream:error></stream:stream>");
 	ck_assert(sessiond_is_over(&fake->sd) && fake->sd.link.refused);
+	/* The complaint is no packet. */
+	ck_assert(STAILQ_EMPTY(&fake->sd.link.ledger.kept));
 	reconnect();
 	enable();
 	ck_has(fake_send(fake, TO_BOB("2")), "<body>2</body>");
@@ -260,6 +278,7 @@ main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, counts);
+	tcase_add_test(tests, is_through);
 	tcase_add_test(tests, is_refused_where_it_is_off);
 	tcase_add_test(tests, without_resumption);
 	tcase_add_test(tests, cut_behind_every_byte_that_comes);

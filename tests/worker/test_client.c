@@ -1499,6 +1499,21 @@ get_message(struct person *person)
 	expect_heard(person, "<message/>");
 }
 
+/* A little that it takes of much that waits settles nothing, and is said all the same. */
+START_TEST(slow_reader_is_known)
+{
+	struct person person;
+
+	log_in(&person, 0, true);
+	fill(&person);
+	settle_late();
+	client_of(&person)->output->looked = 0;
+	deadlines_are_due(&worker.settle);
+	expect_number(&person, W2M_SETTLED, 0);
+	leave(&person);
+}
+END_TEST
+
 /* Its kernel has acknowledged it, and may do so for a program that never reads it. */
 START_TEST(acknowledged_is_not_settled_at_once)
 {
@@ -3096,6 +3111,7 @@ bound_tests(void)
 	tcase_add_test(tests, idle_client_owns_nothing);
 	tcase_add_test(tests, small_and_given_back);
 	tcase_add_test(tests, not_reading_is_ended);
+	tcase_add_test(tests, slow_reader_is_known);
 	tcase_add_test(tests, half_closed);
 	tcase_add_test(tests, surveys_are_answered);
 	tcase_add_test(tests, traces_are_shown);
