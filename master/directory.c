@@ -300,6 +300,8 @@ directory_remove(struct directory *directory, struct entry *entry)
 	directory->leaving -= entry->closing;
 	directory->crowded -= entry->closing && entry->close_reason == END_CROWDED;
 	directory->count--;
+	if (entry->managed && !entry->forgotten)
+		directory->managed[directory->managed_next++ % DIRECTORY_MANAGED_MAX] = entry->serial;
 	entry_free(directory, entry);
 }
 
@@ -368,21 +370,48 @@ number_read(struct range *text, char end, uint64_t *number_r)
 	return true;
 }
 
+/* What an id of ours says. False: it is none. */
+static bool
+id_read(const struct directory *directory, struct range id, uint64_t *worker_r, uint64_t *slot_r, uint64_t *serial_r)
+{
+	size_t nonce = strlen(directory->nonce);
+
+	if (id.length <= nonce || memcmp(id.at, directory->nonce, nonce) != 0 || id.at[nonce] != '.')
+		return false;
+	id.at += nonce + 1;
+	id.length -= nonce + 1;
+	return number_read(&id, '.', worker_r) && number_read(&id, '.', slot_r) && number_read(&id, '\0', serial_r);
+}
+
 struct entry *
 directory_find(const struct directory *directory, struct range id)
 {
-	size_t nonce = strlen(directory->nonce);
 	uint64_t worker, slot, serial;
 
-	if (id.length <= nonce || memcmp(id.at, directory->nonce, nonce) != 0 || id.at[nonce] != '.')
-		return NULL;
-	id.at += nonce + 1;
-	id.length -= nonce + 1;
-	if (!number_read(&id, '.', &worker) || !number_read(&id, '.', &slot) || !number_read(&id, '\0', &serial))
-		return NULL;
-	if (worker > UINT32_MAX || slot > UINT32_MAX)
+	if (!id_read(directory, id, &worker, &slot, &serial) || worker > UINT32_MAX || slot > UINT32_MAX)
 		return NULL;
 	return directory_at(directory, (uint32_t)worker, (uint32_t)slot, serial);
+}
+
+bool
+directory_was_managed(const struct directory *directory, struct range id)
+{
+	uint64_t worker, slot, serial;
+
+	/* No serial number is 0, which stands in what was never used. */
+	if (!id_read(directory, id, &worker, &slot, &serial) || serial == 0)
+		return false;
+	for (unsigned i = 0; i < DIRECTORY_MANAGED_MAX; i++) {
+		if (directory->managed[i] == serial)
+			return true;
+	}
+	return false;
+}
+
+void
+directory_lose_managed(struct directory *directory)
+{
+	memset(directory->managed, 0, sizeof directory->managed);
 }
 
 const char *

@@ -82,6 +82,9 @@ struct slot_table {
 	uint32_t count;
 };
 
+/* The latest that are gone, and for whom the session manager keeps what it still sends; of those before nobody knows that. */
+#define DIRECTORY_MANAGED_MAX 1024
+
 struct directory {
 	char nonce[DIRECTORY_NONCE_SIZE];
 	uint64_t serial;		/* last one given */
@@ -98,6 +101,8 @@ struct directory {
 	struct texts addresses;
 	char **hosts;			/* of all streams that were ever opened, each once */
 	uint16_t host_count;
+	uint64_t managed[DIRECTORY_MANAGED_MAX];	/* a ring of serial numbers: clients that are gone, and were `managed` */
+	uint32_t managed_next;
 };
 
 /* Hosts that are none of ours and may have had streams: what a worker that was broken into can make us remember. */
@@ -130,6 +135,13 @@ void directory_remove(struct directory *directory, struct entry *entry);
 
 /* The client of that id; NULL: it is gone, or never was. */
 struct entry *directory_find(const struct directory *directory, struct range id);
+
+/*
+ * Had the session manager a queue of its own for the client of that id, which is gone since a moment? directory_lose_managed: these
+ * queues are lost.
+ */
+bool directory_was_managed(const struct directory *directory, struct range id);
+void directory_lose_managed(struct directory *directory);
 
 /* The client in that place; NULL: there is none, or another one. */
 struct entry *directory_at(const struct directory *directory, uint32_t worker, uint32_t slot, uint64_t serial);

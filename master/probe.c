@@ -100,6 +100,7 @@ void
 probe_lost(struct master *master)
 {
 	for_each_entry(master, doubt);
+	directory_lose_managed(&master->directory);
 }
 
 /* ---- one after another ---- */

@@ -480,6 +480,17 @@ entry_of(struct master *master, const struct packet *packet)
 	return entry != NULL && entry->spoke ? entry : NULL;
 }
 
+/* It was on its way when its client went. */
+static enum fate
+fate_of_late(struct master *master, const struct packet *packet, const uint8_t *bytes, size_t length)
+{
+	/* The session manager still has it, as all that the client had not acknowledged. */
+	if (packet->kind != PACKET_ASK && range_equals(packet->name, master->link.name) &&
+	    directory_was_managed(&master->directory, packet->id))
+		return FATE_CONSUMED;
+	return send_back(master, NULL, packet, bytes, length);
+}
+
 void
 router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 {
@@ -499,7 +510,7 @@ router_from_link(struct master *master, const uint8_t *bytes, size_t length)
 		dropped(master, "has no address");
 		keeper_count(&master->keeper, NULL, FATE_DROPPED);
 	} else {
-		keeper_count(&master->keeper, NULL, send_back(master, NULL, &packet, bytes, length));
+		keeper_count(&master->keeper, NULL, fate_of_late(master, &packet, bytes, length));
 	}
 }
 

@@ -164,6 +164,37 @@ START_TEST(cut_ids_match_nobody)
 }
 END_TEST
 
+/* The latest ones, until that is lost. */
+START_TEST(managed_and_gone)
+{
+	char ids[DIRECTORY_MANAGED_MAX + 1][DIRECTORY_ID_SIZE], forgotten[DIRECTORY_ID_SIZE], plain[DIRECTORY_ID_SIZE];
+	struct entry *entry = add(0), *lost = add(0);
+
+	directory_id(&directory, entry, plain);
+	directory_remove(&directory, entry);
+	directory_id(&directory, lost, forgotten);
+	lost->managed = lost->forgotten = true;
+	directory_remove(&directory, lost);
+	for (unsigned i = 0; i <= DIRECTORY_MANAGED_MAX; i++) {
+		entry = add(i % 2);
+		entry->managed = true;
+		directory_id(&directory, entry, ids[i]);
+		ck_assert(!directory_was_managed(&directory, range_of(ids[i])));
+		directory_remove(&directory, entry);
+		ck_assert(directory_was_managed(&directory, range_of(ids[i])));
+	}
+	ck_assert(!directory_was_managed(&directory, range_of(ids[0])));
+	ck_assert(directory_was_managed(&directory, range_of(ids[1])));
+	ck_assert(!directory_was_managed(&directory, range_of(plain)));
+	ck_assert(!directory_was_managed(&directory, range_of(forgotten)));
+	ck_assert(!directory_was_managed(&directory, range_of("")));
+	snprintf(plain, sizeof plain, "%s.0.0.0", directory.nonce);
+	ck_assert(!directory_was_managed(&directory, range_of(plain)));
+	directory_lose_managed(&directory);
+	ck_assert(!directory_was_managed(&directory, range_of(ids[1])));
+}
+END_TEST
+
 START_TEST(move_changes_the_id)
 {
 	char before[DIRECTORY_ID_SIZE], after[DIRECTORY_ID_SIZE];
@@ -372,6 +403,7 @@ main(void)
 	tcase_add_test(tests, never_used_again);
 	tcase_add_test(tests, forged_ids_match_nobody);
 	tcase_add_test(tests, cut_ids_match_nobody);
+	tcase_add_test(tests, managed_and_gone);
 	tcase_add_test(tests, move_changes_the_id);
 	tcase_add_test(tests, later_login_supersedes);
 	tcase_add_test(tests, addresses_of_any_bytes);

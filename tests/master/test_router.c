@@ -1448,6 +1448,32 @@ START_TEST(stream_management_without_a_link)
 }
 END_TEST
 
+/* What was on its way when its client went, as long as the session manager has it. */
+START_TEST(stream_management_of_the_gone)
+{
+	struct entry *entry;
+	char id[100];
+
+	stage.link.dialect = &dialect_xmpp;
+	entry = login_with_packets(0, 0);
+	strlcpy(id, id_of(entry), sizeof id);
+	manager_send(ENABLED, id);
+	end(entry, _i == 1);
+	manager_take();
+	manager_send(MESSAGE, "late", id);
+	ck_assert_str_eq(manager_take(), "");
+	manager_send(ASK, id, "7");
+	expect_no_answer(id, "7");
+	ck_assert_str_eq(manager_take(), expected);
+	/* Its socket manager is another one. */
+	manager_send("<message id='x' sto='%.*s@other' sfrom='alice@foo.com'/>", (int)strcspn(id, "@"), id);
+	ck_assert_ptr_nonnull(strstr(manager_take(), " id='x'>"));
+	stage.link.on_lost(&stage.link);
+	manager_send(MESSAGE, "late", id);
+	ck_assert_ptr_nonnull(strstr(manager_take(), " id='late' "));
+}
+END_TEST
+
 /* Others' packets are nothing to it. */
 START_TEST(ask_is_of_one_client)
 {
@@ -1828,6 +1854,7 @@ add_of_asks(TCase *tests)
 	tcase_add_loop_test(tests, ask_comes_back_in_its_place, 0, 2);
 	tcase_add_loop_test(tests, ask_behind_stream_management, 0, 2);
 	tcase_add_loop_test(tests, stream_management_without_a_link, 0, 2);
+	tcase_add_loop_test(tests, stream_management_of_the_gone, 0, 2);
 	tcase_add_loop_test(tests, ask_and_the_end_of_the_client, 0, 2);
 	tcase_add_loop_test(tests, ask_is_of_one_client, 0, 2);
 }
