@@ -220,6 +220,24 @@ START_TEST(resumed_in_the_middle)
 }
 END_TEST
 
+/* It was not there yet when all were asked. */
+START_TEST(confirmed_behind_the_others)
+{
+	manager_die();
+	bob->confirmed = false;
+	manager_up();
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(alice->probed && bob->doubtful && !bob->probed);
+	bob->confirmed = true;
+	probe_confirmed(&stage);
+	timer_is_due(&stage.loop, &stage.probe.timer);
+	stage_turns();
+	ck_assert(bob->probed);
+	ck_assert_uint_eq(stage.probe.count, 2);
+}
+END_TEST
+
 /* Whatever would be answered is about the later login. */
 START_TEST(superseded_is_not_asked)
 {
@@ -342,6 +360,7 @@ main(int argc, char **argv)
 	tcase_add_test(tests, what_the_forgotten_send);
 	tcase_add_test(tests, lost_again);
 	tcase_add_test(tests, resumed_in_the_middle);
+	tcase_add_test(tests, confirmed_behind_the_others);
 	tcase_add_test(tests, superseded_is_not_asked);
 	suite_add_tcase(suite, tests);
 	tests = tcase_create("route");

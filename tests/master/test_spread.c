@@ -117,6 +117,20 @@ START_TEST(who_has_gone_and_who_stays)
 }
 END_TEST
 
+/* Nobody who was there before waits longer for that. */
+START_TEST(one_more_in_the_middle)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		add(END_FORGOTTEN);
+	pass(TIME / 2);
+	add(END_FORGOTTEN);
+	pass(TIME / 2);
+	assert_ended(MANY);
+	pass(2 * TIME / MANY);
+	ck_assert_uint_eq(ended[END_FORGOTTEN], MANY + 1);
+}
+END_TEST
+
 /* Who is alone waits as well, for some part of the time: else all who are alone would come back at once. */
 START_TEST(alone)
 {
@@ -199,6 +213,7 @@ main(void)
 	tcase_add_test(tests, evenly);
 	tcase_add_test(tests, all_together);
 	tcase_add_test(tests, who_has_gone_and_who_stays);
+	tcase_add_test(tests, one_more_in_the_middle);
 	tcase_add_test(tests, alone);
 	tcase_add_test(tests, once);
 	tcase_add_test(tests, another_id);
