@@ -887,15 +887,29 @@ client_resume(struct client *client)
 }
 
 /*
+ * The connection is no more. What had come before that can still be read, and is: who closes right behind what it says, while
+ * something is on its way to it, resets the connection, and does not hear of that. One that is not read has no such time.
+ *
  * Most clients close right behind their goodbye, and what we still say makes a reset of that: what counts is that the end
  * came before it.
  */
 static void
 client_cut(struct client *client)
 {
-	if (client->state == CLIENT_CLOSING && client->reason == END_CLOSED && !client->hung_up && transport_has_closed(client))
+	ssize_t left;
+	char byte;
+
+	/* What TLS has of it comes first. */
+	if (client_has_stream(client) && client->unread == UNREAD_TURN)
+		return;
+	left = transport_peek(client, &byte, sizeof byte);
+	if (client_has_stream(client) && is_read(client) && left > 0) {
+		client_read(client);
+		return;
+	}
+	if (client->state == CLIENT_CLOSING && client->reason == END_CLOSED && !client->hung_up && left == 0)
 		client_heard_end(client);
-	if (client->state < CLIENT_CLOSING && transport_timed_out(client))
+	if (client->state < CLIENT_CLOSING && left == -ETIMEDOUT)
 		client->limit = LIMIT_DEAD_SECONDS;
 	client_lose(client, END_LOST);
 }

@@ -146,23 +146,6 @@ transport_stands(const struct client *client)
 	return recv(client->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno == EAGAIN;
 }
 
-bool
-transport_has_closed(const struct client *client)
-{
-	char byte;
-
-	/* Behind a FIN there is an end, whatever came after it; behind a reset alone there is an error. */
-	return recv(client->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-bool
-transport_timed_out(const struct client *client)
-{
-	char byte;
-
-	return recv(client->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == ETIMEDOUT;
-}
-
 uint64_t
 transport_shut(struct client *client)
 {

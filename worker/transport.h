@@ -18,7 +18,11 @@ struct client;
  */
 ssize_t transport_read(struct client *client, void *bytes, size_t size);
 
-/* The same, but the bytes stay where they are: what has come so far. */
+/*
+ * The same of the bare socket, but the bytes stay where they are: what has come so far. Of a connection that is lost: what came
+ * before that; then 0 when it had been closed in good order before; or the error, -ETIMEDOUT where the client's machine did not
+ * answer, and once only.
+ */
 ssize_t transport_peek(struct client *client, void *bytes, size_t size);
 
 /* There is something to read although the socket may not be readable. To be asked after each read. */
@@ -56,12 +60,6 @@ void transport_reset(const struct client *client);
 
 /* Has nothing been heard of its being lost? Who is told that it is ends the client: nobody will be told again. */
 bool transport_stands(const struct client *client);
-
-/* It is lost: had the client closed its half in good order before? */
-bool transport_has_closed(const struct client *client);
-
-/* The connection is lost: because the client's machine did not answer? */
-bool transport_timed_out(const struct client *client);
 
 /* Bytes of memory that it holds for what is on its way. */
 size_t transport_memory(const struct client *client);

@@ -3,7 +3,8 @@
  *
  * One reason at a time is enough: when it is over, reading begins again, and whoever has another reason says so then. A
  * client that is not read keeps what has come in the kernel, and in the end at its own side. Nothing is lost: what it sent
- * before it closed its connection is read before its end is. Only when the connection breaks (EPOLLERR) it ends at once.
+ * before it closed its connection is read before its end is. Only when the connection breaks (EPOLLERR) it ends at once: who is
+ * read is read to the end then, too.
  */
 #ifndef C2SD_WORKER_UNREAD_H
 #define C2SD_WORKER_UNREAD_H

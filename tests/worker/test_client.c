@@ -644,6 +644,28 @@ START_TEST(connection_lost)
 }
 END_TEST
 
+/*
+ * Who writes and closes at once, with something unread, resets the connection: what it has said before is read all the same. Case
+ * 0: it has closed its half in good order before.
+ */
+START_TEST(said_before_a_reset)
+{
+	struct person person;
+	char expected[1024], byte;
+
+	log_in(&person, 0, true);
+	say(&person, "<message id='last'/>");
+	if (_i == 0)
+		shutdown(person.fd, SHUT_WR);
+	ck_assert_int_eq(send(client_of(&person)->watch.fd, " ", 1, MSG_NOSIGNAL), 1);
+	stamped(expected, &person, "<message", "alice@foo.com/r", " id='last'/>");
+	ck_assert_int_eq(recv(person.fd, &byte, 1, MSG_PEEK), 1);
+	leave(&person);
+	expect_text(&person, W2M_PACKET, expected);
+	expect_ended(&person, END_LOST);
+}
+END_TEST
+
 START_TEST(ended_by_the_session_manager)
 {
 	struct person person;
@@ -3073,6 +3095,7 @@ end_tests(void)
 	tcase_add_loop_test(tests, faults_have_conditions, 0, COUNT(faults));
 	tcase_add_test(tests, faults_of_old_clients_have_text);
 	tcase_add_test(tests, unknown_host);
+	tcase_add_loop_test(tests, said_before_a_reset, 0, 2);
 	tcase_add_loop_test(tests, connection_lost, 0, 4);
 	tcase_add_loop_test(tests, ended_by_the_session_manager, 0, 4);
 	tcase_add_loop_test(tests, ended_by_the_master, 0, COUNT(closings));
