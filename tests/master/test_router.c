@@ -1739,6 +1739,22 @@ START_TEST(session_is_given_who_has_asked)
 }
 END_TEST
 
+/* The client's own: it stays. */
+START_TEST(session_is_told_of_twice)
+{
+	struct entry *entry = client_known();
+
+	ask_for_session(entry, "alice");
+	give_session(entry, STARTED);
+	manager_take();
+	manager_send("<route type='session' to='%s' from='" STARTED "'/>", id_of(entry));
+	stage_turns();
+	ck_assert_str_eq(manager_queue(), "");
+	ck_assert(!entry->closing && !entry->ended_upstream);
+	assert_no_breach();
+}
+END_TEST
+
 START_TEST(session_that_nobody_asked_for_goes_back)
 {
 	struct entry *entry = client_known();
@@ -1839,6 +1855,7 @@ add_of_ends(TCase *tests)
 	tcase_add_test(tests, those_of_a_hanging_worker_are_not_in_the_way);
 	tcase_add_test(tests, several_make_room);
 	tcase_add_test(tests, session_is_given_who_has_asked);
+	tcase_add_test(tests, session_is_told_of_twice);
 	tcase_add_loop_test(tests, session_that_nobody_asked_for_goes_back, 0, 2);
 	tcase_add_loop_test(tests, session_of_somebody_else, 0, 2);
 }
