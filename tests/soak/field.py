@@ -143,14 +143,15 @@ class Field:
             crowd.ask_all()
             quiet = quiet + 1 if crowd.arrived == arrived else 0
             arrived = crowd.arrived
-            if not crowd.books.missing(crowd.live_ranges(), crowd.target):
+            if not crowd.books.missing(crowd.live_ranges(), crowd.target) and self.is_quiet():
                 break
         self.close_books()
 
     def is_quiet(self):
         """Nothing is under way anywhere."""
         status = self.status()
-        return status['link']['state'] == 'up' and status['link']['unacknowledged'] == 0 and self.crowd.is_through() and \
+        link = status['link']
+        return link['state'] == 'up' and link['unacknowledged'] == link['queued_bytes'] == 0 and self.crowd.is_through() and \
             self.crowd.all_ready() and status['packets']['held'] == 0 and self.offline() == 0
 
     def close_books(self):
@@ -172,10 +173,13 @@ class Field:
         if self.manager is not None and hasattr(self.manager, 'service'):
             with self.manager.lock:
                 return sum(map(len, self.manager.service.offline.values()))
+        return self.query('SELECT COUNT(*) FROM offline')[0][0]
+
+    def query(self, statement):
         path = self.manager.database if self.manager is not None else self.daemon.database
         store = sqlite3.connect('file:%s?mode=ro' % path, uri=True, timeout=harness.TIMEOUT)
         try:
-            return store.execute('SELECT COUNT(*) FROM offline').fetchone()[0]
+            return store.execute(statement).fetchall()
         finally:
             store.close()
 
@@ -200,6 +204,8 @@ class Field:
             said.append(self.daemon.ctl('sessions', '--json', check=False).stdout[-8000:])
         except (AssertionError, subprocess.TimeoutExpired, ValueError) as error:
             said.append('c2sctl: %s' % error)
+        if self.offline() > 0 and getattr(self.manager, 'service', None) is None:
+            said.append('stored: %r' % self.query('SELECT account, MIN(id), MAX(id), COUNT(*) FROM offline GROUP BY account'))
         said.append('missing: %r' % self.crowd.books.missing(self.crowd.live_ranges(), self.crowd.target)[:20])
         lines = [line for line in self.daemon.log.lines if ' debug' not in line]
         return '\n'.join(said + ['---- the end of the log'] + lines[-60:])

@@ -314,6 +314,8 @@ def disk_full(run):
 def fill_disk(field, disk, load):
     """Somebody is away, and cannot be written for; the others talk."""
     crowd = field.crowd
+    # Known to be there, so that nothing is stored for them: what could not be forgotten would stay until their next login.
+    crowd.ask_all()
     crowd.load(load)
     crowd.until(crowd.progress(0.3), 'part of the load')
     disk.fill()

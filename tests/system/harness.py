@@ -141,7 +141,7 @@ def wait_gone(pids, seconds=None):
     for pid in pids:
         try:
             fd = os.pidfd_open(pid)
-        except ProcessLookupError:
+        except (ProcessLookupError, FileNotFoundError):     # the latter: its number is that of a thread now
             continue
         poll = select.poll()
         poll.register(fd, select.POLLIN)
@@ -474,7 +474,9 @@ class Daemon:
     def stop(self, status=0):
         """SIGTERM; it must end in time, with that exit status, and leave nobody behind."""
         self.check_balance()
-        children = set(self.children()) | self._known
+        # Of those before, by now, a number may be somebody else's.
+        before = {pid for pid in self._known if process_name(pid).startswith('c2sd')}
+        children = set(self.children()) | before
         self.process.send_signal(signal.SIGTERM)
         try:
             found = self.process.wait(TIMEOUT)
@@ -499,9 +501,8 @@ class Daemon:
             self._known.update(process_children(self.process.pid))
             self.process.kill()
             self.process.wait()
-        for pid in wait_gone(self._known, 5):
-            if process_name(pid).startswith('c2sd'):
-                os.kill(pid, signal.SIGKILL)
+        for pid in wait_gone([pid for pid in self._known if process_name(pid).startswith('c2sd')], 5):
+            os.kill(pid, signal.SIGKILL)
         self._known.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.cleanup)
