@@ -238,8 +238,7 @@ end_of(const struct client *client, uint64_t end)
 	return transport_sent(client) - (client->tls == NULL ? client->output->written - end : 0);
 }
 
-/* False: without memory. */
-static bool
+static void
 note_written(struct client *client)
 {
 	struct output *output = client->output;
@@ -253,6 +252,27 @@ note_written(struct client *client)
 		buffer_consume(&output->marks, sizeof mark);
 	}
 	buffer_release(&output->marks);
+}
+
+/* As much as is taken now, piece by piece: of each the end is known. As write_bytes; what fails behind a piece fails again. */
+static ssize_t
+write_pieces(struct client *client)
+{
+	ssize_t length, total = 0;
+
+	while ((length = write_bytes(client)) > 0) {
+		note_written(client);
+		total += length;
+	}
+	return total > 0 ? total : length;
+}
+
+/* False: without memory. */
+static bool
+settle_begins(struct client *client)
+{
+	struct output *output = client->output;
+
 	if (unsettled_is_empty(&output->unsettled) && !output->blocked)
 		return !output->unsettled.marks.failed;
 	if (client->worker->settings.limits.settle_time == 0)
@@ -286,11 +306,11 @@ output_flush(struct client *client)
 
 	if (output == NULL)
 		return 0;
-	length = write_bytes(client);
+	length = write_pieces(client);
 	if (length < 0)
 		return (int)length;
 	output->blocked = output_length(output) > 0;
-	if (!note_written(client))
+	if (!settle_begins(client))
 		return -ENOMEM;
 	if (!is_above_soft_bound(client))
 		deadline_clear(&client->worker->stall, &output->stall);

@@ -34,7 +34,10 @@ bool transport_reads_when_writable(const struct client *client);
 /* After a read of 0: the whole connection has ended, and nothing will come, of whatever kind. */
 bool transport_has_ended(const struct client *client);
 
-/* Bytes written; -EAGAIN: none are taken now, and the next call has the same bytes in front; other as above. */
+/*
+ * Bytes written, of TLS not more than one record holds; -EAGAIN: none are taken now, and the next call has the same bytes in front;
+ * other as above.
+ */
 ssize_t transport_write(struct client *client, const void *bytes, size_t length);
 
 /* Read what still comes to a client that is ending, and throw it away; as transport_read of a bare socket. */

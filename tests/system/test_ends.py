@@ -232,8 +232,10 @@ class Patient:
 
     def peek(self):
         """What its kernel has, and has acknowledged, and nobody has read."""
-        if self.secure or self.client.socket.fileno() < 0:
+        if self.client.socket.fileno() < 0:
             return b''
+        if self.secure:
+            return self.client.socket.peek() if isinstance(self.client.socket, ClosableTls) else b''
         waiting = array.array('i', [0])
         fcntl.ioctl(self.client.socket.fileno(), termios.FIONREAD, waiting)
         if waiting[0] == 0:
@@ -399,7 +401,8 @@ def say(text):
 
 def half_close(patient):
     """Of its TCP, whatever is above that."""
-    socket.socket.shutdown(patient.client.socket, socket.SHUT_WR)
+    sock = patient.client.socket
+    socket.socket.shutdown(sock.socket if isinstance(sock, ClosableTls) else sock, socket.SHUT_WR)
 
 
 def say_and_half_close(patient):
@@ -972,9 +975,14 @@ class ClosableTls:
         self.fileno, self.close = sock.fileno, sock.close
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = harness.tls_context().wrap_bio(self.incoming, self.outgoing, server_hostname='localhost')
+        self.fed, self.peeked, self.seen = b'', 0, b''
         while not self._try(self.tls.do_handshake):
             select.select([sock], [], [], harness.TIMEOUT)
-            self.incoming.write(sock.recv(65536))
+            self.feed(sock.recv(65536))
+
+    def feed(self, data):
+        self.fed += data
+        self.incoming.write(data)
 
     def _try(self, call):
         try:
@@ -992,10 +1000,31 @@ class ClosableTls:
         self._try(lambda: self.tls.write(data))
         return len(data)
 
+    def peek(self):
+        """What lies in the kernel, as far as whole records of it are there. Behind this nothing can be read any more."""
+        waiting = array.array('i', [0])
+        fcntl.ioctl(self.fileno(), termios.FIONREAD, waiting)
+        if waiting[0] > self.peeked:
+            self.feed(self.socket.recv(waiting[0], socket.MSG_PEEK)[self.peeked:])
+            self.peeked = waiting[0]
+        try:
+            while more := self.tls.read(65536):
+                self.seen += more
+        except ssl.SSLWantReadError:
+            pass
+        return self.seen
+
+    def is_torn(self):
+        """Behind the last whole record is a part of one: RFC 8446 5.1."""
+        end = 0
+        while end < len(self.fed):
+            end += 5 + int.from_bytes(self.fed[end + 3:end + 5], 'big')
+        return end > len(self.fed)
+
     def recv(self, _size):
         data = self.socket.recv(65536)
         if data:
-            self.incoming.write(data)
+            self.feed(data)
         else:
             self.incoming.write_eof()
         found = bytearray()
@@ -1014,16 +1043,39 @@ class ClosableTls:
 class TlsClosing(Closing):
     tls = 'starttls'
 
-    def test_notified(self):
-        """Its TLS is closed in one direction (RFC 8446 6.1), and it reads on in the other."""
-        self.begin()
-        client = RawClient(self.daemon.listeners[0], receive_buffer=4096).open()
+    def closable(self, user, receive_buffer=4096):
+        client = RawClient(self.daemon.listeners[0], receive_buffer=receive_buffer).open()
         client.send("<starttls xmlns='%s'/>" % harness.TLS)
         client.expect('proceed')
         client.socket = ClosableTls(client.socket)
         client.stream = XmlStream()
-        patient = EndsCase.patient(self, 'notified', client=client.open(), secure=True).give()
+        patient = EndsCase.patient(self, user, client=client.open(), secure=True).give()
         wait_until(patient.has_arrived, 'all has come to its worker')
+        return patient
+
+    def test_part_of_a_record(self):
+        """Its TCP has acknowledged it, and nobody can read it: it is not settled. Whole ones are."""
+        self.begin(limits=EndsCase.LIMITS)
+        patient = self.closable('records', 50000)
+
+        def is_settled():
+            rest = patient.sent[patient.taken():]
+            return patient.client.socket.is_torn() and patient.held() == sum(
+                len(packet.text.encode()) for packet in rest if not packet.idle)
+
+        wait_until(is_settled, 'what it has is settled, and nothing else')
+        self.assertIn(patient.taken(), range(6, FILLERS))
+        patient.bare, patient.had = True, patient.taken()
+        # With the end of it comes a last look.
+        half_close(patient)
+        self.check()
+        self.stop()
+
+    def test_notified(self):
+        """Its TLS is closed in one direction (RFC 8446 6.1), and it reads on in the other."""
+        self.begin()
+        patient = self.closable('notified')
+        client = patient.client
         client.socket.notify()
         self.read_all(patient)
         self.check_nothing_back(patient)
