@@ -320,18 +320,16 @@ tls_read_wants_write(const struct tls *tls)
 ssize_t
 tls_write(struct tls *tls, const void *bytes, size_t length)
 {
-	const uint8_t *at = bytes;
-	size_t total = 0, written;
-	int result = 1;
+	size_t written;
+	ssize_t outcome;
+	int result;
 
+	/* SSL_MODE_ENABLE_PARTIAL_WRITE: not more than a record. */
 	tls_enter(tls);
-	while (total < length && (result = SSL_write_ex(tls->ssl, at + total, length - total, &written)) == 1)
-		total += written;
-	result = result == 1 ? 0 : tls_reason(tls, result);
+	result = SSL_write_ex(tls->ssl, bytes, length, &written);
+	outcome = result == 1 ? (ssize_t)written : tls_reason(tls, result);
 	tls_leave(tls);
-	if (total > 0)
-		return (ssize_t)total;
-	return result == 0 ? -EPIPE : result;
+	return outcome == 0 ? -EPIPE : outcome;
 }
 
 /* ---- the rest ---- */

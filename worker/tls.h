@@ -71,7 +71,7 @@ bool tls_has_more(const struct tls *tls);
 bool tls_read_wants_write(const struct tls *tls);
 
 /*
- * Give plain text to the connection. Bytes of it that TCP has taken in whole records, which may be fewer than `length`;
+ * Give plain text to the connection. Bytes of it that TCP has taken, in one record, which may be fewer than `length`;
  * -EAGAIN: it takes none now, and the call has to be made again with the same bytes in front, from wherever they are by
  * then, and any number behind them; errors as tls_read has them. `length` is not 0.
  */

@@ -12,9 +12,6 @@
 /* What is thrown away in one turn. */
 #define DISCARD_SIZE 16384
 
-/* The most that one record of TLS holds: RFC 8446 5.1. */
-#define RECORD_BYTES 16384
-
 /* What OpenSSL holds for a handshake, more or less (measured: bench). */
 #define HANDSHAKE_MEMORY 40000
 
@@ -88,7 +85,7 @@ ssize_t
 transport_write(struct client *client, const void *bytes, size_t length)
 {
 	if (client->tls != NULL)
-		return tls_write(client->tls, bytes, length < RECORD_BYTES ? length : RECORD_BYTES);
+		return tls_write(client->tls, bytes, length);
 	return outcome(send(client->watch.fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 

@@ -35,7 +35,7 @@ bool transport_reads_when_writable(const struct client *client);
 bool transport_has_ended(const struct client *client);
 
 /*
- * Bytes written, of TLS not more than one record holds; -EAGAIN: none are taken now, and the next call has the same bytes in front;
+ * Bytes written, of TLS as one record; -EAGAIN: none are taken now, and the next call has the same bytes in front;
  * other as above.
  */
 ssize_t transport_write(struct client *client, const void *bytes, size_t length);
