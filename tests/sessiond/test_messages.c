@@ -14,12 +14,18 @@
 static struct fake *fake;
 
 static void
-setup(void)
+begin(const char *settings)
 {
-	fake = fake_new("offline-max=3\n");
+	fake = fake_new(settings);
 	fake_register(fake, "alice");
 	fake_register(fake, "bob");
 	fake_login(fake, FAKE_A, "alice", "home");
+}
+
+static void
+setup(void)
+{
+	begin("offline-max=3\n");
 }
 
 static void
@@ -304,15 +310,11 @@ END_TEST
 /* A page cannot be deleted, and the disk is read-only for a while: the next pages come all the same. */
 START_TEST(offline_messages_go_on_behind_a_failure)
 {
-	struct fake *roomy = fake_new("offline-max=1000\noffline-bytes=1000\n");
 	const char *answer;
 	unsigned came = 0;
 
 	fake_free(fake);
-	fake = roomy;
-	fake_register(fake, "alice");
-	fake_register(fake, "bob");
-	fake_login(fake, FAKE_A, "alice", "home");
+	begin("offline-max=1000\noffline-bytes=1000\n");
 	for (int i = 0; i < 20; i++)
 		alice_says("to='bob@localhost'", "<body>of some length</body>");
 	fake_login(fake, FAKE_B, "bob", "work");
@@ -335,10 +337,7 @@ START_TEST(offline_messages_go_on_when_the_link_is_slow)
 	char *page;
 
 	fake_free(fake);
-	fake = fake_new("offline-max=1000\nacknowledge=yes\n");
-	fake_register(fake, "alice");
-	fake_register(fake, "bob");
-	fake_login(fake, FAKE_A, "alice", "home");
+	begin("offline-max=1000\nacknowledge=yes\n");
 	for (int i = 0; i < 150; i++)
 		alice_says("to='bob@localhost'", "<body>x</body>");
 	fake_login(fake, FAKE_B, "bob", "work");

@@ -120,6 +120,16 @@ like(void)
 	ck_assert_msg(heir_is_like(&fake->sd, &area, &a, &b), "it was:\n%.900s\nthe heir's:\n%.900s", a, b);
 }
 
+static void
+expect_alike(struct sessiond *one, struct sessiond *other)
+{
+	struct buffer was = heir_likeness(one), is = heir_likeness(other);
+
+	ck_assert_str_eq((char *)buffer_bytes(&is), (char *)buffer_bytes(&was));
+	buffer_deinit(&was);
+	buffer_deinit(&is);
+}
+
 START_TEST(every_turn_is_inherited)
 {
 	begin(scripts[_i].settings);
@@ -148,7 +158,6 @@ END_TEST
 /* An heir has an heir. */
 START_TEST(from_one_to_the_next)
 {
-	struct buffer was, is;
 	struct heir *first, *second;
 
 	begin(scripts[_i].settings);
@@ -156,11 +165,7 @@ START_TEST(from_one_to_the_next)
 		fake_send(fake, scripts[_i].turns[i]);
 	first = heir_new(&fake->sd, heir_area_copy(&area), 0);
 	second = heir_new(&fake->sd, heir_area_copy(&first->area), 0);
-	was = heir_likeness(&fake->sd);
-	is = heir_likeness(&second->sd);
-	ck_assert_str_eq((char *)buffer_bytes(&is), (char *)buffer_bytes(&was));
-	buffer_deinit(&was);
-	buffer_deinit(&is);
+	expect_alike(&fake->sd, &second->sd);
 	heir_free(first);
 	heir_free(second);
 	end();
@@ -330,7 +335,6 @@ START_TEST(killed_within_a_removal)
 		"<iq type='set' id='6'" A "><query xmlns='jabber:iq:register'><remove/></query></iq>",
 		OPERATOR("alice"),
 	};
-	struct buffer expected, is;
 	struct heir *heir;
 	uint64_t number;
 
@@ -346,11 +350,7 @@ START_TEST(killed_within_a_removal)
 	moment.behind = (struct journal_area){ 0 };
 	ck_assert_ptr_nonnull(session_find_id(&heir->sd, FAKE_A));
 	heir_goes_on(heir, removals[_i]);
-	expected = heir_likeness(&fake->sd);
-	is = heir_likeness(&heir->sd);
-	ck_assert_str_eq((char *)buffer_bytes(&is), (char *)buffer_bytes(&expected));
-	buffer_deinit(&expected);
-	buffer_deinit(&is);
+	expect_alike(&fake->sd, &heir->sd);
 	heir_free(heir);
 	/* Of one without sessions it is a turn like any other. */
 	fake_send(fake, REQUEST);
@@ -362,7 +362,6 @@ END_TEST
 /* What cannot be gone on with is so for the next process, too. */
 START_TEST(login_that_was_interrupted)
 {
-	struct buffer was, is;
 	struct heir *first, *second;
 
 	begin("acknowledge=yes\ndialect=xmpp\nplain=always\n");
@@ -370,11 +369,7 @@ START_TEST(login_that_was_interrupted)
 	first = heir_new(&fake->sd, heir_area_copy(&area), 0);
 	ck_assert(guest_find(&first->sd, FAKE_A)->interrupted);
 	second = heir_new(&fake->sd, heir_area_copy(&first->area), 0);
-	was = heir_likeness(&first->sd);
-	is = heir_likeness(&second->sd);
-	ck_assert_str_eq((char *)buffer_bytes(&is), (char *)buffer_bytes(&was));
-	buffer_deinit(&was);
-	buffer_deinit(&is);
+	expect_alike(&first->sd, &second->sd);
 	heir_free(first);
 	heir_free(second);
 	end();

@@ -449,6 +449,10 @@ class Daemon:
         self._known.update(pids)
         return [pid for pid in pids if name is None or process_name(pid) == name]
 
+    def _known_still(self):
+        """All that ever were its children and may be: by now a number may be somebody else's."""
+        return {pid for pid in self._known if process_name(pid).startswith('c2sd')}
+
     def worker_pids(self):
         return self.children('c2sd-worker')
 
@@ -474,9 +478,7 @@ class Daemon:
     def stop(self, status=0):
         """SIGTERM; it must end in time, with that exit status, and leave nobody behind."""
         self.check_balance()
-        # Of those before, by now, a number may be somebody else's.
-        before = {pid for pid in self._known if process_name(pid).startswith('c2sd')}
-        children = set(self.children()) | before
+        children = set(self.children()) | self._known_still()
         self.process.send_signal(signal.SIGTERM)
         try:
             found = self.process.wait(TIMEOUT)
@@ -501,7 +503,7 @@ class Daemon:
             self._known.update(process_children(self.process.pid))
             self.process.kill()
             self.process.wait()
-        for pid in wait_gone([pid for pid in self._known if process_name(pid).startswith('c2sd')], 5):
+        for pid in wait_gone(self._known_still(), 5):
             os.kill(pid, signal.SIGKILL)
         self._known.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
